@@ -1,0 +1,1 @@
+"""synthrelease: build, audit and gate synthetic tables."""

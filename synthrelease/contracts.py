@@ -1,0 +1,397 @@
+"""The frozen types that pass between stages. Imports nothing else of this package.
+
+Read them in order: they follow a table from the file to the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+
+Kind = Literal["numeric", "integer", "boolean", "categorical", "ordinal", "text", "identifier"]
+Role = Literal["feature", "quasi_identifier", "sensitive", "target", "unit", "identifier", "excluded"]
+Origin = Literal["real", "synthetic"]
+Status = Literal["measured", "not_applicable", "too_few_rows", "crashed"]
+Severity = Literal["block", "warn"]
+Outcome = Literal["met", "breached", "no_evidence"]
+Decision = Literal["release", "refuse", "undecided"]
+
+NUMBERS: frozenset[str] = frozenset({"numeric", "integer"})
+"""Kinds held as float64 in a table's frame; the other learned kinds are held as pandas categoricals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column as the steward declared it.
+
+    ``bounds`` (both ends included) belong to numeric and integer columns, ``categories`` (spelled as in the file) to
+    boolean, categorical and ordinal ones. ``missing`` are this column's own marks for a missing value.
+    """
+
+    name: str
+    kind: Kind
+    role: Role = "feature"
+    bounds: tuple[float, float] | None = None
+    categories: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether a generator ever sees the column."""
+        return self.role not in ("unit", "identifier", "excluded")
+
+    @property
+    def is_number(self) -> bool:
+        """Whether values are float64 (True) or category labels (False)."""
+        return self.kind in NUMBERS
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a table means: its columns in file order, and what the steward declared about them.
+
+    ``digest`` is the SHA-256 of the schema file as read.
+    """
+
+    columns: tuple[Column, ...]
+    target: str | None = None
+    unit: str | None = None
+    missing: tuple[str, ...] = ()
+    purpose: str = ""
+    digest: str = ""
+
+    def column(self, name: str) -> Column:
+        """Return the column called ``name``; KeyError if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def learned(self) -> tuple[Column, ...]:
+        """The columns that generators and checks see, in file order (the target is one of them)."""
+        return tuple(column for column in self.columns if column.is_learned)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of the learned columns, in one canonical form.
+
+    ``frame`` has exactly ``schema.learned`` as its columns, in that order, and a RangeIndex. Numeric and integer
+    columns are float64 (NaN = missing); boolean, categorical and ordinal ones are pandas categoricals whose categories
+    are exactly ``column.categories`` (code -1 = missing). ``units`` numbers the patient of each row (int64), or is
+    None where every row is its own patient. ``outside`` counts, per column, the cells of a vendor's synthetic table
+    that lie outside the declared domain; a real table never has any.
+    """
+
+    frame: pd.DataFrame
+    schema: Schema
+    origin: Origin
+    units: np.ndarray[Any, np.dtype[np.int64]] | None = None
+    outside: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def take(self, rows: np.ndarray[Any, Any]) -> Table:
+        """Return the given rows (integer positions) as a table of their own."""
+        units = None if self.units is None else self.units[rows]
+        frame = self.frame.iloc[rows].reset_index(drop=True)
+        return Table(frame=frame, schema=self.schema, origin=self.origin, units=units)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Real rows cut by patient before anything is fitted: the generator sees ``train`` only."""
+
+    train: Table
+    holdout: Table
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """One progress report of a training loop: the loss values are averages since the last report."""
+
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+
+
+class OnStep(Protocol):
+    """Receives progress; a generator calls it at once when it starts and then at least every second."""
+
+    def __call__(self, step: TrainingStep) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How to train. ``effort`` multiplies the default number of updates; ``seed`` fixes weights, batches and samples."""
+
+    seed: int
+    effort: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacySpend:
+    """One use of real data under differential privacy; a generator without it reports none at all."""
+
+    purpose: str
+    mechanism: str
+    noise_multiplier: float
+    sample_rate: float
+    steps: int
+    unit: Literal["row", "patient"]
+
+
+class Fitted(Protocol):
+    """A trained generator: no rows of the training table are in it."""
+
+    @property
+    def history(self) -> tuple[TrainingStep, ...]:
+        """Progress reports kept from training, at most about 200, first and last included."""
+        ...
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """Settings and sizes as plain JSON values, for the report and ``run.json``; no statistic of the data."""
+        ...
+
+    @property
+    def spends(self) -> tuple[PrivacySpend, ...]:
+        """Every differentially private touch of the data; empty means that no such promise is made."""
+        ...
+
+    def sample(self, rows: int, *, seed: int, chunk_rows: int = 65_536) -> Iterator[pd.DataFrame]:
+        """Yield canonical frames that add up to exactly ``rows`` rows, or raise ``TrainingError``."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``model.json`` into ``folder``; nothing is pickled."""
+        ...
+
+
+class Generator(Protocol):
+    """What the generator registry holds: a function from training rows to a trained generator."""
+
+    def __call__(self, train: Table, settings: FitSettings, on_step: OnStep) -> Fitted: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The only argument of a check.
+
+    ``reference`` is a further sample of real people that the attacker may hold; None means that attacks cross-fit one
+    from the holdout. ``confidence`` is one-sided (0.95: each end of an interval is exceeded with probability 5%).
+    """
+
+    train: Table
+    holdout: Table
+    synthetic: Table
+    seed: int
+    confidence: float = 0.95
+    reference: Table | None = None
+
+    def __post_init__(self) -> None:
+        if self.train.origin != "real" or self.holdout.origin != "real":
+            raise ValueError("train and holdout must hold real rows")
+        if not 0.5 < self.confidence < 1.0:
+            raise ValueError("confidence is one-sided and must lie between 0.5 and 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number with what is needed to read it.
+
+    ``low`` and ``high`` are one-sided bounds at the evidence's confidence; NaN means not known and never passes a
+    rule. ``reference`` is the same number for the holdout twin or the value expected without leakage. ``n`` is how
+    many rows the number rests on (for a rule's ``min_n``). ``reading`` is one plain sentence.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str
+    n: int
+    reading: str
+    reference: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve, or one series of bars when ``x`` holds labels."""
+
+    label: str
+    x: tuple[float | str, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Aggregates that the report draws; never a value or a distance that belongs to one patient.
+
+    ``kind``: "curve" (x numeric, one line a series), "bars" (x labels, grouped bars), "dots" (x labels, a dot with a
+    whisker from low to high). ``caption`` is the plain sentence that says what to see in it.
+    """
+
+    name: str
+    kind: Literal["curve", "bars", "dots"]
+    title: str
+    caption: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+    log_x: bool = False
+    diagonal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One classifier's or regressor's quality on the holdout, with one-sided bounds."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Utility:
+    """Downstream models trained on real (``trtr``) and synthetic rows (``tstr``), both tested on the holdout.
+
+    Outer key: model (``decision_tree``, ``logistic_regression``, ``gradient_boosting``, and ``baseline`` that always
+    predicts the commonest class or the mean). Inner key: ``accuracy precision recall f1 roc_auc`` or ``r2 mae``.
+    """
+
+    task: Literal["classification", "regression"]
+    positive: str
+    trtr: Mapping[str, Mapping[str, Score]]
+    tstr: Mapping[str, Mapping[str, Score]]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one check found; anything but ``measured`` carries no metrics and so can pass no rule."""
+
+    check: str
+    status: Status
+    n: int = 0
+    seconds: float = 0.0
+    metrics: tuple[Metric, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    note: str = ""
+    utility: Utility | None = None
+
+    def metric(self, name: str) -> Metric | None:
+        """Return the metric called ``name``, or None."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """What a check promises to measure: ``question`` is how the report asks it of a reader who is no statistician."""
+
+    name: str
+    question: str
+    unit: str
+    better: Literal["lower", "higher"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpec:
+    """A check's name, what kind of question it answers, its metrics, and one paragraph on how it works."""
+
+    name: str
+    title: str
+    family: Literal["privacy", "fidelity", "utility", "validity"]
+    metrics: tuple[MetricSpec, ...]
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One threshold of a policy. Exactly one of ``at_most`` and ``at_least`` is set."""
+
+    check: str
+    metric: str
+    limit: float
+    direction: Literal["at_most", "at_least"]
+    severity: Severity
+    min_n: int
+    why: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What must hold before a table may leave. ``digest`` is the SHA-256 of the policy file as read."""
+
+    name: str
+    version: str
+    title: str
+    recipient: str
+    sign_off: tuple[str, ...]
+    confidence: float
+    rules: tuple[Rule, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOutcome:
+    """A rule held against its metric; ``sentence`` says in plain words what came out and why."""
+
+    rule: Rule
+    outcome: Outcome
+    metric: Metric | None
+    question: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The sum of all rules, worst first. ``deciding`` is the sentence that decided it."""
+
+    decision: Decision
+    outcomes: tuple[RuleOutcome, ...]
+    deciding: str
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFact:
+    """A column as the report and the data card list it: declared facts only."""
+
+    name: str
+    kind: str
+    role: str
+    domain: str
+    treatment: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """Everything the report says about a run besides results: aggregates, versions, digests (hex), settings."""
+
+    run: str
+    source: str
+    created: str
+    purpose: str
+    generator: str
+    settings: Mapping[str, Any]
+    rows: Mapping[str, int]
+    columns: tuple[ColumnFact, ...]
+    target: str | None
+    unit: str
+    digests: Mapping[str, str]
+    versions: Mapping[str, str]
+    seconds: Mapping[str, float]
+    not_tested: tuple[str, ...]
+    notices: tuple[str, ...] = ()
+    history: tuple[Figure, ...] = ()
+    privacy: Mapping[str, Any] | None = None

@@ -1,0 +1,38 @@
+"""Errors that a user can act on.
+
+Every message has one grammar: the rule, what was found, what to do next. Counts and column names may appear in it,
+a cell of the table never. The command line prints the message alone and exits with ``exit_code``.
+"""
+
+
+class SynthreleaseError(Exception):
+    """The base of all errors this package raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(SynthreleaseError):
+    """What the user handed over breaks a rule: a table, a file, an option."""
+
+    exit_code = 2
+
+
+class SchemaError(InputError):
+    """The schema file is wrong or does not fit the table; the message lists every problem at once."""
+
+
+class PolicyError(InputError):
+    """The policy file is unknown, empty or names something that does not exist."""
+
+
+class RunFolderError(InputError):
+    """The run folder cannot be used: it is taken, not writable, or another build is at work in it."""
+
+
+class TrainingError(SynthreleaseError):
+    """A generator could not be trained or could not produce the rows it was asked for."""
+
+
+def listing(title: str, problems: list[str]) -> str:
+    """Join several problems into one message, one indented line each."""
+    return "\n".join([title, *(f"  - {problem}" for problem in problems)])
