@@ -1,0 +1,43 @@
+# Every target works on a fresh machine: the virtual environment is made first where it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format-check lint types bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "synthrelease needs Python 3.11 to 3.13; say which: make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(STAMP)  ## build, audit and report on the bundled Wisconsin breast-cancer table
+	$(BIN)/synthrelease build --demo --policy internal_sandbox --seed 1 --out reports/demo --force
+
+test: $(STAMP)  ## run the tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: format-check lint types test  ## everything that CI runs
+
+format-check: $(STAMP)  ## is the code formatted?
+	$(BIN)/ruff format --check synthrelease tests
+
+lint: $(STAMP)  ## ruff
+	$(BIN)/ruff check synthrelease tests
+
+types: $(STAMP)  ## mypy --strict
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## benchmarks, each a ratio within one run
+	$(BIN)/python -m pytest -n 0 -m bench -s tests/benchmarks
+
+clean:  ## remove what the other targets made, but no run of yours
+	rm -rf $(VENV) reports/demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
