@@ -21,6 +21,10 @@ Severity = Literal["block", "warn"]
 Outcome = Literal["met", "breached", "no_evidence"]
 Decision = Literal["release", "refuse", "undecided"]
 
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
+BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+
 NUMBERS: frozenset[str] = frozenset({"numeric", "integer"})
 """Kinds held as float64 in a table's frame; the other learned kinds are held as pandas categoricals."""
 
@@ -92,7 +96,7 @@ class Table:
     frame: pd.DataFrame
     schema: Schema
     origin: Origin
-    units: np.ndarray[Any, np.dtype[np.int64]] | None = None
+    units: IntArray | None = None
     outside: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -330,7 +334,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What must hold before a table may leave. ``digest`` is the SHA-256 of the policy file as read."""
+    """What must hold before a table may leave. ``text`` is the policy file as read, ``digest`` its SHA-256."""
 
     name: str
     version: str
@@ -340,6 +344,7 @@ class Policy:
     confidence: float
     rules: tuple[Rule, ...]
     digest: str
+    text: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,10 @@ Every message has one grammar: the rule, what was found, what to do next. Counts
 a cell of the table never. The command line prints the message alone and exits with ``exit_code``.
 """
 
+from __future__ import annotations
+
+from pydantic import ValidationError
+
 
 class SynthreleaseError(Exception):
     """The base of all errors this package raises on purpose."""
@@ -36,3 +40,12 @@ class TrainingError(SynthreleaseError):
 def listing(title: str, problems: list[str]) -> str:
     """Join several problems into one message, one indented line each."""
     return "\n".join([title, *(f"  - {problem}" for problem in problems)])
+
+
+def validation_problems(error: ValidationError) -> list[str]:
+    """One line for each problem pydantic found in a settings file: the key, and what is wrong with it."""
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        place = ".".join(f"[{part + 1}]" if isinstance(part, int) else part for part in problem["loc"])
+        lines.append(f"{place.replace('.[', '[') or 'the file'}: {problem['msg'].removeprefix('Value error, ')}")
+    return lines

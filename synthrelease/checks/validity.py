@@ -1,0 +1,84 @@
+"""Is the synthetic table a table of the declared kind at all?
+
+Cells outside the declared domain, columns that have collapsed to one value, and rows that repeat each other more than
+real rows do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from synthrelease.contracts import CheckResult, CheckSpec, Evidence, Metric, MetricSpec, Table
+from synthrelease.intervals import draw, proportion_difference
+
+SPEC = CheckSpec(
+    name="validity",
+    title="Validity of the synthetic table",
+    family="validity",
+    metrics=(
+        MetricSpec(
+            "cells_outside_domain", "Do all values lie within what the schema declares?", "share of cells", "lower"
+        ),
+        MetricSpec("collapsed_columns", "Does every column still vary?", "columns", "lower"),
+        MetricSpec("repeated_row_excess", "Do synthetic rows repeat each other?", "share of synthetic rows", "lower"),
+    ),
+    about=(
+        "Counts cells outside the declared bounds or categories, columns that vary in the training data and are "
+        "constant in the synthetic table, and synthetic rows that repeat an earlier synthetic row more often than real "
+        "rows repeat each other in a sample of the same size."
+    ),
+)
+
+
+def measure(evidence: Evidence) -> CheckResult:
+    """Count invalid cells, collapsed columns and repeated rows."""
+    synthetic = evidence.synthetic
+    cells = len(synthetic) * len(synthetic.schema.learned)
+    outside = sum(synthetic.outside.values())
+    share = outside / cells
+    where = ", ".join(f"{name} ({count:,})" for name, count in synthetic.outside.items() if count)
+    collapsed = [c for c in synthetic.frame if _varies(evidence.train, c) and not _varies(synthetic, c)]
+    n = len(synthetic)
+    metrics = (
+        # The whole table has been counted, nothing is estimated: both ends of these two intervals are the count itself.
+        Metric(
+            "cells_outside_domain",
+            share,
+            share,
+            share,
+            "share of cells",
+            cells,
+            f"{outside:,} of {cells:,} cells lie outside the declared domain" + (f": {where}." if where else "."),
+            0.0,
+        ),
+        Metric(
+            "collapsed_columns",
+            len(collapsed),
+            len(collapsed),
+            len(collapsed),
+            "columns",
+            n,
+            f"{len(collapsed):,} columns have become constant" + (f": {', '.join(collapsed)}." if collapsed else "."),
+            0.0,
+        ),
+        _repeats(evidence),
+    )
+    return CheckResult(check=SPEC.name, status="measured", n=n, metrics=metrics)
+
+
+def _varies(table: Table, name: str) -> bool:
+    return bool(table.frame[name].nunique(dropna=False) > 1)
+
+
+def _repeats(evidence: Evidence) -> Metric:
+    rng = np.random.default_rng(evidence.seed)
+    size = min(len(evidence.train), len(evidence.synthetic))
+    repeated = [
+        int(table.frame.iloc[draw(rng, table, size)].duplicated().sum())
+        for table in (evidence.synthetic, evidence.train)
+    ]
+    bounds = proportion_difference((repeated[0], size), (repeated[1], size), evidence.confidence)
+    reading = f"{repeated[0]:,} of {size:,} synthetic rows repeat another one; so do {repeated[1]:,} real rows."
+    return Metric(
+        "repeated_row_excess", bounds.value, bounds.low, bounds.high, "share of synthetic rows", size, reading, 0.0
+    )
