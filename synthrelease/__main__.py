@@ -1,0 +1,5 @@
+"""Run the command line as ``python -m synthrelease``."""
+
+from synthrelease.cli import main
+
+main(prog_name="synthrelease")

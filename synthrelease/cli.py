@@ -1,0 +1,335 @@
+"""The command line: parse, call, print, choose the exit code. Nothing is decided here."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from synthrelease import drafting, pipeline, policy, runs
+from synthrelease.contracts import Policy, TrainingStep
+from synthrelease.errors import InputError, SynthreleaseError
+from synthrelease.wording import limit_in_words
+
+_WORDS = {"release": "RELEASE", "refuse": "DO NOT RELEASE", "undecided": "HUMAN REVIEW NEEDED"}
+_COLOURS = {"release": "green", "refuse": "red", "undecided": "yellow"}
+_FILE = click.Path(path_type=Path)
+
+
+class _Screen:
+    """Draws a run: a line a stage, a bar for training on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar: Progress | None = None
+        self.last = 0.0
+
+    def stage(self, title: str) -> None:
+        """Print the stage."""
+        self._end_bar()
+        self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {escape(title)}")
+
+    def notice(self, text: str) -> None:
+        """Print the notice."""
+        self._end_bar()
+        self.console.print(f"[yellow]note:[/yellow] {escape(text)}", soft_wrap=True)
+
+    def step(self, step: TrainingStep) -> None:
+        """Move the bar, or print a line now and then where there is no terminal."""
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
+        if not self.console.is_terminal:
+            if time.monotonic() - self.last > 5 or step.step in (0, step.steps):
+                self.last = time.monotonic()
+                self.console.print(f"         update {step.step:,} of {step.steps:,}  {losses}")
+            return
+        if self.bar is None:
+            columns = (BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f} updates"), TimeElapsedColumn())
+            left = (TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
+            self.bar = Progress(*columns, *left, console=self.console, transient=True)
+            self.bar.add_task("", total=step.steps)
+            self.bar.start()
+        self.bar.update(self.bar.task_ids[0], completed=step.step, description=losses)
+
+    def _end_bar(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    close = _end_bar
+
+
+@contextmanager
+def _screen() -> Iterator[_Screen]:
+    screen = _Screen(Console(stderr=True, highlight=False))
+    try:
+        yield screen
+    finally:
+        screen.close()
+
+
+def _reported(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn our own errors, a full disk and Ctrl-C into one message and an exit code; anything else is a bug."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except SynthreleaseError as error:
+            _stop(f"Error: {error}", error.exit_code)
+        except KeyboardInterrupt:
+            _stop("Stopped. Nothing was released, and what the run had written has been cleared.", 1)
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            _stop(f"Error: could not finish, because of the system: {error.strerror}{where}. Nothing was released.", 1)
+
+    return wrapped
+
+
+def _stop(message: str, code: int) -> None:
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="synthrelease")
+def main() -> None:
+    """Build synthetic tables, audit them, and release them only when a policy says so.
+
+    \b
+    Begin with:
+      synthrelease build --demo
+    With a table of your own:
+      synthrelease inspect patients.csv --target readmitted --out schema.toml
+      synthrelease build patients.csv --schema schema.toml --policy partner_handoff --out runs/first
+    """
+
+
+@main.command()
+@click.argument("table", type=_FILE)
+@click.option("--out", type=_FILE, help="Where to write the schema; printed when left out.")
+@click.option("--target", metavar="COL", help="The column that models predict.")
+@click.option("--unit", metavar="COL", help="The column that numbers the patients.")
+@click.option("--missing", metavar="MARK", multiple=True, help="A mark that means missing; may be repeated.")
+@click.option("--force", is_flag=True, help="Replace an existing schema file.")
+@_reported
+def inspect(
+    table: Path, out: Path | None, target: str | None, unit: str | None, missing: tuple[str, ...], force: bool
+) -> None:
+    """Draft a commented schema of TABLE (CSV or Parquet) for a person to review.
+
+    \b
+    Example:
+      synthrelease inspect patients.csv --target readmitted --unit patient_nbr --missing '?' --out schema.toml
+    """
+    if out is not None and out.exists() and not force:
+        raise InputError(f"A schema is never overwritten, however {out} exists. Choose another --out or use --force.")
+    text = drafting.draft(table, target=target, unit=unit, missing=missing)
+    if out is None:
+        click.echo(text)
+        return
+    runs.write_text(out, text)
+    click.echo(f"Drafted {out}. Review it (kinds, roles, bounds, categories), then:")
+    click.echo(f"  synthrelease build {_quoted(table)} --schema {_quoted(out)} --out runs/first")
+
+
+@main.command()
+@click.argument("table", type=_FILE, required=False)
+@click.option("--demo", is_flag=True, help="Use the Wisconsin breast-cancer table in place of TABLE.")
+@click.option("--schema", "schema_file", type=_FILE, help="What the columns mean; drafted by `inspect`.")
+@click.option(
+    "--policy", "policy_name", default="partner_handoff", show_default=True, metavar="NAME_OR_FILE",
+    help="The policy that decides; see `synthrelease policies`.",
+)  # fmt: skip
+@click.option("--out", type=_FILE, help="The run folder.  [default: reports/<table>-<UTC time>]")
+@click.option("--holdout", type=_FILE, help="Real rows kept apart; every row of TABLE is then trained on.")
+@click.option("--target", metavar="COL", help="The column that models predict; overrides the schema's.")
+@click.option("--rows", type=int, help="Synthetic rows to make.  [default: as many as TABLE has]")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), help="Makes a run repeatable; drawn and recorded unless given."
+)
+@click.option("--generator", default="gan", show_default=True, metavar="NAME", help="How rows are made.")
+@click.option("--effort", type=float, default=1.0, show_default=True, help="Multiplies the training time.")
+@click.option("--force", is_flag=True, help="Replace a finished run in the run folder.")
+@_reported
+def build(
+    table: Path | None, demo: bool, schema_file: Path | None, policy_name: str, out: Path | None, **chosen: Any
+) -> None:
+    """Train on TABLE, make a synthetic table, audit it, and release it if the policy allows.
+
+    \b
+    Exit code: 0 released, 3 refused, 4 undecided, 2 bad input, 1 could not finish.
+    \b
+    Examples:
+      synthrelease build --demo --policy internal_sandbox
+      synthrelease build patients.csv --schema schema.toml --policy partner_handoff --out runs/first
+    """
+    options = pipeline.BuildOptions(**chosen)
+    if demo == (table is not None):
+        raise click.UsageError("Give either TABLE or --demo.")
+    if table is not None and schema_file is None:
+        raise click.UsageError(
+            f"TABLE needs --schema. Draft one: synthrelease inspect {_quoted(table)} --out schema.toml"
+        )
+    if demo and schema_file is not None:
+        raise click.UsageError("--demo brings its own schema; leave --schema out.")
+    with _screen() as screen:
+        if table is None:
+            with pipeline.demo() as (demo_table, demo_schema):
+                target = _run_folder(out, demo_table)
+                result = pipeline.build(
+                    demo_table,
+                    schema_file=demo_schema,
+                    out=target,
+                    policy_name=policy_name,
+                    options=options,
+                    listener=screen,
+                )
+        else:
+            assert schema_file is not None  # noqa: S101 - refused above
+            result = pipeline.build(
+                table,
+                schema_file=schema_file,
+                out=_run_folder(out, table),
+                policy_name=policy_name,
+                options=options,
+                listener=screen,
+            )
+    _show(result)
+
+
+@main.command()
+@click.option("--train", type=_FILE, required=True, help="Real rows that the synthetic table was made from.")
+@click.option("--holdout", type=_FILE, required=True, help="Real rows that its maker never saw.")
+@click.option("--synthetic", type=_FILE, required=True, help="The synthetic table to judge.")
+@click.option("--reference", type=_FILE, help="A further real sample that an attacker may hold.")
+@click.option("--schema", "schema_file", type=_FILE, required=True, help="What the columns mean.")
+@click.option(
+    "--policy", "policy_name", default="partner_handoff", show_default=True, metavar="NAME_OR_FILE",
+    help="The policy that decides; see `synthrelease policies`.",
+)  # fmt: skip
+@click.option("--out", type=_FILE, help="The run folder.  [default: reports/<synthetic>-<UTC time>]")
+@click.option("--target", metavar="COL", help="The column that models predict; overrides the schema's.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes the audit repeatable.")
+@click.option("--force", is_flag=True, help="Replace a finished run in the run folder.")
+@_reported
+def audit(
+    train: Path, holdout: Path, synthetic: Path, reference: Path | None, schema_file: Path, policy_name: str,
+    out: Path | None, **chosen: Any,
+) -> None:  # fmt: skip
+    """Put a synthetic table that anything else made through the same gate.
+
+    \b
+    Example:
+      synthrelease audit --train train.csv --holdout holdout.csv --synthetic vendor.csv \\
+        --schema schema.toml --policy partner_handoff --out runs/vendor
+    """
+    with _screen() as screen:
+        result = pipeline.audit(
+            pipeline.AuditTables(train, holdout, synthetic, reference),
+            schema_file=schema_file,
+            out=_run_folder(out, synthetic),
+            policy_name=policy_name,
+            options=pipeline.BuildOptions(**chosen),
+            listener=screen,
+        )
+    _show(result)
+
+
+@main.command()
+@click.argument("name", required=False)
+@_reported
+def policies(name: str | None) -> None:
+    """List the policies, or explain the policy NAME (a name or a TOML file) in plain words.
+
+    \b
+    Example:
+      synthrelease policies partner_handoff
+    """
+    known = pipeline.known_checks()
+    if name is not None:
+        _explain(policy.load(name, known))
+        return
+    for each in policy.names():
+        loaded = policy.load(each, known)
+        blocking = sum(rule.severity == "block" for rule in loaded.rules)
+        click.echo(f"{loaded.name} {loaded.version}: {loaded.title}")
+        click.echo(f"    for {loaded.recipient}")
+        click.echo(f"    {blocking} blocking rules, {len(loaded.rules) - blocking} that warn\n")
+    click.echo("Explain one: synthrelease policies NAME. Make your own: copy its TOML file and change it.")
+    click.echo(f"They lie in {policy.folder()}")
+
+
+def _explain(loaded: Policy) -> None:
+    known = pipeline.known_checks()
+    click.echo(f"{loaded.name} {loaded.version}: {loaded.title}")
+    click.echo(f"For {loaded.recipient}. To be signed by: {', '.join(loaded.sign_off)}.")
+    click.echo(
+        f"A rule is met when the whole interval (each end at {loaded.confidence:.0%} confidence) lies within the limit,\n"
+        "breached when the whole interval lies beyond it, and has no evidence otherwise.\n"
+        "A breached blocking rule refuses the table; a blocking rule without evidence leaves it undecided."
+    )
+    for severity, title in (("block", "Blocking rules"), ("warn", "Rules that warn")):
+        click.echo(f"\n{title}")
+        for rule in (rule for rule in loaded.rules if rule.severity == severity):
+            spec = next(spec for spec in known[rule.check].metrics if spec.name == rule.metric)
+            click.echo(f"  {spec.question}")
+            click.echo(f"    {rule.metric}: {limit_in_words(rule, spec.unit)}; at least {rule.min_n:,} rows to decide")
+            click.echo(f"    why: {rule.why}")
+            click.echo(f"    source: {rule.source}")
+
+
+def _show(result: pipeline.Outcome) -> None:
+    """Print the verdict, what decided it, where the report is, and what to do next; exit by the verdict."""
+    verdict, console = result.verdict, Console(highlight=False)
+    decision = verdict.decision
+    name = f"{verdict.policy.name} {verdict.policy.version}"
+    console.print(f"\n[bold {_COLOURS[decision]}]{_WORDS[decision]}[/] under the policy {escape(name)}")
+    console.print(escape(verdict.deciding), soft_wrap=True)
+    warnings = [o for o in verdict.outcomes if o.rule.severity == "warn" and o.outcome != "met"]
+    for outcome in warnings:
+        state = "breached" if outcome.outcome == "breached" else "no evidence"
+        console.print(
+            f"[yellow]warning[/] ({state}): {escape(outcome.question)} [dim]{outcome.rule.metric}[/]", soft_wrap=True
+        )
+    console.print(f"Report: {escape(str(result.report))}", soft_wrap=True)
+    if result.released is not None:
+        console.print(f"Released table: {escape(str(result.released))}", soft_wrap=True)
+    console.print(_next_step(result), soft_wrap=True)
+    sys.exit(result.exit_code)
+
+
+def _next_step(result: pipeline.Outcome) -> str:
+    who = " and ".join(result.verdict.policy.sign_off)
+    if result.verdict.decision == "release":
+        return f"Next: read the report and have it signed by the {who}; then hand over the folder release/ as it is."
+    if result.verdict.decision == "refuse":
+        return (
+            "Next: read the report's first page. The table stays in quarantine/. Do not simply try again with another "
+            "seed: choose a policy that fits the recipient, a coarser schema, or less training (--effort 0.5)."
+        )
+    return (
+        "Next: read the report's first page. The table stays in quarantine/. More real rows in the holdout, or a policy "
+        f"for a closer circle of recipients, may decide it; else the {who} must judge by other means."
+    )
+
+
+def _run_folder(out: Path | None, table: Path) -> Path:
+    if out is not None:
+        return out
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", table.stem).strip("-") or "table"
+    return Path("reports") / f"{stem}-{runs.utc_now().replace(':', '')}"
+
+
+def _quoted(path: Path) -> str:
+    text = str(path)
+    return f"'{text}'" if re.search(r"[^\w./-]", text) else text

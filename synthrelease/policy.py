@@ -1,0 +1,248 @@
+"""Load a policy and decide by it. The gate: nothing passes by default.
+
+``decide`` is a pure function of the policy and the check results. A rule looks at the interval, never at the point
+estimate: it is *met* when the unfavourable end lies within the limit and enough rows stand behind it, *breached* when
+even the favourable end lies beyond the limit (a few rows can show that), and otherwise has *no evidence*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from synthrelease.contracts import (
+    CheckResult,
+    CheckSpec,
+    Decision,
+    Metric,
+    Outcome,
+    Policy,
+    Rule,
+    RuleOutcome,
+    Verdict,
+)
+from synthrelease.errors import PolicyError, listing, validation_problems
+from synthrelease.wording import interval, limit_in_words, written_as
+
+_Text = Annotated[str, Field(min_length=1)]
+
+
+class _RuleFile(BaseModel):
+    """A rule as it stands in a policy file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    check: _Text
+    metric: _Text
+    at_most: float | None = None
+    at_least: float | None = None
+    severity: Literal["block", "warn"]
+    min_n: Annotated[int, Field(ge=1)]
+    why: _Text
+    source: _Text
+
+    @model_validator(mode="after")
+    def _one_finite_limit(self) -> _RuleFile:
+        limits = [limit for limit in (self.at_most, self.at_least) if limit is not None]
+        if len(limits) != 1 or not math.isfinite(limits[0]):
+            raise ValueError("give exactly one of at_most and at_least, a finite number")
+        return self
+
+
+class _PolicyFile(BaseModel):
+    """A policy file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: _Text
+    version: _Text
+    title: _Text
+    recipient: _Text
+    sign_off: Annotated[list[_Text], Field(min_length=1)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
+    rules: Annotated[list[_RuleFile], Field(min_length=1)]
+
+
+def folder() -> Path:
+    """Where the policies that come with the package lie: inside the wheel, or beside the package in a checkout."""
+    inside = Path(str(resources.files("synthrelease"))) / "policies"
+    return inside if inside.is_dir() else inside.parent.parent / "policies"
+
+
+def names() -> tuple[str, ...]:
+    """Names of the policies that come with the package."""
+    return tuple(sorted(path.stem for path in folder().glob("*.toml")))
+
+
+def load(name_or_file: str, known: Mapping[str, CheckSpec]) -> Policy:
+    """Load a policy by the name of one that comes with the package, or from a TOML file of the user's own.
+
+    Args:
+        name_or_file: for example ``partner_handoff`` or ``policies/ours.toml``.
+        known: every check there is; a rule on anything else is an error, because it could never be held.
+
+    Raises:
+        PolicyError: unknown policy, broken file, no rules, no blocking rule, an unknown key, check or metric.
+    """
+    path = folder() / f"{name_or_file}.toml" if name_or_file in names() else Path(name_or_file)
+    if not path.is_file():
+        raise PolicyError(
+            f"A policy is one of {', '.join(names())} or a TOML file, however {name_or_file!r} is neither. "
+            "See `synthrelease policies`."
+        )
+    content = path.read_bytes()
+    try:
+        parsed = _PolicyFile.model_validate(tomllib.loads(content.decode("utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PolicyError(
+            f"A policy must be a TOML file, however {path.name} cannot be read as one: {error}."
+        ) from None
+    except ValidationError as error:
+        raise PolicyError(listing(f"The policy {path.name} has problems:", validation_problems(error))) from None
+    rules = tuple(_rule(rule) for rule in parsed.rules)
+    problems = _problems(rules, known)
+    if problems:
+        raise PolicyError(listing(f"The policy {path.name} has problems:", problems))
+    return Policy(
+        name=parsed.name,
+        version=parsed.version,
+        title=parsed.title,
+        recipient=parsed.recipient,
+        sign_off=tuple(parsed.sign_off),
+        confidence=parsed.confidence,
+        rules=rules,
+        digest=hashlib.sha256(content).hexdigest(),
+        text=content.decode("utf-8"),
+    )
+
+
+def _rule(rule: _RuleFile) -> Rule:
+    at_most = rule.at_most is not None
+    limit = rule.at_most if rule.at_most is not None else rule.at_least
+    assert limit is not None  # noqa: S101 - the model demands one of the two
+    return Rule(
+        check=rule.check,
+        metric=rule.metric,
+        limit=limit,
+        direction="at_most" if at_most else "at_least",
+        severity=rule.severity,
+        min_n=rule.min_n,
+        why=rule.why,
+        source=rule.source,
+    )
+
+
+def _problems(rules: Sequence[Rule], known: Mapping[str, CheckSpec]) -> list[str]:
+    problems = []
+    if not any(rule.severity == "block" for rule in rules):
+        problems.append("at least one rule must have severity block, however all of them only warn")
+    seen: set[tuple[str, str]] = set()
+    for number, rule in enumerate(rules, start=1):
+        metrics = [spec.name for spec in known[rule.check].metrics] if rule.check in known else []
+        if rule.check not in known:
+            problems.append(f"rules[{number}].check: {rule.check!r} is no check; known: {', '.join(sorted(known))}")
+        elif rule.metric not in metrics:
+            problems.append(f"rules[{number}].metric: {rule.check} measures {', '.join(metrics)}, not {rule.metric!r}")
+        else:
+            better = next(spec.better for spec in known[rule.check].metrics if spec.name == rule.metric)
+            if (rule.direction == "at_most") != (better == "lower"):
+                problems.append(
+                    f"rules[{number}]: {rule.metric} is better {better}, so the rule must point the other way"
+                )
+        if (rule.check, rule.metric) in seen:
+            problems.append(f"rules[{number}]: {rule.check}.{rule.metric} has a rule already")
+        seen.add((rule.check, rule.metric))
+    return problems
+
+
+def decide(policy: Policy, results: Sequence[CheckResult], known: Mapping[str, CheckSpec]) -> Verdict:
+    """Hold every rule against its metric and sum up.
+
+    Any breached blocking rule: refuse. Else any blocking rule without evidence: undecided. Else release.
+
+    Raises:
+        PolicyError: the policy has no blocking rule (``all([])`` would be true), or two results answer one check.
+    """
+    if not any(rule.severity == "block" for rule in policy.rules):
+        raise PolicyError("A policy must hold at least one blocking rule, however this one holds none.")
+    by_name = {result.check: result for result in results}
+    if len(by_name) != len(results):
+        raise PolicyError("Every check must answer once, however one has answered twice.")
+    outcomes = sorted((_hold(rule, by_name.get(rule.check), known) for rule in policy.rules), key=_badness)
+    blocking = [outcome for outcome in outcomes if outcome.rule.severity == "block"]
+    breached = [outcome for outcome in blocking if outcome.outcome == "breached"]
+    unproven = [outcome for outcome in blocking if outcome.outcome != "met"]
+    decision: Decision = "refuse" if breached else "undecided" if unproven else "release"
+    return Verdict(decision, tuple(outcomes), _deciding(decision, outcomes), policy)
+
+
+_WORST_FIRST = (
+    ("breached", "block"),
+    ("no_evidence", "block"),
+    ("breached", "warn"),
+    ("no_evidence", "warn"),
+    ("met", "block"),
+    ("met", "warn"),
+)
+
+
+def _badness(outcome: RuleOutcome) -> int:
+    return _WORST_FIRST.index((outcome.outcome, outcome.rule.severity))
+
+
+def _hold(rule: Rule, result: CheckResult | None, known: Mapping[str, CheckSpec]) -> RuleOutcome:
+    spec = next(spec for spec in known[rule.check].metrics if spec.name == rule.metric)
+    metric = result.metric(rule.metric) if result is not None and result.status == "measured" else None
+    if metric is None:
+        return RuleOutcome(rule, "no_evidence", None, spec.question, _why_missing(result))
+    outcome, sentence = _judge(rule, metric)
+    return RuleOutcome(rule, outcome, metric, spec.question, sentence)
+
+
+def _why_missing(result: CheckResult | None) -> str:
+    if result is None:
+        return "Not measured: the check was not run."
+    status = {
+        "too_few_rows": "Not measured: too few rows.",
+        "crashed": "Not measured: the check crashed.",
+        "not_applicable": "Not measured: it does not apply here.",
+        "measured": "Not measured: the check ran and did not give this figure.",
+    }[result.status]
+    return f"{status} {result.note}".strip()
+
+
+def _judge(rule: Rule, metric: Metric) -> tuple[Outcome, str]:
+    lower_is_better = rule.direction == "at_most"
+    worst, best = (metric.high, metric.low) if lower_is_better else (metric.low, metric.high)
+    limit = limit_in_words(rule, metric.unit)
+    if not all(map(math.isfinite, (metric.value, worst, best))):
+        return "no_evidence", f"{metric.reading} Without a figure the limit ({limit}) cannot be shown to hold."
+    beyond = best > rule.limit if lower_is_better else best < rule.limit
+    within = worst <= rule.limit if lower_is_better else worst >= rule.limit
+    written = written_as(metric, rule.limit)
+    found = interval(metric, written) or f"exactly {written(metric.value)}"
+    text = f"{metric.reading} Allowing for chance: {found}; the limit is {limit}."
+    if beyond:
+        return "breached", f"{text} Even the favourable end lies beyond it."
+    if metric.n < rule.min_n:
+        return "no_evidence", f"{text} It rests on {metric.n:,}, and at least {rule.min_n:,} are needed to decide."
+    if within:
+        return "met", text
+    return "no_evidence", f"{text} The interval reaches across the limit: more rows are needed to decide."
+
+
+def _deciding(decision: Decision, outcomes: Sequence[RuleOutcome]) -> str:
+    blocking = [outcome for outcome in outcomes if outcome.rule.severity == "block"]
+    warnings = sum(outcome.rule.severity == "warn" and outcome.outcome != "met" for outcome in outcomes)
+    if decision == "release":
+        also = f" {warnings} warning{'s' * (warnings != 1)} to read first." if warnings else ""
+        return f"All {len(blocking)} blocking rules are met.{also}"
+    wanted, state = ("breached", "is breached") if decision == "refuse" else ("no_evidence", "lacks evidence")
+    first, *others = [outcome for outcome in blocking if outcome.outcome == wanted]
+    more = f" {len(others)} more blocking rule{'s' * (len(others) != 1)} likewise." if others else ""
+    return f"The blocking rule {first.rule.metric} {state}. {first.question} {first.sentence}{more}"

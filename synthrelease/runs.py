@@ -1,0 +1,167 @@
+"""The run folder: claimed by one process, never overwritten by accident, and honest about runs that were cut short.
+
+``run.json`` says whether a run is under way or finished. The folder ``release/`` appears by one rename, as the very
+last step of a run, so a run that was killed at any moment has none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from synthrelease.errors import RunFolderError
+
+_OURS = ("internal", "quarantine", "release", ".staging", "run.json", "run.json.new")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where one run keeps its files. ``notices`` says what was found when the folder was claimed."""
+
+    path: Path
+    notices: tuple[str, ...]
+
+    @property
+    def internal(self) -> Path:
+        """For the steward and the reviewer: holds facts about real patients."""
+        return self.path / "internal"
+
+    @property
+    def quarantine(self) -> Path:
+        """Where the synthetic table waits for its verdict."""
+        return self.path / "quarantine"
+
+    @property
+    def staging(self) -> Path:
+        """The release while it is put together; renamed to ``release`` when whole."""
+        return self.path / ".staging"
+
+    @property
+    def release(self) -> Path:
+        """What may leave the house; exists only when whole."""
+        return self.path / "release"
+
+    def record(self, state: str, facts: Mapping[str, Any]) -> None:
+        """Replace ``run.json`` in one step."""
+        content = {"state": state, "process": os.getpid(), **facts}
+        write_json(self.path / "run.json.new", content)
+        (self.path / "run.json.new").replace(self.path / "run.json")
+
+
+@contextmanager
+def claimed(path: Path, *, force: bool, started: Mapping[str, Any]) -> Iterator[RunFolder]:
+    """Claim ``path`` for this process; if the run does not finish, take away everything it has written.
+
+    Raises:
+        RunFolderError: the folder holds a finished run (and not ``force``), a run under way, or somebody else's files;
+            or it cannot be written to.
+    """
+    existed = path.is_dir()
+    try:
+        notices = _clear(path, force)
+        path.mkdir(parents=True, exist_ok=True)
+        folder = RunFolder(path, notices)
+        folder.record("running", started)
+        for inner in (folder.internal, folder.quarantine):
+            inner.mkdir(mode=0o700)
+    except OSError as error:
+        raise RunFolderError(
+            f"The run folder must be writable, however {path} is not ({error.strerror}). Choose another --out."
+        ) from None
+    finished = False
+    try:
+        yield folder
+        finished = True
+    finally:
+        if not finished:
+            _remove_ours(path)
+            if not existed:
+                path.rmdir()
+
+
+def _clear(path: Path, force: bool) -> tuple[str, ...]:
+    """Make room for a new run where that loses nothing; say what was found."""
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"The run folder must be a folder, however {path} is a file. Choose another --out.")
+    found = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    if not found:
+        return ()
+    strangers = [name for name in found if name not in _OURS]
+    if strangers:
+        raise RunFolderError(
+            f"The run folder must be new or hold a run of ours, however {path} holds {len(strangers)} other files or "
+            "folders. Choose another --out; --force does not delete them."
+        )
+    state = _state(path)
+    if state.get("state") == "running" and _is_alive(state.get("process")) and not force:
+        raise RunFolderError(
+            f"Only one run may work in a folder, however process {state['process']} is at work in {path}. Wait for it, "
+            "choose another --out, or use --force if that process is something else."
+        )
+    whole = state.get("state") == "finished" and (state.get("decision") != "release" or "release" in found)
+    if whole and not force:
+        raise RunFolderError(
+            f"A finished run is never overwritten, however {path} holds one (verdict: {state.get('decision')}). Choose "
+            "another --out, or use --force to replace it."
+        )
+    _remove_ours(path)
+    if whole:
+        return (f"Replaced the finished run in {path} (verdict: {state.get('decision')}), as --force demands.",)
+    begun = f" begun {state['created']}" if "created" in state else ""
+    return (f"Found an unfinished run{begun} in {path}; it had released nothing. Cleared it and went on.",)
+
+
+def _state(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _is_alive(process: object) -> bool:
+    if not isinstance(process, int) or process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it exists and belongs to somebody else
+        return True
+    return True
+
+
+def _remove_ours(path: Path) -> None:
+    # release goes first: a removal cut short must not leave a release without its run
+    for name in ("release", *_OURS):
+        entry = path / name
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def utc_now() -> str:
+    """The time now as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write strict JSON (NaN is refused) and wait until it is on the disk."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8 and wait until it is on the disk."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
