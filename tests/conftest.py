@@ -1,0 +1,76 @@
+"""Tables that many tests share: real ones where they are at hand, small made-up ones everywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from synthrelease import drafting, schema, tables
+from synthrelease.contracts import Table
+
+torch.set_num_threads(1)
+TARGETS = {"wdbc": "diagnosis", "pima": "Outcome", "stroke": "stroke"}
+
+
+def data_folder() -> Path:
+    """Where real tables lie: SYNTHRELEASE_DATA, or a folder beside the checkout."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("SYNTHRELEASE_DATA", beside))
+
+
+def real_file(name: str) -> Path:
+    """The CSV file of a real table, or a skip that says what is missing."""
+    path = data_folder() / f"{name}.csv"
+    if not path.is_file():
+        pytest.skip(f"{name}.csv is not in SYNTHRELEASE_DATA or beside the checkout")
+    return path
+
+
+def drafted(path: Path, folder: Path, target: str | None) -> Path:
+    """A schema drafted from the table and left unedited."""
+    out = folder / f"{path.stem}.toml"
+    out.write_text(drafting.draft(path, target=target), encoding="utf-8")
+    return out
+
+
+def ward(rows: int, seed: int = 0) -> pd.DataFrame:
+    """A made-up hospital table of mixed kinds, with structure, missing values and an identifier."""
+    rng = np.random.default_rng(seed)
+    age = rng.integers(18, 90, rows)
+    pressure = np.round(90 + 0.6 * age + rng.normal(0, 9, rows), 1)
+    smoker = rng.random(rows) < 0.3
+    risk = 1 / (1 + np.exp(-(0.08 * (age - 55) + 0.04 * (pressure - 125) + 1.2 * smoker)))
+    frame = pd.DataFrame(
+        {
+            "patient_id": rng.permutation(900_000)[:rows] + 100_000,
+            "age": age,
+            "sex": rng.choice(["F", "M"], rows),
+            "pressure": pressure,
+            "smoker": np.where(smoker, "yes", "no"),
+            "stay": rng.geometric(0.2, rows).clip(1, 40),
+            "readmitted": np.where(rng.random(rows) < risk, "yes", "no"),
+        }
+    )
+    frame.loc[rng.random(rows) < 0.1, "pressure"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="session")
+def ward_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The made-up ward of 400 patients as a CSV file, and its drafted schema."""
+    folder = tmp_path_factory.mktemp("ward")
+    path = folder / "ward.csv"
+    ward(400).to_csv(path, index=False)
+    return path, drafted(path, folder, "readmitted")
+
+
+@pytest.fixture(scope="session")
+def ward_table(ward_files: tuple[Path, Path]) -> Table:
+    """The made-up ward as a canonical table."""
+    path, schema_file = ward_files
+    return tables.read(path, schema.load(schema_file)).table

@@ -1,0 +1,98 @@
+"""Who may import whom. This table is the architecture diagram; CONTRIBUTING.md draws it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import synthrelease
+
+PACKAGE = Path(synthrelease.__file__).parent
+BASE = {"contracts", "errors"}
+TABLES = BASE | {"schema"}
+ALLOWED: dict[str, set[str]] = {
+    "contracts": set(),
+    "errors": set(),
+    "wording": {"contracts"},
+    "scales": set(),
+    "charts": {"contracts", "wording", "scales"},
+    "report": BASE | {"charts", "wording"},
+    "policy": BASE | {"wording"},
+    "budget": {"contracts"},
+    "intervals": {"contracts"},
+    "neighbours": {"contracts"},
+    "space": {"contracts"},
+    "checks": {"contracts", "intervals", "neighbours", "space"},
+    "audit": {"contracts", "checks"},
+    "schema": BASE,
+    "tablefile": BASE,
+    "parquet": BASE | {"tablefile"},
+    "identifiers": BASE | {"tablefile"},
+    "surrogates": BASE,
+    "layout": TABLES | {"parquet", "surrogates", "tablefile"},
+    "tables": TABLES | {"layout", "tablefile"},
+    "drafting": TABLES | {"identifiers", "scales", "tablefile"},
+    "encoding": BASE,
+    "generators": BASE | {"encoding"},
+    "runs": {"errors"},
+    "record": {"contracts"},
+    "bundle": {"contracts", "report", "runs"},
+    "pipeline": TABLES
+    | {"audit", "budget", "bundle", "checks", "drafting", "generators", "policy", "record", "report", "runs", "tables"},
+    "cli": BASE | {"drafting", "pipeline", "policy", "runs", "wording"},
+    "__init__": BASE | {"pipeline"},
+    "__main__": {"cli"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Modules of ours that a file imports, by the first name below the package."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "synthrelease":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("synthrelease."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("synthrelease.")}
+    return found
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def test_every_module_imports_only_what_the_table_allows():
+    wrong = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        room = room_of(path)
+        extra = imports_of(path) - ALLOWED.get(room, set()) - {room}
+        if extra:
+            wrong[str(path.relative_to(PACKAGE))] = sorted(extra)
+    assert wrong == {}
+
+
+def test_the_table_names_the_rooms_there_are():
+    assert {room_of(path) for path in PACKAGE.rglob("*.py")} == set(ALLOWED)
+
+
+def test_the_table_has_no_cycles():
+    done: set[str] = set()
+    while len(done) < len(ALLOWED):
+        ready = {room for room, needs in ALLOWED.items() if room not in done and needs <= done}
+        assert ready, f"these rooms import one another: {sorted(set(ALLOWED) - done)}"
+        done |= ready
+
+
+def test_only_one_file_imports_faiss_and_only_generators_import_torch():
+    users: dict[str, set[str]] = {"faiss": set(), "torch": set()}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for library, rooms in users.items():
+                if any(name.split(".")[0] == library for name in names):
+                    rooms.add(room_of(path))
+    assert users == {"faiss": {"neighbours"}, "torch": {"generators"}}
