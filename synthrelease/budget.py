@@ -13,7 +13,7 @@ SPEC = CheckSpec(
     title="Formal privacy guarantee",
     family="privacy",
     metrics=(
-        MetricSpec("epsilon", "Is there a formal limit to what anyone can learn about one patient?", "epsilon", "lower"),
+        MetricSpec("epsilon", "Is there a formal limit to what anyone can learn of one patient?", "epsilon", "lower"),
     ),
     about=(
         "Differential privacy bounds what any attacker, with any side knowledge, can learn about one person. It is a "

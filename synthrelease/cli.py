@@ -274,7 +274,7 @@ def _explain(loaded: Policy) -> None:
     click.echo(f"{loaded.name} {loaded.version}: {loaded.title}")
     click.echo(f"For {loaded.recipient}. To be signed by: {', '.join(loaded.sign_off)}.")
     click.echo(
-        f"A rule is met when the whole interval (each end at {loaded.confidence:.0%} confidence) lies within the limit,\n"
+        f"A rule is met when the whole interval (each end at {loaded.confidence:.0%} confidence) is within the limit,\n"
         "breached when the whole interval lies beyond it, and has no evidence otherwise.\n"
         "A breached blocking rule refuses the table; a blocking rule without evidence leaves it undecided."
     )
@@ -314,11 +314,11 @@ def _next_step(result: pipeline.Outcome) -> str:
         return f"Next: read the report and have it signed by the {who}; then hand over the folder release/ as it is."
     if result.verdict.decision == "refuse":
         return (
-            "Next: read the report's first page. The table stays in quarantine/. Do not simply try again with another "
-            "seed: choose a policy that fits the recipient, a coarser schema, or less training (--effort 0.5)."
+            "Next: read the report's first page. The table stays in quarantine/. Do not simply try another seed: "
+            "choose a policy that fits the recipient, a coarser schema, or less training (--effort 0.5)."
         )
     return (
-        "Next: read the report's first page. The table stays in quarantine/. More real rows in the holdout, or a policy "
+        "Next: read the report's first page. The table stays in quarantine/. More rows in the holdout, or a policy "
         f"for a closer circle of recipients, may decide it; else the {who} must judge by other means."
     )
 

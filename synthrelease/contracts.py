@@ -129,12 +129,14 @@ class TrainingStep:
 class OnStep(Protocol):
     """Receives progress; a generator calls it at once when it starts and then at least every second."""
 
-    def __call__(self, step: TrainingStep) -> None: ...
+    def __call__(self, step: TrainingStep) -> None:
+        """Take note of the step."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """How to train. ``effort`` multiplies the default number of updates; ``seed`` fixes weights, batches and samples."""
+    """How to train: ``effort`` multiplies the default number of updates, ``seed`` fixes weights and batches."""
 
     seed: int
     effort: float = 1.0
@@ -182,7 +184,9 @@ class Fitted(Protocol):
 class Generator(Protocol):
     """What the generator registry holds: a function from training rows to a trained generator."""
 
-    def __call__(self, train: Table, settings: FitSettings, on_step: OnStep) -> Fitted: ...
+    def __call__(self, train: Table, settings: FitSettings, on_step: OnStep) -> Fitted:
+        """Train on ``train`` alone."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

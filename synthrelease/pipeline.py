@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -192,7 +192,7 @@ def build(
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), table.name)
     with run.stage("Reading the table"):
         source = tables.read(table, meaning)
-        split = _split(source, meaning, options, run.seed)
+        split = _split(run, source, options)
     rows = options.rows or len(source.table)
     run.packages += ("torch",)
     run.settings |= {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
@@ -233,9 +233,11 @@ def audit(
     meaning = schema.load(Path(schema_file), target=options.target)
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), files.synthetic.name)
     with run.stage("Reading the tables"):
-        train, holdout = (tables.read(path, meaning, minimum_rows=20) for path in (files.train, files.holdout))
+        train = tables.read(files.train, meaning, minimum_rows=MINIMUM_ROWS)
+        holdout = _kept_apart(run, files.holdout)
+        tables.check_disjoint(train, holdout)
         synthetic = tables.read(files.synthetic, meaning, origin="synthetic")
-        reference = None if files.reference is None else tables.read(files.reference, meaning, minimum_rows=20).table
+        reference = None if files.reference is None else _kept_apart(run, files.reference).table
     run.generator = "unknown"
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
         for text in folder.notices:
@@ -310,12 +312,29 @@ def _derived(seed: int, purpose: str) -> int:
     return int(words[0] >> 1)
 
 
-def _split(source: tables.Source, meaning: Schema, options: BuildOptions, seed: int) -> Split:
+def _split(run: _Run, source: tables.Source, options: BuildOptions) -> Split:
     if options.holdout is None:
-        return tables.split(source.table, seed=_derived(seed, "split"))
-    holdout = tables.read(options.holdout, meaning, minimum_rows=MINIMUM_ROWS)
+        return tables.split(source.table, seed=_derived(run.seed, "split"))
+    holdout = _kept_apart(run, options.holdout)
     tables.check_disjoint(source, holdout)
     return Split(source.table, holdout.table)
+
+
+def _kept_apart(run: _Run, path: Path) -> tables.Source:
+    """Read real rows that no generator sees. Nothing is learned from them, so a cell outside the domain is no fault.
+
+    Raises:
+        InputError: the file does not fit the schema, or does not say which patient a row belongs to.
+    """
+    source = tables.read(path, run.schema, origin="synthetic", minimum_rows=MINIMUM_ROWS)
+    table = source.table
+    if run.schema.unit is not None and table.units is None:
+        raise InputError(
+            f"Real rows must name their patient in {run.schema.unit!r}, however {path.name} has no such column. Add it."
+        )
+    for name, cells in table.outside.items():
+        run.notice(f"{path.name}: {cells:,} cells of {name!r} lie outside what the schema declares; kept as they are.")
+    return replace(source, table=replace(table, origin="real", outside={}))
 
 
 def _input_digests(folder: RunFolder, files: Mapping[str, Path | None]) -> dict[str, str]:

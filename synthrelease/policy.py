@@ -230,7 +230,10 @@ def _judge(rule: Rule, metric: Metric) -> tuple[Outcome, str]:
     if beyond:
         return "breached", f"{text} Even the favourable end lies beyond it."
     if metric.n < rule.min_n:
-        return "no_evidence", f"{text} It rests on {metric.n:,}, and at least {rule.min_n:,} are needed to decide."
+        return (
+            "no_evidence",
+            f"{text} A sample of {metric.n:,} stands behind it, and {rule.min_n:,} are needed to decide.",
+        )
     if within:
         return "met", text
     return "no_evidence", f"{text} The interval reaches across the limit: more rows are needed to decide."
@@ -238,11 +241,31 @@ def _judge(rule: Rule, metric: Metric) -> tuple[Outcome, str]:
 
 def _deciding(decision: Decision, outcomes: Sequence[RuleOutcome]) -> str:
     blocking = [outcome for outcome in outcomes if outcome.rule.severity == "block"]
-    warnings = sum(outcome.rule.severity == "warn" and outcome.outcome != "met" for outcome in outcomes)
     if decision == "release":
+        warnings = sum(outcome.rule.severity == "warn" and outcome.outcome != "met" for outcome in outcomes)
         also = f" {warnings} warning{'s' * (warnings != 1)} to read first." if warnings else ""
         return f"All {len(blocking)} blocking rules are met.{also}"
-    wanted, state = ("breached", "is breached") if decision == "refuse" else ("no_evidence", "lacks evidence")
+    wanted = "breached" if decision == "refuse" else "no_evidence"
     first, *others = [outcome for outcome in blocking if outcome.outcome == wanted]
-    more = f" {len(others)} more blocking rule{'s' * (len(others) != 1)} likewise." if others else ""
-    return f"The blocking rule {first.rule.metric} {state}. {first.question} {first.sentence}{more}"
+    begin = "Refused" if decision == "refuse" else "Not decided"
+    state = "breached" if decision == "refuse" else "without evidence"
+    more = f" {len(others)} more blocking rule{'s are' if len(others) > 1 else ' is'} {state}." if others else ""
+    return f"{begin}, because of the question \u201c{first.question}\u201d: {_in_short(first)}{more}"
+
+
+def _in_short(outcome: RuleOutcome) -> str:
+    """Why a rule is not met, in one sentence for a reader in a hurry."""
+    rule, metric = outcome.rule, outcome.metric
+    if metric is None or not math.isfinite(metric.value):
+        return outcome.sentence
+    limit, written = limit_in_words(rule, metric.unit), written_as(metric, rule.limit)
+    if outcome.outcome == "breached":
+        return (
+            f"the answer is {written(metric.value)}, beyond the limit ({limit}) even with every allowance for chance."
+        )
+    if metric.n < rule.min_n:
+        return f"a sample of {metric.n:,} is too small to answer it; {rule.min_n:,} are needed."
+    return (
+        f"the answer lies between {interval(metric, written).replace(' to ', ' and ')}, on either side of the limit "
+        f"({limit}); more rows are needed."
+    )

@@ -1,4 +1,6 @@
-"""The checks: one file a question. Each file here that does not start with an underscore has
+"""The checks: one file a question.
+
+Each file here that does not start with an underscore has
 
 - ``SPEC``: a ``CheckSpec`` (name equal to the file's, what it asks, which metrics it promises), and
 - ``measure(evidence) -> CheckResult``: the measurement.
@@ -21,7 +23,9 @@ from synthrelease.contracts import CheckResult, CheckSpec, Evidence
 class Measure(Protocol):
     """A check's measurement: evidence in, one result out."""
 
-    def __call__(self, evidence: Evidence) -> CheckResult: ...
+    def __call__(self, evidence: Evidence) -> CheckResult:
+        """Measure."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,14 @@ first row of weights is all ones: the holdout itself.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from synthrelease.contracts import FloatArray, IntArray, Table
+from synthrelease.contracts import BoolArray, FloatArray, IntArray, Table
+
+Answers = np.ndarray[Any, np.dtype[Any]]
+"""Class codes (int64) or numbers (float64)."""
 
 Draws = dict[str, FloatArray]
 """Score name -> (1 + resamples,) values, the holdout's own first."""
@@ -39,7 +44,7 @@ def classification(truth: IntArray, chances: FloatArray, weights: FloatArray, po
     return {"accuracy": weights @ (truth == guess) / weights.sum(axis=1), **scores}
 
 
-def _one_class(is_class: np.ndarray, guessed: np.ndarray, score: FloatArray, weights: FloatArray) -> Draws:  # type: ignore[type-arg]
+def _one_class(is_class: BoolArray, guessed: BoolArray, score: FloatArray, weights: FloatArray) -> Draws:
     hits = weights @ (is_class & guessed)
     precision = _ratio(hits, weights @ guessed)
     recall = _ratio(hits, weights @ is_class)
@@ -48,11 +53,11 @@ def _one_class(is_class: np.ndarray, guessed: np.ndarray, score: FloatArray, wei
 
 
 def _ratio(top: FloatArray, bottom: FloatArray) -> FloatArray:
-    """top / bottom, 0 where nothing was predicted or nothing is there (as scikit-learn's zero_division=0)."""
+    """Divide; 0 where nothing was predicted or nothing is there (as scikit-learn's zero_division=0)."""
     return np.divide(top, bottom, out=np.zeros_like(top, dtype=np.float64), where=bottom > 0)
 
 
-def weighted_auc(is_class: np.ndarray, score: FloatArray, weights: FloatArray) -> FloatArray:  # type: ignore[type-arg]
+def weighted_auc(is_class: BoolArray, score: FloatArray, weights: FloatArray) -> FloatArray:
     """ROC AUC for each row of weights, ties counted one half; NaN where a draw holds one class only."""
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(score[order]) > 0])
@@ -62,8 +67,9 @@ def weighted_auc(is_class: np.ndarray, score: FloatArray, weights: FloatArray) -
     negative = np.add.reduceat(outside, starts, axis=1)
     below = np.cumsum(negative, axis=1) - negative / 2
     total = positive.sum(axis=1) * negative.sum(axis=1)
-    area = (positive * below).sum(axis=1)
-    return np.divide(area, total, out=np.full(len(weights), np.nan), where=total > 0)
+    area = np.full(len(weights), np.nan)
+    np.divide((positive * below).sum(axis=1), total, out=area, where=total > 0)
+    return area
 
 
 def regression(truth: FloatArray, guess: FloatArray, weights: FloatArray) -> Draws:
@@ -76,7 +82,7 @@ def regression(truth: FloatArray, guess: FloatArray, weights: FloatArray) -> Dra
     return {"r2": r2, "mae": weights @ np.abs(truth - guess) / total}
 
 
-def constant(wanted: np.ndarray, truth: np.ndarray, weights: FloatArray, classes: int, positive: int) -> Draws:  # type: ignore[type-arg]
+def constant(wanted: Answers, truth: Answers, weights: FloatArray, classes: int, positive: int) -> Draws:
     """Scores of the only model that rows with a single answer (or none) can teach: always that answer."""
     if classes == 0:
         return regression(truth, np.full(len(truth), wanted.mean() if len(wanted) else 0.0), weights)

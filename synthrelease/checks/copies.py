@@ -7,6 +7,8 @@ difference is free of table size, and a row that is common in the population cou
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -69,7 +71,7 @@ def _exact(real: Table, synthetic: Table) -> FloatArray:
     return np.isin(keys[0], keys[1]).astype(np.float64)
 
 
-def _row_keys(frame: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+def _row_keys(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """A 64-bit hash a row: equal rows have equal keys; at a million rows a false match has probability below 1e-6."""
     plain = pd.DataFrame(
         {
@@ -77,7 +79,7 @@ def _row_keys(frame: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.uint64]
             for name, column in frame.items()
         }
     )
-    return pd.util.hash_pandas_object(plain, index=False).to_numpy()
+    return np.asarray(pd.util.hash_pandas_object(plain, index=False), dtype=np.uint64)
 
 
 def _distances(evidence: Evidence) -> tuple[list[FloatArray], float]:

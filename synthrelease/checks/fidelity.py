@@ -52,8 +52,8 @@ SPEC = CheckSpec(
         ),
     ),
     about=(
-        "Cuts every number into ranges, counts each column and each pair of columns, and compares the counts with "
-        "those of holdout patients. Real training rows compared in the same way give the floor that sampling noise sets. "
+        "Cuts numbers into ranges, counts each column and each pair of columns, and compares the counts with "
+        "those of holdout patients. Real training rows compared in the same way give the floor of sampling noise. "
         " The structure kept is how much of the real dependence between two columns (what a pair's counts have beyond "
         "the product of its columns' counts) comes back: 1 as in fresh real rows, 0 as in independent columns."
     ),
@@ -128,12 +128,14 @@ def _joint(codes: IntArray, pair: tuple[int, int], levels: tuple[int, ...]) -> F
     """Relative frequencies of a pair of columns: (levels a, levels b)."""
     a, b = pair
     counts = np.bincount(codes[:, a] * levels[b] + codes[:, b], minlength=levels[a] * levels[b])
-    return counts.reshape(levels[a], levels[b]) / len(codes)
+    shares: FloatArray = counts.reshape(levels[a], levels[b]) / len(codes)
+    return shares
 
 
 def _dependence(joint: FloatArray) -> FloatArray:
     """What the joint frequencies have beyond the product of their margins."""
-    return joint - joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    apart: FloatArray = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    return joint - apart
 
 
 def _tvd(first: IntArray, second: IntArray, levels: int) -> float:

@@ -183,8 +183,7 @@ def _result(evidence: Evidence, task: _Task, sides: list[dict[str, _scores.Draws
     gaps = np.mean([sides[0][m][measure_name] - sides[1][m][measure_name] for m in MODELS], axis=0)  # (1 + resamples,)
     bounds = normal_bounds(float(gaps[0]), float(np.nanstd(gaps[1:], ddof=1)), evidence.confidence)
     truth = _answers(test, task)
-    counts = [] if task.is_regression else np.bincount(truth, minlength=task.classes)
-    n = len(truth) if task.is_regression else int(min(count for count in counts if count > 0))
+    n = len(truth) if task.is_regression else int(np.unique(truth, return_counts=True)[1].min())
     real, synthetic = (float(np.mean([side[m][measure_name][0] for m in MODELS])) for side in sides)
     label = "R2" if task.is_regression else "ROC AUC"
     reading = f"Mean {label} {synthetic:.3f} when trained on synthetic rows, {real:.3f} when trained on real rows."
@@ -230,7 +229,7 @@ def _figure(utility: Utility, name: str, label: str) -> Figure:
         name="utility",
         kind="dots",
         title=f"{label} on holdout patients",
-        caption="Each pair of dots is one model; the closer the two, the less is lost by working with the synthetic table.",
+        caption="Each pair of dots is one model; the closer the two, the less the synthetic table costs its users.",
         x_label="model",
         y_label=label,
         lines=tuple(lines),

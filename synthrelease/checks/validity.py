@@ -37,7 +37,9 @@ def measure(evidence: Evidence) -> CheckResult:
     outside = sum(synthetic.outside.values())
     share = outside / cells
     where = ", ".join(f"{name} ({count:,})" for name, count in synthetic.outside.items() if count)
-    collapsed = [c for c in synthetic.frame if _varies(evidence.train, c) and not _varies(synthetic, c)]
+    collapsed = [
+        c.name for c in synthetic.schema.learned if _varies(evidence.train, c.name) and not _varies(synthetic, c.name)
+    ]
     n = len(synthetic)
     metrics = (
         # The whole table has been counted, nothing is estimated: both ends of these two intervals are the count itself.

@@ -1,0 +1,322 @@
+"""The schema file: what a steward declares about a table, loaded from TOML and checked as a whole.
+
+A schema never runs code and never guesses: ``no`` stays the label "no", and whatever is not declared is refused. All
+problems of a file are reported at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, ValidationError
+
+from synthrelease.contracts import Column, Kind, Role, Schema
+from synthrelease.errors import SchemaError, listing
+
+ANY_OTHER = "*"
+"""As a missing mark of a label column: every label that is not declared counts as missing.
+
+It lets a table with rare levels be read without the schema naming them. In a number column it is an ordinary mark.
+"""
+
+LABELS: frozenset[str] = frozenset({"boolean", "categorical", "ordinal"})
+"""Kinds whose values are declared one by one."""
+
+
+def _spelled(value: object) -> object:
+    """Take an integer label as it is spelled in the file: ``[0, 1]`` means ``["0", "1"]``."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_Label = Annotated[StrictStr, BeforeValidator(_spelled)]
+
+
+class _ColumnEntry(BaseModel):
+    """One ``[columns.name]`` block, as written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind | None = None
+    role: Literal["feature", "quasi_identifier", "sensitive", "identifier", "excluded"] | None = None
+    bounds: list[Annotated[float, Field(strict=True)]] | None = None
+    categories: list[_Label] | None = None
+    missing: list[_Label] = []
+
+
+class _SchemaFile(BaseModel):
+    """The whole file, as written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    purpose: StrictStr = ""
+    unit: StrictStr | None = None
+    target: StrictStr | None = None
+    missing: list[_Label] = []
+    columns: dict[str, _ColumnEntry]
+
+
+def load(path: Path, *, target: str | None = None) -> Schema:
+    """Read the schema file and check it as a whole; ``target`` replaces the file's own target.
+
+    Columns keep the order of the schema file, which need not be the table's.
+
+    Raises:
+        SchemaError: The file cannot be read or breaks a rule; every problem is listed with its key.
+    """
+    content = _content(path)
+    document = _document(content, path)
+    if target is not None:
+        document["target"] = target
+    entry, problems, spoilt = _validated(document)
+    if entry is not None:
+        problems += [*_file_problems(entry, overridden=target is not None), *_column_problems(entry, spoilt)]
+    if entry is None or problems:
+        raise SchemaError(listing(_title(path, len(problems)), problems))
+    return Schema(
+        columns=tuple(_column(name, column, entry) for name, column in entry.columns.items()),
+        target=entry.target,
+        unit=entry.unit,
+        missing=tuple(entry.missing),
+        purpose=entry.purpose,
+        digest=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def with_target(schema: Schema, target: str) -> Schema:
+    """Return the schema with another target; the former one becomes a feature.
+
+    Raises:
+        SchemaError: ``target`` is no learned column of the schema.
+    """
+    if target not in {column.name for column in schema.learned}:
+        raise SchemaError(f"The target must be a learned column of the schema, however {target!r} is none. {_NEXT}")
+
+    def role(column: Column) -> Role:
+        former: Role = "feature" if column.role == "target" else column.role
+        return "target" if column.name == target else former
+
+    return replace(schema, target=target, columns=tuple(replace(c, role=role(c)) for c in schema.columns))
+
+
+_NEXT = "Name one of its columns that is neither an identifier nor excluded."
+
+
+def _title(path: Path, count: int) -> str:
+    things = "1 thing" if count == 1 else f"{count} things"
+    return f"A schema must fit its rules, however {path.name} breaks {things}. Correct the file and run again:"
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise SchemaError(
+            f"The schema file must exist, however {path} does not. "
+            "Draft one with `synthrelease inspect TABLE --out schema.toml`."
+        ) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SchemaError(
+            f"The schema file must be readable, however {path} is not ({reason}). Give another path."
+        ) from None
+
+
+def _document(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SchemaError(
+            f"A schema file must be UTF-8 text, however line {line} of {path.name} is not. Save it as UTF-8."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SchemaError(
+            f"A schema file must be valid TOML, however {path.name} is not: {error}. Correct that line."
+        ) from None
+
+
+def _validated(document: Mapping[str, Any]) -> tuple[_SchemaFile | None, list[str], frozenset[str]]:
+    """Check keys and types. What is wrong is left out, so that the rest can be checked for its meaning as well.
+
+    Returns what remains (None if nothing sensible does), the problems, and the columns from which a key was left out.
+    """
+    try:
+        return _SchemaFile.model_validate(document), [], frozenset()
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    problems = [_sentence(tuple(detail["loc"]), detail) for detail in details]
+    remains = copy.deepcopy(dict(document))
+    spoilt: set[str] = set()
+    for detail in details:
+        *parents, key = [str(part) for part in detail["loc"]][:3]
+        holder: Any = remains
+        for parent in parents:
+            holder = holder.get(parent, {}) if isinstance(holder, dict) else {}
+        if isinstance(holder, dict):
+            holder.pop(key, None)
+        spoilt.update(str(part) for part in detail["loc"][1:2])
+    try:
+        return _SchemaFile.model_validate(remains), problems, frozenset(spoilt)
+    except ValidationError:
+        return None, problems, frozenset()
+
+
+_MESSAGES = {
+    "extra_forbidden": "is not a key of a schema. Remove it or correct its spelling",
+    "missing": "is required. Add it",
+    "string_type": "must be one text in quotes",
+    "list_type": "must be a list in brackets",
+    "dict_type": "must be a table of columns, written [columns.name]",
+    "model_type": "must be a table, written [columns.name]",
+    "float_type": "must be a number",
+}
+
+
+def _sentence(location: tuple[int | str, ...], detail: Any) -> str:
+    """Turn one pydantic finding into key, rule and next step."""
+    key = dotted(*(str(part) for part in location if isinstance(part, str)))
+    if location and location[-1] == "role" and detail.get("input") in ("target", "unit"):
+        name, role = location[1], detail["input"]
+        return f"{key}: there is one {role} a table, named at the top of the file. Write {role} = {quoted(str(name))}"
+    if location in (("target",), ("unit",)) and isinstance(detail.get("input"), list):
+        return f"{key}: there can be only one, however a list is given. Name one column"
+    if detail["type"] == "literal_error":
+        return f"{key}: {detail['input']!r} is not known. Use one of {detail['ctx']['expected']}"
+    return f"{key}: {_MESSAGES.get(detail['type'], detail['msg'])}"
+
+
+def dotted(*parts: str) -> str:
+    """Spell a dotted TOML key, quoting the parts that need it."""
+    return ".".join(part if _is_bare(part) else quoted(part) for part in parts)
+
+
+def _is_bare(part: str) -> bool:
+    return part.isascii() and part.replace("_", "a").replace("-", "a").isalnum()
+
+
+def quoted(text: str) -> str:
+    """Spell a text as a TOML basic string; control characters become escapes."""
+    marks = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return '"' + "".join(marks.get(c, f"\\u{ord(c):04x}" if ord(c) < 32 or ord(c) == 127 else c) for c in text) + '"'
+
+
+def _file_problems(entry: _SchemaFile, *, overridden: bool) -> Iterator[str]:
+    if not entry.columns:
+        yield "columns: a schema needs at least one column. Add a [columns.name] block for each"
+    if len(set(entry.missing)) < len(entry.missing):
+        yield "missing: a mark is listed twice. Remove the repetition"
+    for key, name in (("target", entry.target), ("unit", entry.unit)):
+        if name is not None and name not in entry.columns:
+            source = "the target asked for" if overridden and key == "target" else key
+            yield f"{key}: {source} must be one of the columns, however {name!r} is none. Name one, or declare it"
+    if entry.target is not None and entry.target == entry.unit:
+        yield "target: the unit's column cannot be the target, because it is never learned. Choose another target"
+    elif entry.target in entry.columns:
+        column = entry.columns[entry.target]
+        if column.role in ("identifier", "excluded") or column.kind in ("identifier", "text"):
+            yield f"target: {entry.target!r} is never learned (see its kind and role). Choose another target"
+    if entry.columns and not any(_role(name, column, entry) in _LEARNED for name, column in entry.columns.items()):
+        yield "columns: nothing is left to learn: every column is an identifier, a unit, text or excluded. Declare one"
+
+
+_LEARNED = frozenset({"feature", "quasi_identifier", "sensitive", "target"})
+
+
+def _column_problems(entry: _SchemaFile, spoilt: frozenset[str]) -> Iterator[str]:
+    for name, column in entry.columns.items():
+        if name in spoilt:
+            continue
+        kind = _kind(name, column, entry)
+        key = dotted("columns", name)
+        if kind is None:
+            yield f"{key}.kind: is required unless the column is an identifier or the unit. Add it"
+            continue
+        yield from (f"{key}.{problem}" for problem in _role_problems(name, column, entry))
+        yield from (f"{key}.{problem}" for problem in _bounds_problems(column, kind))
+        yield from (f"{key}.{problem}" for problem in _category_problems(column, kind, entry))
+
+
+def _role_problems(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Iterator[str]:
+    if name == entry.unit and column.role not in (None, "identifier"):
+        yield f"role: the unit is an identifier, however its role is {column.role!r}. Leave the role out"
+    elif column.kind == "identifier" and column.role not in (None, "identifier"):
+        yield f"role: an identifier is never learned, however its role is {column.role!r}. Leave the role out"
+    elif column.kind == "text" and column.role in ("quasi_identifier", "sensitive", "feature"):
+        yield f"role: text is never learned, however its role is {column.role!r}. Leave the role out"
+
+
+def _bounds_problems(column: _ColumnEntry, kind: Kind) -> Iterator[str]:
+    bounds = column.bounds
+    if bounds is None:
+        return
+    if kind not in ("numeric", "integer"):
+        yield f"bounds: belong to numeric and integer columns, however this one is {kind}. Remove them"
+    elif len(bounds) != 2:
+        yield f"bounds: are two numbers, lowest and highest, however {len(bounds)} are given. Correct them"
+    elif not all(math.isfinite(bound) for bound in bounds):
+        yield "bounds: must be finite numbers. Correct them, or leave them out"
+    elif bounds[0] >= bounds[1]:
+        yield "bounds: the lowest value must come first and be below the highest. Correct them"
+    elif kind == "integer" and any(abs(bound) > 2**53 for bound in bounds):
+        yield "bounds: integers must lie within 2**53 either side of 0. Declare the column an identifier or narrow them"
+
+
+def _category_problems(column: _ColumnEntry, kind: Kind, entry: _SchemaFile) -> Iterator[str]:
+    categories = column.categories
+    if len(set(column.missing)) < len(column.missing):
+        yield "missing: a mark is listed twice. Remove the repetition"
+    if kind not in LABELS:
+        if categories is not None:
+            yield f"categories: belong to boolean, categorical and ordinal columns, not to {kind}. Remove them"
+        return
+    if not categories:
+        yield f"categories: a {kind} column must list its labels, spelled as in the table. Add them"
+        return
+    repeated = len(categories) - len(set(categories))
+    marks = {*column.missing, *entry.missing, ""}
+    if repeated:
+        yield f"categories: each label stands once, however {repeated} of {len(categories)} repeat. Remove them"
+    elif kind == "boolean" and len(categories) != 2:
+        yield f"categories: a boolean column has two labels, however {len(categories)} are listed. Use categorical"
+    if not marks.isdisjoint(categories):
+        both = len(marks.intersection(categories))
+        yield f"categories: {both} of them also stand for a missing value. Keep the label or the missing mark, not both"
+
+
+def _kind(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Kind | None:
+    is_identifier = name == entry.unit or "identifier" in (column.kind, column.role)
+    excluded: Kind | None = "text" if column.role == "excluded" else None
+    return "identifier" if is_identifier else column.kind or excluded
+
+
+def _role(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Role:
+    if name == entry.unit:
+        return "unit"
+    kind = _kind(name, column, entry)
+    if kind == "identifier":
+        return "identifier"
+    if kind == "text" or column.role == "excluded":
+        return "excluded"
+    return "target" if name == entry.target else column.role or "feature"
+
+
+def _column(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Column:
+    """Build the frozen column of an entry that has passed every rule."""
+    kind = _kind(name, column, entry)
+    if kind is None:  # refused by _column_problems before
+        raise AssertionError("a column without a kind reached the schema")
+    return Column(
+        name=name,
+        kind=kind,
+        role=_role(name, column, entry),
+        bounds=None if column.bounds is None else (column.bounds[0], column.bounds[1]),
+        categories=tuple(column.categories or ()),
+        missing=tuple(column.missing),
+    )

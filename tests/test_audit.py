@@ -1,0 +1,76 @@
+"""Running the checks: a crash or too few rows become results that no rule accepts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from synthrelease import checks
+from synthrelease.audit import run
+from synthrelease.contracts import CheckSpec, Evidence, MetricSpec, Table
+
+
+def evidence(table: Table, **changes) -> Evidence:
+    thirds = np.array_split(np.random.default_rng(0).permutation(len(table)), 3)
+    train, holdout, made = (table.take(part) for part in thirds)
+    return replace(Evidence(train, holdout, replace(made, origin="synthetic"), seed=1), **changes)
+
+
+def test_every_check_answers_with_the_metrics_it_promises(ward_table):
+    results = run(evidence(ward_table))
+    assert [r.check for r in results] == sorted(checks.registry())
+    for result in results:
+        assert result.status == "measured", result.note
+        promised = [spec.name for spec in checks.specs()[result.check].metrics]
+        assert [metric.name for metric in result.metrics] == promised
+        for metric in result.metrics:
+            assert metric.low <= metric.value <= metric.high
+            assert metric.n > 0
+            assert metric.reading
+
+
+def test_the_same_seed_measures_the_same_and_a_check_does_not_depend_on_the_others(ward_table):
+    whole = run(evidence(ward_table))
+    alone = run(evidence(ward_table), only=["distances"])
+    assert alone[0].metrics == next(r for r in whole if r.check == "distances").metrics
+
+
+def test_too_few_rows_are_said_and_measure_nothing(ward_table):
+    few = evidence(ward_table, synthetic=replace(ward_table.take(np.arange(19)), origin="synthetic"))
+    for result in run(few):
+        assert result.status == "too_few_rows"
+        assert result.metrics == ()
+
+
+def test_a_crash_becomes_a_result_without_the_message_that_may_hold_a_cell(ward_table, monkeypatch):
+    def broken(_):
+        raise RuntimeError("Mrs Example, 63")
+
+    spec = CheckSpec("broken", "Broken", "privacy", (MetricSpec("m", "?", "auc", "lower"),), "")
+    monkeypatch.setattr(checks, "registry", lambda: {"broken": checks.Check(spec, broken)})
+    (result,) = run(evidence(ward_table))
+    assert result.status == "crashed"
+    assert "RuntimeError" in result.note
+    assert "Example" not in result.note
+
+
+def test_evidence_refuses_synthetic_rows_in_place_of_real_ones(ward_table):
+    with pytest.raises(ValueError, match="real rows"):
+        evidence(ward_table, holdout=replace(ward_table, origin="synthetic"))
+
+
+def test_patients_count_once_however_many_rows_they_have(ward_table):
+    """Ten rows a patient: intervals must rest on patients, so they widen as if there were a tenth of the rows."""
+    single = evidence(ward_table)
+    units = [np.arange(len(t)) // 10 for t in (single.train, single.holdout)]
+    many = replace(
+        single,
+        train=replace(single.train, units=units[0]),
+        holdout=replace(single.holdout, units=units[1]),
+    )
+    for check, metric in (("copies", "exact_copy_excess"), ("membership", "mia_auc")):
+        first, second = (run(e, only=[check])[0].metric(metric) for e in (single, many))
+        assert second.n < first.n / 9
+        assert second.high - second.low > 1.5 * (first.high - first.low)

@@ -1,0 +1,184 @@
+"""Checks on tables whose answer can be worked out by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, precision_score, r2_score, recall_score, roc_auc_score
+
+from synthrelease.checks import _scores, copies, distances, fidelity, membership, utility, validity
+from synthrelease.contracts import Column, Evidence, Schema, Table
+
+NUMBER = Schema((Column("x", "numeric"), Column("y", "categorical", "target", categories=("n", "p"))), target="y")
+
+
+def table(numbers, labels=None, origin="real", schema=NUMBER) -> Table:
+    numbers = np.asarray(numbers, dtype=float)
+    labels = np.where(np.arange(len(numbers)) % 2, "p", "n") if labels is None else labels
+    frame = pd.DataFrame({"x": numbers, "y": pd.Categorical(labels, categories=["n", "p"])})
+    return Table(frame, schema, origin)
+
+
+def evidence(train, holdout, synthetic, **more) -> Evidence:
+    return Evidence(train, holdout, replace(synthetic, origin="synthetic"), seed=0, **more)
+
+
+def test_copies_counts_patients_and_not_synthetic_rows():
+    """100 training patients of whom 3 are copied (one of them 50 times), 50 holdout patients of whom 1 is."""
+    made = table([1.0] * 50 + [2.0, 3.0, 1000.0], ["p"] * 50 + ["n", "p", "n"])
+    found = copies.measure(evidence(table(np.arange(100)), table(np.arange(1000, 1050)), made))
+    metric = found.metric("exact_copy_excess")
+    assert metric.value == pytest.approx(3 / 100 - 1 / 50)
+    assert "3 of 100" in metric.reading
+    assert "1 of 50" in metric.reading
+
+
+def test_missing_values_are_equal_to_each_other_in_a_copy():
+    holdout = table(np.arange(1000, 1050))
+    made = table([np.nan, 5.0], [None, "p"])
+    found = copies.measure(evidence(table([np.nan, *range(1, 50)], [None] * 50), holdout, made))
+    assert found.metric("exact_copy_excess").value == pytest.approx(1 / 50)
+
+
+def test_nndr_is_one_where_both_neighbours_are_at_no_distance():
+    assert distances.nndr(np.array([[0.0, 0.0], [0.0, 2.0], [1.0, 2.0]])).tolist() == [1.0, 0.0, 0.5]
+
+
+def test_dcr_share_does_not_depend_on_how_many_training_rows_there_are():
+    rng = np.random.default_rng(1)
+    train, holdout, made = (table(rng.random(n)) for n in (3_000, 300, 300))
+    metric = distances.measure(evidence(train, holdout, made)).metric("dcr_share")
+    assert metric.low < 0.5 < metric.high
+    assert metric.value == pytest.approx(0.5, abs=0.06)
+
+
+def test_membership_finds_members_through_a_reference_as_well():
+    rng = np.random.default_rng(2)
+    train, holdout, reference = (table(rng.random(300)) for _ in range(3))
+    leaky = table(train.frame["x"] + rng.normal(0, 1e-5, 300), train.frame["y"].to_numpy())
+    for more in ({}, {"reference": reference}):
+        assert membership.measure(evidence(train, holdout, leaky, **more)).metric("mia_auc").low > 0.8
+        honest = membership.measure(evidence(train, holdout, table(rng.random(300)), **more))
+        assert honest.metric("mia_auc").low < 0.55
+
+
+def test_fidelity_knows_margins_from_structure():
+    rng = np.random.default_rng(3)
+
+    def related(rows, flip=0.1):
+        labels = np.where(rng.random(rows) < flip, "p", "n")
+        numbers = rng.normal(0, 1, rows) + 3 * (labels == "p")
+        return table(numbers, labels)
+
+    train, holdout, fresh = related(800, 0.5), related(800, 0.5), related(800, 0.5)
+    broken = table(fresh.frame["x"].to_numpy(), rng.permutation(fresh.frame["y"].to_numpy()))
+    lopsided = related(800, 0.9)
+
+    def values(made):
+        result = fidelity.measure(evidence(train, holdout, made))
+        return [result.metric(name) for name in ("marginal_tvd_excess", "dependence_kept")]
+
+    honest, split, other = values(fresh), values(broken), values(lopsided)
+    assert honest[0].low < 0 < honest[0].high
+    assert honest[1].low < 1 < honest[1].high
+    assert split[0].low < 0 < split[0].high
+    assert split[1].high < 0.2
+    assert other[0].low > 0.2
+
+
+def test_fidelity_gives_no_figure_where_there_is_no_structure_to_keep():
+    rng = np.random.default_rng(4)
+    sides = [table(rng.random(60), rng.choice(["n", "p"], 60)) for _ in range(3)]
+    assert np.isnan(fidelity.measure(evidence(*sides)).metric("dependence_kept").value)
+
+
+def test_rare_labels_share_one_code_and_missing_has_its_own():
+    levels = tuple(f"l{i}" for i in range(50))
+    column = Column("c", "categorical", categories=levels)
+    cells = pd.Series(pd.Categorical([levels[i % 40] for i in range(400)] + [None, "l49"], categories=levels))
+    (code,) = fidelity._label_codes([cells, cells], column)[:1]
+    assert code.max() == fidelity.MOST_LEVELS + 1
+    assert code[400] == 0
+    assert code[401] == fidelity.MOST_LEVELS + 1
+    assert len(np.unique(code[:400])) == fidelity.MOST_LEVELS + 1
+
+
+def test_validity_counts():
+    train, holdout = table(np.arange(40)), table(np.arange(40, 80))
+    made = replace(table([7.0] * 40), outside={"x": 4})
+    result = validity.measure(evidence(train, holdout, made))
+    assert result.metric("cells_outside_domain").value == 4 / 80
+    collapsed, repeated = result.metric("collapsed_columns"), result.metric("repeated_row_excess")
+    assert (collapsed.value, collapsed.low, collapsed.high) == (1, 1, 1)
+    assert "x" in collapsed.reading
+    assert repeated.value == pytest.approx(38 / 40)
+
+
+def test_scores_equal_scikit_learns():
+    rng = np.random.default_rng(5)
+    truth, chances = rng.integers(0, 2, 200), rng.random((200, 2)).round(1)
+    found = _scores.classification(truth, chances, np.ones((1, 200)), positive=1)
+    guess = chances.argmax(axis=1)
+    assert found["accuracy"][0] == pytest.approx((truth == guess).mean())
+    assert found["precision"][0] == pytest.approx(precision_score(truth, guess))
+    assert found["recall"][0] == pytest.approx(recall_score(truth, guess))
+    assert found["f1"][0] == pytest.approx(f1_score(truth, guess))
+    assert found["roc_auc"][0] == pytest.approx(roc_auc_score(truth, chances[:, 1]))
+    numbers = rng.normal(size=200)
+    assert _scores.regression(numbers, numbers + 0.3, np.ones((1, 200)))["r2"][0] == pytest.approx(
+        r2_score(numbers, numbers + 0.3)
+    )
+
+
+def test_weighted_auc_equals_repeating_the_rows():
+    rng = np.random.default_rng(6)
+    truth, score, weights = rng.random(50) < 0.4, rng.random(50).round(1), rng.integers(0, 4, (3, 50)).astype(float)
+    expected = [roc_auc_score(np.repeat(truth, w.astype(int)), np.repeat(score, w.astype(int))) for w in weights]
+    assert _scores.weighted_auc(truth, score, weights).tolist() == pytest.approx(expected)
+
+
+def test_three_classes_are_averaged():
+    truth = np.array([0, 0, 1, 1, 2, 2])
+    chances = np.eye(3)[[0, 0, 1, 1, 2, 0]]
+    found = _scores.classification(truth, chances, np.ones((1, 6)), positive=2)
+    assert found["recall"][0] == pytest.approx((1 + 1 + 0.5) / 3)
+
+
+def test_utility_of_real_rows_is_no_loss_and_of_one_class_is_all_loss():
+    rng = np.random.default_rng(7)
+
+    def related(rows):
+        labels = rng.choice(["n", "p"], rows)
+        return table(rng.normal(0, 1, rows) + 2 * (labels == "p"), labels)
+
+    train, holdout, fresh = related(400), related(400), related(400)
+    honest = utility.measure(evidence(train, holdout, fresh))
+    assert honest.metric("utility_gap").low < 0.02
+    assert set(honest.utility.trtr) == {"baseline", *utility.MODELS}
+    one = table(fresh.frame["x"].to_numpy(), np.repeat("n", 400))
+    lost = utility.measure(evidence(train, holdout, one))
+    assert lost.metric("utility_gap").low > 0.3
+    assert lost.utility.tstr["gradient_boosting"]["roc_auc"].value == 0.5
+
+
+def test_a_numeric_target_is_scored_by_r2_and_mae():
+    schema = Schema((Column("x", "numeric", "target"), Column("y", "categorical", categories=("n", "p"))), target="x")
+    rng = np.random.default_rng(8)
+
+    def related(rows):
+        labels = rng.choice(["n", "p"], rows)
+        return table(rng.normal(0, 1, rows) + 4 * (labels == "p"), labels, schema=schema)
+
+    result = utility.measure(evidence(related(300), related(300), related(300)))
+    assert result.utility.task == "regression"
+    assert result.utility.trtr["gradient_boosting"]["r2"].value > 0.6
+    assert abs(result.metric("utility_gap").value) < 0.05
+
+
+def test_without_a_target_utility_does_not_apply():
+    schema = replace(NUMBER, target=None)
+    sides = [table(np.arange(40) + i, schema=schema) for i in range(3)]
+    assert utility.measure(evidence(*sides)).status == "not_applicable"

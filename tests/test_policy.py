@@ -1,0 +1,191 @@
+"""Policies: what a file may say, and the decision as a pure function."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from synthrelease import pipeline, policy
+from synthrelease.contracts import CheckResult, CheckSpec, Metric, MetricSpec, Policy, Rule
+from synthrelease.errors import PolicyError
+
+SPECS = {
+    "leak": CheckSpec("leak", "Leak", "privacy", (MetricSpec("risk", "Is there a risk?", "auc", "lower"),), ""),
+    "worth": CheckSpec("worth", "Worth", "utility", (MetricSpec("kept", "Is it kept?", "score", "higher"),), ""),
+}
+RISK = Rule("leak", "risk", 0.6, "at_most", "block", 100, "why", "source")
+KEPT = Rule("worth", "kept", 0.5, "at_least", "block", 10, "why", "source")
+GOOD_FILE = """
+name = "ours"
+version = "1"
+title = "t"
+recipient = "r"
+sign_off = ["a person"]
+confidence = 0.95
+[[rules]]
+check = "leak"
+metric = "risk"
+at_most = 0.6
+severity = "block"
+min_n = 100
+why = "w"
+source = "s"
+"""
+
+
+def made(*rules: Rule) -> Policy:
+    return Policy("p", "1", "t", "r", ("a person",), 0.95, rules, "0" * 64)
+
+
+def found(check: str, value: float, low: float, high: float, n: int = 500) -> CheckResult:
+    metric = Metric(SPECS[check].metrics[0].name, value, low, high, SPECS[check].metrics[0].unit, n, "Read so.")
+    return CheckResult(check, "measured", n, metrics=(metric,))
+
+
+def decision(rules, *results) -> str:
+    return policy.decide(made(*rules), results, SPECS).decision
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "n", "expected"),
+    [
+        (0.48, 0.59, 500, "release"),  # the whole interval within the limit
+        (0.48, 0.60, 500, "release"),  # the limit itself still counts
+        (0.48, 0.61, 500, "undecided"),  # reaches across
+        (0.48, 0.59, 99, "undecided"),  # within, on too few rows
+        (0.61, 0.80, 500, "refuse"),  # beyond
+        (0.61, 0.80, 3, "refuse"),  # a few rows can show a breach
+        (math.nan, 0.59, 500, "undecided"),
+        (0.48, math.nan, 500, "undecided"),
+        (0.48, math.inf, 500, "undecided"),
+    ],
+)
+def test_a_rule_looks_at_the_interval_and_at_the_rows_behind_it(low, high, n, expected):
+    assert decision([RISK], found("leak", 0.5, low, high, n)) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0.5, 0.9, "release"), (0.4, 0.9, "undecided"), (0.1, 0.4, "refuse")]
+)
+def test_at_least_mirrors_at_most(low, high, expected):
+    assert decision([KEPT], found("worth", (low + high) / 2, low, high)) == expected
+
+
+@pytest.mark.parametrize("status", ["not_applicable", "too_few_rows", "crashed"])
+def test_whatever_was_not_measured_never_passes(status):
+    good = found("worth", 0.9, 0.8, 1.0)
+    assert decision([RISK, KEPT], good, replace(found("leak", 0.5, 0.4, 0.5), status=status)) == "undecided"
+    assert decision([RISK, KEPT], good) == "undecided"
+    assert decision([RISK, KEPT], good, CheckResult("leak", "measured", 500)) == "undecided"
+
+
+def test_a_breach_outweighs_missing_evidence_and_warnings_decide_nothing():
+    bad = found("leak", 0.9, 0.8, 1.0)
+    assert decision([RISK, KEPT], bad) == "refuse"
+    warning = replace(RISK, severity="warn")
+    verdict = policy.decide(made(warning, KEPT), [bad, found("worth", 0.9, 0.8, 1.0)], SPECS)
+    assert verdict.decision == "release"
+    assert verdict.outcomes[0].outcome == "breached"
+    assert "1 warning" in verdict.deciding
+
+
+def test_outcomes_stand_worst_first_and_the_deciding_sentence_names_the_worst():
+    verdict = policy.decide(made(KEPT, RISK), [found("leak", 0.9, 0.8, 1.0), found("worth", 0.9, 0.8, 1.0)], SPECS)
+    assert [o.outcome for o in verdict.outcomes] == ["breached", "met"]
+    assert verdict.deciding.startswith("Refused")
+    assert "Is there a risk?" in verdict.deciding
+    assert "at most 0.6" in verdict.deciding
+
+
+def test_a_policy_without_a_blocking_rule_cannot_decide():
+    for rules in ([], [replace(RISK, severity="warn")]):
+        with pytest.raises(PolicyError, match="at least one blocking rule"):
+            policy.decide(made(*rules), [found("leak", 0.5, 0.4, 0.5)], SPECS)
+
+
+def test_two_answers_of_one_check_are_refused():
+    with pytest.raises(PolicyError, match="once"):
+        policy.decide(made(RISK), [found("leak", 0.9, 0.8, 1.0), found("leak", 0.5, 0.4, 0.5)], SPECS)
+
+
+def loaded(tmp_path, text: str) -> Policy:
+    path = tmp_path / "ours.toml"
+    path.write_text(text, encoding="utf-8")
+    return policy.load(str(path), SPECS)
+
+
+def test_a_file_of_the_users_own_is_read(tmp_path):
+    ours = loaded(tmp_path, GOOD_FILE)
+    assert ours.rules[0] == replace(RISK, why="w", source="s")
+    assert ours.text == GOOD_FILE
+    assert len(ours.digest) == 64
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('check = "leak"', 'check = "nonsense"', "is no check"),
+        ('metric = "risk"', 'metric = "nonsense"', "measures risk"),
+        ("at_most = 0.6", "at_most = 0.6\nat_least = 0.1", "exactly one"),
+        ("at_most = 0.6", "", "exactly one"),
+        ("at_most = 0.6", "at_most = nan", "finite"),
+        ("at_most = 0.6", "at_least = 0.6", "the other way"),
+        ('severity = "block"', 'severity = "warn"', "all of them only warn"),
+        ('severity = "block"', 'severity = "maybe"', "severity"),
+        ("min_n = 100", "min_n = 0", "min_n"),
+        ("min_n = 100", "", "min_n"),
+        ('why = "w"', 'why = ""', "why"),
+        ("confidence = 0.95", "confidence = 95", "confidence"),
+        ('title = "t"', 'title = "t"\ncolour = "red"', "colour"),
+        ('sign_off = ["a person"]', "sign_off = []", "sign_off"),
+        ("[[rules]]", "[[rules", "TOML"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_key(tmp_path, old, new, message):
+    assert old in GOOD_FILE
+    with pytest.raises(PolicyError, match=message):
+        loaded(tmp_path, GOOD_FILE.replace(old, new))
+
+
+def test_an_empty_policy_and_a_policy_without_rules_are_refused(tmp_path):
+    for text in ("", GOOD_FILE.split("[[rules]]")[0], GOOD_FILE.split("[[rules]]")[0] + "rules = []\n"):
+        with pytest.raises(PolicyError, match="rules"):
+            loaded(tmp_path, text)
+
+
+def test_a_rule_stated_twice_is_refused(tmp_path):
+    with pytest.raises(PolicyError, match="has a rule already"):
+        loaded(tmp_path, GOOD_FILE + "[[rules]]" + GOOD_FILE.split("[[rules]]")[1])
+
+
+def test_all_problems_are_listed_at_once(tmp_path):
+    text = GOOD_FILE.replace('check = "leak"', 'check = "x"').replace('severity = "block"', 'severity = "warn"')
+    with pytest.raises(PolicyError) as caught:
+        loaded(tmp_path, text)
+    assert "is no check" in str(caught.value)
+    assert "only warn" in str(caught.value)
+
+
+def test_an_unknown_policy_names_those_there_are():
+    with pytest.raises(PolicyError, match="internal_sandbox, open_release, partner_handoff"):
+        policy.load("nonsense", SPECS)
+
+
+@pytest.mark.parametrize("name", policy.names())
+def test_every_policy_that_comes_with_the_package_loads_and_explains_each_rule(name):
+    found_policy = policy.load(name, pipeline.known_checks())
+    assert found_policy.name == name
+    assert all(len(rule.why) > 20 and len(rule.source) > 10 for rule in found_policy.rules)
+
+
+def test_stricter_recipients_never_get_looser_limits():
+    known = pipeline.known_checks()
+    chain = [policy.load(name, known) for name in ("open_release", "partner_handoff", "internal_sandbox")]
+    for strict, loose in pairwise(chain):
+        limits = {(r.check, r.metric): r for r in strict.rules}
+        for rule in loose.rules:
+            if known[rule.check].family == "privacy":
+                assert limits[rule.check, rule.metric].limit <= rule.limit

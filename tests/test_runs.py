@@ -1,0 +1,91 @@
+"""The run folder: nothing is lost, nothing is half there."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from synthrelease import runs
+from synthrelease.errors import RunFolderError
+
+
+def finished(path, decision="release"):
+    with runs.claimed(path, force=False, started={"created": "then"}) as folder:
+        (folder.quarantine / "synthetic.csv").write_text("a\n1\n")
+        folder.record("finished", {"decision": decision})
+        if decision == "release":
+            folder.release.mkdir()
+    return path
+
+
+def test_a_finished_run_is_only_replaced_by_force(tmp_path):
+    path = finished(tmp_path / "run")
+    with pytest.raises(RunFolderError, match="never overwritten"), runs.claimed(path, force=False, started={}):
+        pass
+    assert (path / "quarantine" / "synthetic.csv").is_file()
+    with runs.claimed(path, force=True, started={}) as folder:
+        assert "Replaced" in folder.notices[0]
+        assert not (path / "release").exists()
+
+
+@pytest.mark.parametrize("left", [
+    {"state": "running", "process": 2**22 + 1, "created": "then"},
+    {"state": "finished", "decision": "release"},  # killed before the release appeared
+    {},
+])  # fmt: skip
+def test_an_unfinished_run_is_cleared_and_named(tmp_path, left):
+    path = tmp_path / "run"
+    (path / "quarantine").mkdir(parents=True)
+    (path / "quarantine" / "synthetic.csv").write_text("a\n")
+    if left:
+        (path / "run.json").write_text(json.dumps(left))
+    with runs.claimed(path, force=False, started={}) as folder:
+        assert "unfinished run" in folder.notices[0]
+        assert list(folder.quarantine.iterdir()) == []
+
+
+def test_a_run_under_way_is_left_alone(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "run.json").write_text(json.dumps({"state": "running", "process": os.getppid()}))
+    with pytest.raises(RunFolderError, match="at work"), runs.claimed(path, force=False, started={}):
+        pass
+
+
+def test_strangers_files_are_never_touched_even_by_force(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunFolderError, match="1 other files"), runs.claimed(tmp_path, force=True, started={}):
+        pass
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_file_in_the_way_and_an_unwritable_folder_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="is a file"), runs.claimed(tmp_path / "file", force=True, started={}):
+        pass
+    with (
+        pytest.raises(RunFolderError, match="writable"),
+        runs.claimed(tmp_path / "file" / "run", force=False, started={}),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_run_that_stops_takes_away_what_it_wrote(tmp_path, error):
+    path = tmp_path / "run"
+
+    def stops() -> None:
+        with runs.claimed(path, force=False, started={}) as folder:
+            (folder.internal / "model.json").write_text("{}")
+            raise error
+
+    with pytest.raises(error):
+        stops()
+    assert not path.exists()
+
+
+def test_json_is_strict(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        runs.write_json(tmp_path / "x.json", {"value": float("nan")})
