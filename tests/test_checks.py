@@ -182,3 +182,23 @@ def test_without_a_target_utility_does_not_apply():
     schema = replace(NUMBER, target=None)
     sides = [table(np.arange(40) + i, schema=schema) for i in range(3)]
     assert utility.measure(evidence(*sides)).status == "not_applicable"
+
+
+def test_replicated_uniques_show_in_a_small_synthetic_table_beside_a_small_holdout():
+    """17 of 85 synthetic rows are training rows: too few patients of 400 to tell, plainly too many rows of 85."""
+    train, holdout = table(np.arange(400)), table(np.arange(1_000, 1_085))
+    made = table([*np.arange(17), *np.arange(2_000, 2_068)], holdout.frame["y"])
+    made.frame.loc[:16, "y"] = train.frame["y"].iloc[:17]
+    result = copies.measure(evidence(train, holdout, made))
+    assert result.metric("exact_copy_excess").low < 0.02
+    metric = result.metric("replicated_unique_excess")
+    assert metric.value == pytest.approx(0.2)
+    assert metric.low > 0.1
+
+
+def test_what_several_patients_share_is_no_replicated_unique():
+    train, holdout = table([1.0] * 30 + [2.0], ["n"] * 31), table([1.0] * 20, ["n"] * 20)
+    made = table([1.0] * 25 + [2.0] * 5, ["n"] * 30)
+    metric = copies.measure(evidence(train, holdout, made)).metric("replicated_unique_excess")
+    assert metric.value == pytest.approx(5 / 30)
+    assert "0 of 20 holdout rows" in metric.reading

@@ -7,6 +7,7 @@ difference is free of table size, and a row that is common in the population cou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,22 +35,32 @@ SPEC = CheckSpec(
         MetricSpec(
             "exact_copy_excess", "Is any patient's row repeated exactly?", "share of training patients", "lower"
         ),
+        MetricSpec(
+            "replicated_unique_excess",
+            "Do synthetic rows repeat rows that belong to one patient alone?",
+            "share of synthetic rows",
+            "lower",
+        ),
         MetricSpec("near_copy_excess", "Is any patient's row repeated nearly?", "share of training patients", "lower"),
     ),
     about=(
         "Counts the training patients whose row stands in the synthetic table, and takes away the share of holdout "
-        "patients for whom the same is true by chance (they were never shown to the generator). A near copy lies "
+        "patients for whom the same is true by chance (they were never shown to the generator). Also counts the synthetic "
+        "rows that repeat a row which only one training patient has, against holdout rows that do. A near copy lies "
         "closer than the closest 1% of holdout patients lie to another real patient."
     ),
 )
 
 NEAR_QUANTILE = 0.01
 
+Keys = np.ndarray[Any, np.dtype[np.uint64]]
+
 
 def measure(evidence: Evidence) -> CheckResult:
     """Compare training and holdout patients by exact and near copies in the synthetic table."""
-    sides = (evidence.train, evidence.holdout)
-    exact = [_patients(_exact(table, evidence.synthetic), table) for table in sides]
+    keys = {side: _row_keys(getattr(evidence, side)) for side in ("train", "holdout", "synthetic")}
+    made = keys["synthetic"]
+    exact = [_patients(np.isin(keys[side], made), getattr(evidence, side)) for side in ("train", "holdout")]
     gaps, near_limit = _distances(evidence)
     near = [gap <= near_limit for gap in gaps]
     n = min(len(exact[0]), len(exact[1]))
@@ -59,27 +70,43 @@ def measure(evidence: Evidence) -> CheckResult:
         n=n,
         metrics=(
             _excess("exact_copy_excess", exact, evidence.confidence, "an exact copy"),
+            _replicated(evidence, keys),
             _excess("near_copy_excess", near, evidence.confidence, "a near copy"),
         ),
     )
 
 
-def _exact(real: Table, synthetic: Table) -> FloatArray:
-    """1.0 for each real row that equals some synthetic row in every learned column, else 0.0."""
-    columns = real.frame.columns
-    keys = [_row_keys(table.frame[columns]) for table in (real, synthetic)]
-    return np.isin(keys[0], keys[1]).astype(np.float64)
-
-
-def _row_keys(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _row_keys(table: Table) -> Keys:
     """A 64-bit hash a row: equal rows have equal keys; at a million rows a false match has probability below 1e-6."""
     plain = pd.DataFrame(
         {
             name: column.cat.codes if isinstance(column.dtype, pd.CategoricalDtype) else column.round(12)
-            for name, column in frame.items()
+            for name, column in table.frame.items()
         }
     )
     return np.asarray(pd.util.hash_pandas_object(plain, index=False), dtype=np.uint64)
+
+
+def _replicated(evidence: Evidence, keys: Mapping[str, Keys]) -> Metric:
+    """Replicated uniques: synthetic rows, against holdout rows, that equal a row of exactly one training patient.
+
+    Both face the same training rows, so the comparison keeps its power when the synthetic table or the holdout is
+    small. Rows that several patients share are left out: a generator may well repeat what is common.
+    """
+    train = evidence.train
+    units = np.arange(len(train)) if train.units is None else train.units
+    owners = pd.DataFrame({"key": keys["train"], "unit": units}).drop_duplicates()["key"].value_counts()
+    singles = owners.index[owners == 1].to_numpy()
+    counts = [(int(np.isin(keys[side], singles).sum()), len(keys[side])) for side in ("synthetic", "holdout")]
+    bounds = proportion_difference(counts[0], counts[1], evidence.confidence)
+    reading = (
+        f"{counts[0][0]:,} of {counts[0][1]:,} synthetic rows repeat a row that only one training patient has; so do "
+        f"{counts[1][0]:,} of {counts[1][1]:,} holdout rows."
+    )
+    n = min(counts[0][1], counts[1][1])
+    return Metric(
+        "replicated_unique_excess", bounds.value, bounds.low, bounds.high, "share of synthetic rows", n, reading, 0.0
+    )
 
 
 def _distances(evidence: Evidence) -> tuple[list[FloatArray], float]:
@@ -96,8 +123,9 @@ def _distances(evidence: Evidence) -> tuple[list[FloatArray], float]:
     return gaps, float(np.quantile(per_patient(between, holdout, largest=False), NEAR_QUANTILE))
 
 
-def _patients(hits: FloatArray, table: Table) -> BoolArray:
-    return per_patient(hits, table, largest=True) > 0.0
+def _patients(hits: BoolArray, table: Table) -> BoolArray:
+    """Whether any of a patient's rows is hit."""
+    return per_patient(hits.astype(np.float64), table, largest=True) > 0.0
 
 
 def _excess(name: str, sides: list[BoolArray], confidence: float, what: str) -> Metric:

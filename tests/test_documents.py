@@ -1,0 +1,62 @@
+"""The documents are true: commands parse, the Python example runs, the tables name what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import ward
+
+from synthrelease import checks, policy
+from synthrelease.cli import main
+from synthrelease.drafting import draft
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("console") for line in block.splitlines() if line.startswith("synthrelease ")]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_in_the_readme_parses(line):
+    words = shlex.split(line)[1:]
+    command = main.commands[words[0]]
+    assert command.make_context(words[0], words[1:], resilient_parsing=False)
+
+
+def test_the_readme_shows_every_command():
+    assert {shlex.split(line)[1] for line in COMMANDS} == set(main.commands)
+
+
+def test_every_make_target_in_the_readme_exists():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = {line for block in blocks("console") for line in block.splitlines() if line.startswith("make ")}
+    assert targets
+    for target in targets | {"make check"}:
+        assert re.search(rf"^{target.split()[1]}:", makefile, flags=re.MULTILINE)
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ward(150).to_csv("patients.csv", index=False)
+    Path("schema.toml").write_text(draft(Path("patients.csv"), target="readmitted"), encoding="utf-8")
+    (example,) = blocks("python")
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out.split()[0] in ("release", "refuse", "undecided")
+
+
+def test_the_readme_names_every_policy_and_check():
+    for name in (*policy.names(), *checks.registry()):
+        assert f"| `{name}` |" in README
+
+
+def test_the_documents_name_no_path_of_a_machine():
+    for document in (*ROOT.glob("*.md"), *(ROOT / "policies").glob("*.toml")):
+        assert not re.search(r"/(home|root|Users|tmp|work)/", document.read_text(encoding="utf-8"))
