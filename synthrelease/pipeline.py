@@ -270,7 +270,7 @@ def demo() -> Iterator[tuple[Path, Path]]:
 def _judge(run: _Run, folder: RunFolder, evidence: Evidence, table: Path, ledger: CheckResult) -> Outcome:
     """Audit, decide, write the internal files, and release the table if the verdict says so."""
     with run.stage("Auditing the synthetic table"):
-        results = (*run_checks(evidence, on_check=run.listener.stage), ledger)
+        results = (*run_checks(evidence, on_check=lambda title: run.listener.stage(f"  {title}")), ledger)
     verdict = policy.decide(run.policy, results, known_checks())
     (folder.internal / "schema.toml").write_bytes(run.schema_file.read_bytes())
     facts = _facts(run, folder, evidence, bundle.sha256(table))

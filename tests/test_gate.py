@@ -100,7 +100,8 @@ def test_the_sandbox_releases_fresh_real_rows(audited, name):
 
 
 @pytest.mark.parametrize("metric", [
-    ("copies", "exact_copy_excess"), ("copies", "near_copy_excess"), ("copies", "replicated_unique_excess"), ("distances", "dcr_share"),
+    ("copies", "exact_copy_excess"), ("copies", "near_copy_excess"), ("copies", "replicated_unique_excess"),
+    ("distances", "dcr_share"),
     ("distances", "nndr_gap"), ("distances", "near_tail_share"), ("membership", "mia_auc"),
     ("membership", "tpr_at_1pct_fpr"), ("membership", "mia_advantage"),
 ])  # fmt: skip
