@@ -45,9 +45,9 @@ SPEC = CheckSpec(
     ),
     about=(
         "Counts the training patients whose row stands in the synthetic table, and takes away the share of holdout "
-        "patients for whom the same is true by chance (the generator never saw them). Also counts the "
-        "synthetic rows that repeat a row which only one training patient has, against holdout rows that do. A near copy lies "
-        "closer than the closest 1% of holdout patients lie to another real patient."
+        "patients for whom the same is true by chance (the generator never saw them). Also counts the synthetic rows "
+        "that repeat a row which only one training patient has, against holdout rows that do. A near copy lies closer "
+        "than the closest 1% of holdout patients lie to another real patient."
     ),
 )
 
