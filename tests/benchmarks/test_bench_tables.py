@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from conftest import drafted, ward
-from test_neighbours import seconds
+from test_bench_neighbours import seconds
 
 from synthrelease import schema, tables
 
