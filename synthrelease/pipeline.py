@@ -34,6 +34,7 @@ from synthrelease.contracts import (
     RunFacts,
     Schema,
     Split,
+    Table,
     TrainingStep,
     Verdict,
 )
@@ -209,8 +210,8 @@ def build(
             quarantined = folder.quarantine / f"synthetic.{source.layout.format}"
             frames = fitted.sample(rows, seed=_derived(run.seed, "sample"))
             tables.write(frames, source.layout, quarantined, seed=_derived(run.seed, "surrogates"))
-            synthetic = tables.read(quarantined, meaning, origin="synthetic").table
-        evidence = Evidence(split.train, split.holdout, synthetic, _derived(run.seed, "audit"), rules.confidence)
+            made = _read_back(run, quarantined, {})
+        evidence = Evidence(split.train, split.holdout, made, _derived(run.seed, "audit"), rules.confidence)
         run.digests |= _input_digests(folder, {"table": table, "holdout": options.holdout})
         return _judge(run, folder, evidence, quarantined, budget.result(fitted.spends))
 
@@ -237,7 +238,10 @@ def audit(
         holdout = _kept_apart(run, files.holdout)
         tables.check_disjoint(train, holdout)
         synthetic = tables.read(files.synthetic, meaning, origin="synthetic")
-        reference = None if files.reference is None else _kept_apart(run, files.reference).table
+        reference = None if files.reference is None else _kept_apart(run, files.reference)
+        if reference is not None:
+            tables.check_disjoint(train, reference)
+            tables.check_disjoint(holdout, reference)
     run.generator = "unknown"
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
         for text in folder.notices:
@@ -245,19 +249,32 @@ def audit(
         quarantined = folder.quarantine / f"synthetic.{synthetic.layout.format}"
         # Written anew and not copied: whatever stands in its identifier and text columns is replaced.
         tables.write([synthetic.table.frame], synthetic.layout, quarantined, seed=_derived(run.seed, "surrogates"))
-        evidence = Evidence(
-            train.table, holdout.table, synthetic.table, _derived(run.seed, "audit"), rules.confidence, reference
-        )
+        run.notice("Identifiers and withheld columns of the synthetic table are replaced in the table to hand over.")
+        made = _read_back(run, quarantined, synthetic.table.outside)
+        others = None if reference is None else reference.table
+        evidence = Evidence(train.table, holdout.table, made, _derived(run.seed, "audit"), rules.confidence, others)
         run.digests |= _input_digests(folder, asdict(files))
         return _judge(run, folder, evidence, quarantined, budget.result(None))
+
+
+def _read_back(run: _Run, path: Path, outside: Mapping[str, int]) -> Table:
+    """Take the digest of the table in quarantine and read it: what is audited is what would be handed over."""
+    run.digests["synthetic (SHA-256)"] = bundle.sha256(path)
+    table = tables.read(path, run.schema, origin="synthetic").table
+    return replace(table, outside={**table.outside, **outside})
 
 
 def demo_files(folder: Path) -> tuple[Path, Path]:
     """Write the Wisconsin breast-cancer table that scikit-learn carries, and a drafted schema: (table, schema)."""
     table, schema_file = folder / "wisconsin-breast-cancer.csv", folder / "schema.toml"
     tables.demo(table)
-    schema_file.write_text(drafting.draft(table, target="diagnosis"), encoding="utf-8")
+    draft = drafting.draft(table, target="diagnosis")
+    schema_file.write_text(f'purpose = "to show what synthrelease does"\n{_without_purpose(draft)}', encoding="utf-8")
     return table, schema_file
+
+
+def _without_purpose(draft: str) -> str:
+    return "\n".join(line for line in draft.splitlines() if not line.startswith("purpose ="))
 
 
 @contextmanager
@@ -273,7 +290,7 @@ def _judge(run: _Run, folder: RunFolder, evidence: Evidence, table: Path, ledger
         results = (*run_checks(evidence, on_check=lambda title: run.listener.stage(f"  {title}")), ledger)
     verdict = policy.decide(run.policy, results, known_checks())
     (folder.internal / "schema.toml").write_bytes(run.schema_file.read_bytes())
-    facts = _facts(run, folder, evidence, bundle.sha256(table))
+    facts = _facts(run, folder, evidence)
     with run.stage("Writing the report"):
         runs.write_text(folder.internal / "policy.toml", run.policy.text)
         runs.write_json(folder.internal / "ledger.json", {"claim": None, "spends": [], "note": ledger.note})
@@ -333,7 +350,9 @@ def _kept_apart(run: _Run, path: Path) -> tables.Source:
             f"Real rows must name their patient in {run.schema.unit!r}, however {path.name} has no such column. Add it."
         )
     for name, cells in table.outside.items():
-        run.notice(f"{path.name}: {cells:,} cells of {name!r} lie outside what the schema declares; kept as they are.")
+        number = run.schema.column(name).is_number
+        what = "kept for the audit" if number else "counted as missing"
+        run.notice(f"{path.name}, column {name!r}: {cells:,} outside what the schema declares, {what}.")
     return replace(source, table=replace(table, origin="real", outside={}))
 
 
@@ -369,12 +388,11 @@ def _history(fitted: Fitted) -> tuple[Figure, ...]:
     return (figure,) if lines else ()
 
 
-def _facts(run: _Run, folder: RunFolder, evidence: Evidence, table_digest: str) -> RunFacts:
+def _facts(run: _Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
     meaning = run.schema
     sizes = {"train": evidence.train, "holdout": evidence.holdout, "synthetic": evidence.synthetic}
     digests = {
         **run.digests,
-        "synthetic (SHA-256)": table_digest,
         "schema (SHA-256)": meaning.digest,
         "policy (SHA-256)": run.policy.digest,
     }

@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "generators": BASE | {"encoding"},
     "runs": {"errors"},
     "record": {"contracts"},
-    "bundle": {"contracts", "report", "runs"},
+    "bundle": BASE | {"report", "runs"},
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "generators", "policy", "record", "report", "runs", "tables"},
     "cli": BASE | {"drafting", "pipeline", "policy", "runs", "wording"},
