@@ -17,8 +17,9 @@ import pyarrow as pa
 from synthrelease import identifiers, scales
 from synthrelease.contracts import Kind
 from synthrelease.errors import InputError
+from synthrelease.formats import Place, read_file
 from synthrelease.schema import ANY_OTHER, dotted, quoted
-from synthrelease.tablefile import Flags, RawColumn, read_file
+from synthrelease.tablefile import Flags, RawColumn
 
 RARE_ROWS = 11
 """A level held by fewer rows than this is never named: the customary smallest cell of published health tables."""
@@ -89,8 +90,10 @@ class _Proposal:
         return replace(self, comments=(*self.comments, *comments))
 
 
-def draft(path: Path, *, target: str | None = None, unit: str | None = None, missing: Sequence[str] = ()) -> str:
-    """Return a commented schema for a CSV or Parquet table, valid as it stands; ``missing`` are marks known to be so.
+def draft(
+    path: Path | Place, *, target: str | None = None, unit: str | None = None, missing: Sequence[str] = ()
+) -> str:
+    """Return a commented schema for a table, valid as it stands; ``missing`` are marks known to be so.
 
     Raises:
         InputError: The file is no table, or ``target`` or ``unit`` is none of its columns.
