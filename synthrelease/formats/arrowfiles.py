@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import pyarrow as pa
 import pyarrow.feather as pf
@@ -74,5 +74,21 @@ def write_feather(file: IO[bytes], schema: pa.Schema, _details: Any) -> Abstract
 
 def write_orc(file: IO[bytes], _schema: pa.Schema, _details: Any) -> AbstractContextManager[Any]:
     """Open an ORC file; it takes its types from the first table."""
-    sink: AbstractContextManager[Any] = orc.ORCWriter(file)
-    return sink
+    return _OrcSink(file)
+
+
+class _OrcSink:
+    """pyarrow's ORC writer under the method name that its Parquet writer has."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._writer = orc.ORCWriter(file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._writer.close()
+
+    def write_table(self, table: pa.Table) -> None:
+        """Append rows."""
+        self._writer.write(table)

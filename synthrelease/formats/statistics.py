@@ -246,11 +246,11 @@ def _series(values: pa.ChunkedArray, variable: Variable) -> pd.Series[Any]:
         cells = [variable.mark if cell is None else cell for cell in cells]
     if any(isinstance(cell, str) for cell in cells) or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return pd.Series(cells, dtype=object)
-    if pa.types.is_integer(kind) and None in cells:
-        nullable: Any = str(kind).capitalize()  # Int8, Int16 or Int32
-        return pd.Series(cells, dtype=nullable)
     stored: Any = kind.to_pandas_dtype()
-    return pd.Series(np.array(cells, dtype=stored))
+    if pa.types.is_integer(kind) and None in cells:
+        stored = str(kind).capitalize()  # Int8, Int16 or Int32
+    numbers: pd.Series[Any] = pd.Series(cells, dtype=stored)
+    return numbers
 
 
 def _save_dta(table: pa.Table, file: IO[bytes], details: Details) -> None:
@@ -299,6 +299,10 @@ def _save_sav(table: pa.Table, file: IO[bytes], details: Details) -> None:
     variables = details.variables
     frame = pd.DataFrame({name: _series(table.column(name), variables[name]) for name in table.column_names})
     labels: dict[str, Any] = {name: dict(v.labels) for name, v in variables.items() if v.labels}
+    for name, variable in variables.items():
+        if pa.types.is_temporal(variable.type) and frame[name].isna().all():
+            # Without a single date to go by, the column would be taken for text.
+            frame[name] = pd.Series([pd.NaT] * len(frame), dtype="datetime64[us]")
     _by_path(
         file,
         lambda path: pyreadstat.write_sav(

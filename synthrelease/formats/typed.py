@@ -68,7 +68,8 @@ class Collected:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if kind is None:
-            self._finish(pa.concat_tables(self._tables or [self._schema.empty_table()]).unify_dictionaries())
+            table = pa.concat_tables(self._tables or [self._schema.empty_table()])
+            self._finish(table.unify_dictionaries().combine_chunks())
 
     def write_table(self, table: pa.Table) -> None:
         """Take up some rows."""
