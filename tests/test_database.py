@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,9 +126,11 @@ def test_types_that_only_a_database_has(postgres_address):
     } | {"price": cells["price"]}  # fmt: skip
     assert float(cells["price"]) == 0.25
     assert (file.columns[6].codes < 0).sum() == 66
+    drafted = tomllib.loads(drafting.draft(place_of(postgres_address, table="clinic.kinds")))
+    assert {drafted["columns"][name]["kind"] for name in ("list", "doc")} == {"text"}
 
 
-def refused(address: str, **chosen: str) -> str:
+def refused(address: str | Path, **chosen: str) -> str:
     with pytest.raises(InputError) as caught:
         read_file(place_of(address, **chosen))
     message = str(caught.value)
@@ -201,6 +204,12 @@ def test_a_build_from_a_database_tells_nobody_the_password(tmp_path, postgres_ad
     for text in texts:
         assert PASSWORD not in text
         assert "clerk" not in text
+
+
+def test_a_mistyped_address_is_not_shown_as_a_path():
+    for wrong in ("postgres//clerk:hunter2-and-more@host/db", "postgresql:/clerk:hunter2-and-more@host/db"):
+        refused(wrong)
+        refused(Path(wrong))
 
 
 def test_a_holdout_must_be_a_file(tmp_path, sqlite_address):

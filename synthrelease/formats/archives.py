@@ -39,16 +39,17 @@ def opened(place: Place) -> Iterator[IO[bytes]]:
     """
     path = place.file
     packing = packing_of(path)
+    if not packing:
+        with path.open("rb") as stream:
+            yield stream
+        return
     try:
         if packing == "gz":
-            with gzip.open(path) as stream:
-                yield io.BufferedReader(_Guarded(stream, place), 1 << 20)
-        elif packing == "zip":
-            with zipfile.ZipFile(path) as archive, archive.open(_member(archive, place)) as stream:
-                yield io.BufferedReader(_Guarded(stream, place), 1 << 20)
+            with gzip.open(path) as unpacked:
+                yield io.BufferedReader(_Guarded(unpacked, place), 1 << 20)
         else:
-            with path.open("rb") as stream:
-                yield stream
+            with zipfile.ZipFile(path) as archive, archive.open(_member(archive, place)) as member:
+                yield io.BufferedReader(_Guarded(member, place), 1 << 20)
     except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         # RuntimeError: the member is encrypted. NotImplementedError: an unusual compression.
         raise damaged(place, f"a .{packing} archive", error) from None

@@ -10,12 +10,13 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy
 from sqlalchemy import exc
 
 from synthrelease.errors import InputError
 from synthrelease.formats.place import Place
-from synthrelease.formats.typed import Gathered, spelled
+from synthrelease.formats.typed import OPAQUE, Gathered, spelled
 from synthrelease.tablefile import Dialect, RawColumn, TableFile
 
 _BLOCK_ROWS = 10_000
@@ -44,7 +45,10 @@ def read(place: Place) -> TableFile:
         raise _failure(place, error) from None
     finally:
         engine.dispose()
-    columns = tuple(RawColumn(name, name, *gathered.column(at)) for at, name in enumerate(names))
+    columns = tuple(
+        RawColumn(name, name, *gathered.column(at), type=pa.binary() if gathered.kinds[at] & OPAQUE else None)
+        for at, name in enumerate(names)
+    )
     return TableFile(
         columns,
         gathered.rows,

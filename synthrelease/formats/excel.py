@@ -168,7 +168,7 @@ class _Sink:
 
     def __enter__(self) -> Self:
         for position, name in enumerate(self._schema.names):
-            self._sheet.write_string(0, position, "" if re.fullmatch(r"Unnamed: \d+", name) else name)
+            self._sheet.write_string(0, position, name)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:

@@ -81,6 +81,11 @@ def place_of(where: Path | str | Place, **chosen: Any) -> Place:
         raise InputError(
             "A database address must be text such as postgresql://host/name, however a path is given. Pass it as text."
         )
+    if re.search(r":.*@|//.*@", str(where)) and not Path(where).exists():
+        # Shown as a path that does not exist, it would show its password.
+        raise InputError(
+            "A database address must begin like postgresql://, however the one given does not. Correct its beginning."
+        )
     place = Place(path=Path(where), **chosen)
     if place.table is not None or place.query is not None:
         raise InputError("--table and --query belong to a database, however a file is given. Leave them out.")

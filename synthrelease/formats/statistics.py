@@ -138,7 +138,7 @@ def _column(name: str, values: pd.Series[Any], meta: Any) -> tuple[RawColumn, Va
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     spelled = labels.to_pylist()
     letters = [is_number and STATA_MISSING.match(text) is not None for text in spelled]
-    marks = [text for text, is_letter in zip(spelled, letters, strict=True) if is_letter or _is_missing(text, variable)]
+    marks = [text for text, letter in zip(spelled, letters, strict=True) if letter or _is_missing(text, variable)]
     raw = RawColumn(name, name, codes, labels, kind, marks=frozenset(marks))
     if any(letters):
         commonest = np.argmax(np.where(letters, raw.counts(), -1))
@@ -178,13 +178,14 @@ def _texts(values: pd.Series[Any], kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def _is_missing(text: str, variable: Variable) -> bool:
-    """Whether a value lies in one of SPSS's missing ranges."""
+    """Whether a value lies in one of SPSS's missing ranges; dates never do."""
+    is_number = pa.types.is_floating(variable.type)
     for each in variable.missing:
         low, high = each["lo"], each["hi"]
         if isinstance(low, str) or isinstance(high, str):
             if text.strip() == str(low).strip():
                 return True
-        elif low <= float(text) <= high:
+        elif is_number and low <= float(text) <= high:
             return True
     return False
 

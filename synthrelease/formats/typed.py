@@ -16,6 +16,8 @@ from synthrelease.tablefile import Codes, RawColumn
 UNREADABLE = "unreadable"
 """Stands for a value of which no text can be made (lists, bytes); such a column can only be excluded."""
 
+OPAQUE: frozenset[type] = frozenset({bytes, bytearray, memoryview, list, tuple, dict, set})
+
 
 def raw_column(name: str, values: pa.ChunkedArray) -> RawColumn:
     """Turn one Arrow column into a column of text that remembers its type."""
@@ -111,6 +113,6 @@ def spelled(value: object) -> str | None:
         return value.isoformat()
     if isinstance(value, Decimal):
         return f"{value:f}" if value.is_finite() else None
-    if isinstance(value, bytes | bytearray | memoryview | list | tuple | dict | set):
+    if type(value) in OPAQUE:
         return UNREADABLE
     return str(value)
