@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import gzip
 import io
@@ -372,6 +373,13 @@ def bomb(rows: int) -> bytes:
     return b"a,b\n" + b"1,2\n" * rows
 
 
+def test_a_stata_file_that_claims_a_billion_rows_is_refused_at_once(tmp_path):
+    plain().to_stata(tmp_path / "t.dta", write_index=False, version=118)
+    content = (tmp_path / "t.dta").read_bytes()
+    claim = b"<N>" + (10**9).to_bytes(8, "little")
+    assert "is damaged" in refused(tmp_path / "t.dta", re.sub(rb"<N>.{8}", claim, content, flags=re.DOTALL))
+
+
 @pytest.mark.parametrize("suffix", ["csv.gz", "csv.zip", "xlsx"])
 def test_a_bomb_is_refused_before_it_goes_off(tmp_path, monkeypatch, suffix):
     monkeypatch.setattr(archives, "MOST_UNPACKED_BYTES", 1_000_000)
@@ -455,3 +463,17 @@ def test_the_command_line_tells_of_sheets(tmp_path):
     found = CliRunner().invoke(main, ["inspect", str(path), "--sheet", "Two", "--out", out])
     assert found.exit_code == 0
     assert re.search(r"build '.*two sheets.xlsx' --sheet 'Two' --schema", found.output)
+
+
+@pytest.mark.parametrize("suffix", BINARY)
+def test_flipped_bytes_are_refused_or_read_and_never_end_the_process(tmp_path, suffix):
+    path = tmp_path / f"t.{suffix}"
+    TYPED[suffix][0](plain(), path)
+    content, rng = path.read_bytes(), np.random.default_rng(1)
+    for _ in range(30):
+        spoilt = np.frombuffer(content, np.uint8).copy()
+        spoilt[rng.integers(0, len(spoilt), 5)] = rng.integers(0, 256, 5)
+        path.write_bytes(spoilt.tobytes())
+        with contextlib.suppress(InputError):
+            for raw in read_file(path).columns:
+                raw.labels.to_pylist()

@@ -21,6 +21,9 @@ MOST_UNPACKED_BYTES = 4 * 2**30
 """A packed file that holds more than this is refused: a few kilobytes can unpack to more than any disk holds."""
 
 Packing = Literal["", "gz", "zip"]
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+"""OSError: a false offset, or gzip's own errors. NotImplementedError: an odd compression. RuntimeError: encrypted."""
+
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -50,8 +53,7 @@ def opened(place: Place) -> Iterator[IO[bytes]]:
         else:
             with zipfile.ZipFile(path) as archive, archive.open(_member(archive, place)) as member:
                 yield io.BufferedReader(_Guarded(member, place), 1 << 20)
-    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        # RuntimeError: the member is encrypted. NotImplementedError: an unusual compression.
+    except _DAMAGE as error:
         raise damaged(place, f"a .{packing} archive", error) from None
 
 
@@ -111,7 +113,7 @@ def check_workbook(place: Place) -> None:
                         total += len(block)
                         if total > MOST_UNPACKED_BYTES:
                             raise _too_large(place)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise damaged(place, "an Excel workbook (.xlsx)", error) from None
 
 

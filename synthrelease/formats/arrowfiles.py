@@ -15,6 +15,7 @@ from synthrelease.formats.place import Place, damaged
 from synthrelease.formats.typed import Collected, raw_column
 from synthrelease.tablefile import TableFile
 
+_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 _INDEX = re.compile(r"^__index_level_\d+__$")
 
 
@@ -29,7 +30,7 @@ def read_parquet(place: Place) -> TableFile:
                 raw_column(name, file.read(columns=[name]).column(0)) for name in kind.names if not _INDEX.match(name)
             )
             rows = file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except _DAMAGE as error:
         raise damaged(place, "Parquet", error) from None
     return TableFile(columns, rows, None, (kind.metadata or {}).get(b"pandas", b""), "parquet")
 
@@ -37,8 +38,11 @@ def read_parquet(place: Place) -> TableFile:
 def read_feather(place: Place) -> TableFile:
     """Read a Feather (Arrow IPC) file."""
     try:
-        return _table_file(pf.read_table(place.file), "feather")
-    except (pa.ArrowException, OSError) as error:
+        table = pf.read_table(place.file, memory_map=False)
+        # Its offsets and codes are taken on trust otherwise, and false ones would end the process.
+        table.validate(full=True)
+        return _table_file(table, "feather")
+    except _DAMAGE as error:
         raise damaged(place, "Feather", error) from None
 
 
@@ -46,7 +50,7 @@ def read_orc(place: Place) -> TableFile:
     """Read an ORC file."""
     try:
         return _table_file(orc.ORCFile(place.file).read(), "orc")
-    except (pa.ArrowException, OSError) as error:
+    except _DAMAGE as error:
         raise damaged(place, "ORC", error) from None
 
 

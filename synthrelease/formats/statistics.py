@@ -110,6 +110,8 @@ def _read(place: Place, suffix: Suffix) -> TableFile:
     kind, reader = _READERS[suffix]
     options = {} if suffix == "xpt" else {"user_missing": True}
     try:
+        if suffix == "dta":
+            _check_claim(place, reader(str(place.file), metadataonly=True)[1])
         frame, meta = reader(str(place.file), **options)
     except (ReadstatError, PyreadstatError, UnicodeDecodeError, ValueError, OverflowError) as error:
         raise damaged(place, kind, error) from None
@@ -119,6 +121,16 @@ def _read(place: Place, suffix: Suffix) -> TableFile:
         columns.append(raw)
     details = Details(variables, meta.file_label or "")
     return TableFile(tuple(columns), rows, None, format=suffix, details=details)
+
+
+def _check_claim(place: Place, meta: Any) -> None:
+    """Refuse a Stata file whose header claims more cells than it has bytes: ReadStat would try to make them all.
+
+    Raises:
+        ValueError: It does.
+    """
+    if (meta.number_rows or 0) * meta.number_columns > place.file.stat().st_size:
+        raise ValueError("more cells than bytes")
 
 
 def _column(name: str, values: pd.Series[Any], meta: Any) -> tuple[RawColumn, Variable]:

@@ -22,6 +22,7 @@ OPAQUE: frozenset[type] = frozenset({bytes, bytearray, memoryview, list, tuple, 
 def raw_column(name: str, values: pa.ChunkedArray) -> RawColumn:
     """Turn one Arrow column into a column of text that remembers its type."""
     codes, labels = encoded(as_text(values, values.type))
+    labels.validate(full=True)  # libraries take it on trust that a damaged file's texts are UTF-8
     return RawColumn(name, name, codes, labels, values.type, levels=_levels(values))
 
 
