@@ -19,11 +19,22 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from synthrelease import drafting, pipeline, policy, runs
 from synthrelease.contracts import Policy, TrainingStep
 from synthrelease.errors import InputError, SynthreleaseError
+from synthrelease.formats import Place, place_of
 from synthrelease.wording import limit_in_words
 
 _WORDS = {"release": "RELEASE", "refuse": "DO NOT RELEASE", "undecided": "HUMAN REVIEW NEEDED"}
 _COLOURS = {"release": "green", "refuse": "red", "undecided": "yellow"}
 _FILE = click.Path(path_type=Path)
+
+
+_SHEET = click.option("--sheet", metavar="NAME", help="The sheet of a workbook that has more than one.")
+
+
+def _chosen_rows(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which part of TABLE is meant."""
+    name = click.option("--table", "table_name", metavar="NAME", help="The table to read; TABLE is a database address.")
+    query = click.option("--query", metavar="SQL", help="The rows to read; TABLE is a database address.")
+    return _SHEET(name(query(command)))
 
 
 class _Screen:
@@ -115,7 +126,8 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("table", type=_FILE)
+@click.argument("table", type=str)
+@_chosen_rows
 @click.option("--out", type=_FILE, help="Where to write the schema; printed when left out.")
 @click.option("--target", metavar="COL", help="The column that models predict.")
 @click.option("--unit", metavar="COL", help="The column that numbers the patients.")
@@ -123,9 +135,10 @@ def main() -> None:
 @click.option("--force", is_flag=True, help="Replace an existing schema file.")
 @_reported
 def inspect(
-    table: Path, out: Path | None, target: str | None, unit: str | None, missing: tuple[str, ...], force: bool
-) -> None:
-    """Draft a commented schema of TABLE (CSV or Parquet) for a person to review.
+    table: str, sheet: str | None, table_name: str | None, query: str | None,
+    out: Path | None, target: str | None, unit: str | None, missing: tuple[str, ...], force: bool,
+) -> None:  # fmt: skip
+    """Draft a commented schema of TABLE (a file or a database address) for a person to review.
 
     \b
     Example:
@@ -133,17 +146,19 @@ def inspect(
     """
     if out is not None and out.exists() and not force:
         raise InputError(f"A schema is never overwritten, however {out} exists. Choose another --out or use --force.")
-    text = drafting.draft(table, target=target, unit=unit, missing=missing)
+    place = place_of(table, sheet=sheet, table=table_name, query=query)
+    text = drafting.draft(place, target=target, unit=unit, missing=missing)
     if out is None:
         click.echo(text)
         return
     runs.write_text(out, text)
     click.echo(f"Drafted {out}. Review it (kinds, roles, bounds, categories), then:")
-    click.echo(f"  synthrelease build {_quoted(table)} --schema {_quoted(out)} --out runs/first")
+    click.echo(f"  synthrelease build {_hint(place)} --schema {_quoted(out)} --out runs/first")
 
 
 @main.command()
-@click.argument("table", type=_FILE, required=False)
+@click.argument("table", type=str, required=False)
+@_chosen_rows
 @click.option("--demo", is_flag=True, help="Use the Wisconsin breast-cancer table in place of TABLE.")
 @click.option("--schema", "schema_file", type=_FILE, help="What the columns mean; drafted by `inspect`.")
 @click.option(
@@ -162,9 +177,12 @@ def inspect(
 @click.option("--force", is_flag=True, help="Replace a finished run in the run folder.")
 @_reported
 def build(
-    table: Path | None, demo: bool, schema_file: Path | None, policy_name: str, out: Path | None, **chosen: Any
-) -> None:
+    table: str | None, demo: bool, schema_file: Path | None, policy_name: str, out: Path | None,
+    sheet: str | None, table_name: str | None, query: str | None, holdout: Path | None, **chosen: Any
+) -> None:  # fmt: skip
     """Train on TABLE, make a synthetic table, audit it, and release it if the policy allows.
+
+    TABLE is a file, or a database address with --table or --query.
 
     \b
     Exit code: 0 released, 3 refused, 4 undecided, 2 bad input, 1 could not finish.
@@ -173,19 +191,20 @@ def build(
       synthrelease build --demo --policy internal_sandbox
       synthrelease build patients.csv --schema schema.toml --policy partner_handoff --out runs/first
     """
-    options = pipeline.BuildOptions(**chosen)
+    options = pipeline.BuildOptions(holdout=None if holdout is None else _at_sheet(holdout, sheet), **chosen)
     if demo == (table is not None):
         raise click.UsageError("Give either TABLE or --demo.")
     if table is not None and schema_file is None:
         raise click.UsageError(
-            f"TABLE needs --schema. Draft one: synthrelease inspect {_quoted(table)} --out schema.toml"
+            "TABLE needs --schema. Draft one: synthrelease inspect "
+            f"{_hint(place_of(table, sheet=sheet, table=table_name, query=query))} --out schema.toml"
         )
     if demo and schema_file is not None:
         raise click.UsageError("--demo brings its own schema; leave --schema out.")
     with _screen() as screen:
         if table is None:
             with pipeline.demo() as (demo_table, demo_schema):
-                target = _run_folder(out, demo_table)
+                target = _run_folder(out, demo_table.stem)
                 result = pipeline.build(
                     demo_table,
                     schema_file=demo_schema,
@@ -196,10 +215,11 @@ def build(
                 )
         else:
             assert schema_file is not None  # noqa: S101 - refused above
+            place = place_of(table, sheet=sheet, table=table_name, query=query)
             result = pipeline.build(
-                table,
+                place,
                 schema_file=schema_file,
-                out=_run_folder(out, table),
+                out=_run_folder(out, place.stem),
                 policy_name=policy_name,
                 options=options,
                 listener=screen,
@@ -218,13 +238,14 @@ def build(
     help="The policy that decides; see `synthrelease policies`.",
 )  # fmt: skip
 @click.option("--out", type=_FILE, help="The run folder.  [default: reports/<synthetic>-<UTC time>]")
+@_SHEET
 @click.option("--target", metavar="COL", help="The column that models predict; overrides the schema's.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes the audit repeatable.")
 @click.option("--force", is_flag=True, help="Replace a finished run in the run folder.")
 @_reported
 def audit(
     train: Path, holdout: Path, synthetic: Path, reference: Path | None, schema_file: Path, policy_name: str,
-    out: Path | None, **chosen: Any,
+    out: Path | None, sheet: str | None, **chosen: Any,
 ) -> None:  # fmt: skip
     """Put a synthetic table that anything else made through the same gate.
 
@@ -235,9 +256,14 @@ def audit(
     """
     with _screen() as screen:
         result = pipeline.audit(
-            pipeline.AuditTables(train, holdout, synthetic, reference),
+            pipeline.AuditTables(
+                _at_sheet(train, sheet),
+                _at_sheet(holdout, sheet),
+                _at_sheet(synthetic, sheet),
+                None if reference is None else _at_sheet(reference, sheet),
+            ),
             schema_file=schema_file,
-            out=_run_folder(out, synthetic),
+            out=_run_folder(out, synthetic.stem),
             policy_name=policy_name,
             options=pipeline.BuildOptions(**chosen),
             listener=screen,
@@ -332,10 +358,24 @@ def _next_step(result: pipeline.Outcome) -> str:
     return f"{stays} Its quality is too low: train longer (--effort 3), or merge or exclude the columns it names."
 
 
-def _run_folder(out: Path | None, table: Path) -> Path:
+def _at_sheet(path: Path, sheet: str | None) -> Place:
+    """The place of a file; ``--sheet`` holds for each of several files that is a workbook."""
+    place = place_of(path)
+    return place_of(path, sheet=sheet) if place.has_sheets else place
+
+
+def _hint(place: Place) -> str:
+    """Spell a place for a command line to try; a database's address may hold a password and is left out."""
+    if place.path is None:
+        return f"DATABASE_ADDRESS {'--query SQL' if place.table is None else f'--table {place.table}'}"
+    sheet = "" if place.sheet is None else f" --sheet '{place.sheet}'"
+    return f"{_quoted(place.path)}{sheet}"
+
+
+def _run_folder(out: Path | None, name: str) -> Path:
     if out is not None:
         return out
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", table.stem).strip("-") or "table"
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "table"
     return Path("reports") / f"{stem}-{runs.utc_now().replace(':', '')}"
 
 

@@ -6,7 +6,7 @@ still learned from the table, so its comments ask for public knowledge in its pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
@@ -17,8 +17,9 @@ import pyarrow as pa
 from synthrelease import identifiers, scales
 from synthrelease.contracts import Kind
 from synthrelease.errors import InputError
+from synthrelease.formats import Place, read_file
 from synthrelease.schema import ANY_OTHER, dotted, quoted
-from synthrelease.tablefile import Flags, RawColumn, read_file
+from synthrelease.tablefile import Flags, RawColumn
 
 RARE_ROWS = 11
 """A level held by fewer rows than this is never named: the customary smallest cell of published health tables."""
@@ -89,8 +90,10 @@ class _Proposal:
         return replace(self, comments=(*self.comments, *comments))
 
 
-def draft(path: Path, *, target: str | None = None, unit: str | None = None, missing: Sequence[str] = ()) -> str:
-    """Return a commented schema for a CSV or Parquet table, valid as it stands; ``missing`` are marks known to be so.
+def draft(
+    path: Path | Place, *, target: str | None = None, unit: str | None = None, missing: Sequence[str] = ()
+) -> str:
+    """Return a commented schema for a table, valid as it stands; ``missing`` are marks known to be so.
 
     Raises:
         InputError: The file is no table, or ``target`` or ``unit`` is none of its columns.
@@ -102,9 +105,13 @@ def draft(path: Path, *, target: str | None = None, unit: str | None = None, mis
             raise InputError(f"The {key} must be a column of the table, however {name!r} is none. Check its spelling.")
     if target is not None and target == unit:
         raise InputError("The patient's column cannot be the target, because it is never learned. Choose another one.")
-    surveys = [_survey(raw, missing) for raw in file.columns if not _is_nothing(raw)]
-    unit = unit if unit is not None else _guessed_unit(surveys)
-    proposals = [_proposal(survey, is_target=survey.name == target, is_unit=survey.name == unit) for survey in surveys]
+    columns = [raw for raw in file.columns if not _is_nothing(raw)]
+    if unit is None:
+        unit = _guessed_unit(_survey(raw, missing) for raw in columns if identifiers.is_person_number(raw.name))
+    # One survey at a time: it holds the distinct cells of its column as Python objects.
+    proposals = [
+        _proposal(_survey(raw, missing), is_target=raw.name == target, is_unit=raw.name == unit) for raw in columns
+    ]
     if any(proposal.kind == "text" for proposal in proposals if proposal.name == target):
         raise InputError(
             f"A target must hold numbers or at most {MOST_LEVELS} labels that most rows share, however {target!r} does "
@@ -148,7 +155,7 @@ def _has_numbers(numbers: np.ndarray[tuple[int], np.dtype[np.float64]], missing:
     return bool(np.isfinite(numbers[~missing]).any())
 
 
-def _guessed_unit(surveys: Sequence[_Survey]) -> str | None:
+def _guessed_unit(surveys: Iterable[_Survey]) -> str | None:
     """The first column named like a patient's number whose values repeat."""
     return next((s.name for s in surveys if s.cells and not _all_differ(s) and _is_person(s)), None)
 

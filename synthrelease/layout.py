@@ -7,6 +7,7 @@ repeats one.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,11 +17,13 @@ from typing import IO, Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from synthrelease import parquet
+from synthrelease import formats, parquet
 from synthrelease.contracts import Column, Schema
+from synthrelease.formats.archives import packed
 from synthrelease.surrogates import Surrogates
-from synthrelease.tablefile import Codes, Dialect, Floats, RawColumn, TableFile
+from synthrelease.tablefile import STATA_MISSING, Codes, Dialect, Floats, RawColumn, TableFile
 
 WITHHELD = "withheld"
 """What stands in a released text column instead of its cells."""
@@ -59,11 +62,11 @@ class Layout:
     columns: tuple[ColumnLayout, ...]
     dialect: Dialect | None
     pandas: bytes = b""
-
-    @property
-    def format(self) -> Literal["csv", "parquet"]:
-        """The file format, for a file name's suffix."""
-        return "parquet" if self.dialect is None else "csv"
+    format: str = "csv"
+    """The format, as a file name's suffix without its dot."""
+    details: Any = None
+    notice: str = ""
+    """What the steward should know about the format."""
 
 
 def marks_of(column: Column, schema: Schema) -> frozenset[str]:
@@ -80,14 +83,13 @@ def layout_of(file: TableFile, schema: Schema) -> Layout:
         look = _column_layout(raw, column, schema)
         quoted = file.dialect is not None and position in file.dialect.quoted
         columns.append(replace(look, is_quoted=quoted))
-    return Layout(tuple(columns), file.dialect, file.pandas)
+    return Layout(tuple(columns), file.dialect, file.pandas, file.format, file.details, file.notice)
 
 
 def _column_layout(raw: RawColumn, column: Column, schema: Schema) -> ColumnLayout:
     missing, counts = raw.missing(marks_of(column, schema)), raw.counts()
-    labels = raw.labels.to_pylist()
     nulls = int((raw.codes < 0).sum())
-    marks = [(int(counts[at]), labels[at]) for at in np.flatnonzero(missing)]
+    marks = [(int(counts[at]), raw.labels[int(at)].as_py()) for at in np.flatnonzero(missing)]
     commonest, mark = max([(nulls, ""), *marks])
     declared = frozenset(column.categories)
     is_identifier = column.role in ("identifier", "unit")
@@ -100,7 +102,7 @@ def _column_layout(raw: RawColumn, column: Column, schema: Schema) -> ColumnLayo
         is_blank=bool(missing.all()),
         type=raw.type,
         levels=tuple(dict.fromkeys([*(level for level in raw.levels if level in declared), *column.categories])),
-        taken=frozenset(_identity(label) for label, out in zip(labels, missing, strict=True) if not out)
+        taken=frozenset(map(_identity, raw.labels.filter(pa.array(~missing)).to_pylist()))
         if is_identifier
         else frozenset(),
     )
@@ -114,12 +116,15 @@ def _identity(label: str) -> str:
 
 def _decimals(raw: RawColumn, missing: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[int, int]:
     """Fewest and most decimals among the labels that are numbers; an exponent asks for full precision."""
-    texts = np.asarray(raw.trimmed().to_pylist(), dtype=object)[~missing & np.isfinite(raw.numbers())]
+    texts = raw.trimmed().filter(pa.array(~missing & np.isfinite(raw.numbers())))
     if not len(texts):
         return (0, 0)
-    lengths = [len(text) - at - 1 if (at := text.find(raw.decimal)) >= 0 else 0 for text in texts]
-    has_exponent = any("e" in text or "E" in text for text in texts)
-    return (0 if has_exponent else min(lengths), 17 if has_exponent else max(lengths))
+    if pc.any(pc.match_substring_regex(texts, "[eE]")).as_py():
+        return (0, 17)
+    places = pc.find_substring(texts, raw.decimal)  # -1: no mark
+    lengths = pc.if_else(pc.less(places, 0), 0, pc.subtract(pc.subtract(pc.binary_length(texts), places), 1))
+    least_most = pc.min_max(lengths).as_py()
+    return (least_most["min"], least_most["max"])
 
 
 def write(frames: Iterable[pd.DataFrame], layout: Layout, path: Path, *, seed: int) -> int:
@@ -138,8 +143,10 @@ def write(frames: Iterable[pd.DataFrame], layout: Layout, path: Path, *, seed: i
     }
     with _whole_file(path) as file:
         if layout.dialect is None:
-            return _write_parquet(frames, layout, file, supplies)
-        return _write_csv(frames, layout, file, supplies)
+            return _write_typed(frames, layout, file, supplies)
+        member = path.name.removesuffix(f".{layout.dialect.packing}")
+        with packed(file, layout.dialect.packing, member) as stream:
+            return _write_csv(frames, layout, stream, supplies)
 
 
 @contextmanager
@@ -161,7 +168,10 @@ def _write_csv(frames: Iterable[pd.DataFrame], layout: Layout, file: IO[bytes], 
     spell = _speller(dialect)
     headers = [spell(_harmless(look.header), dialect.is_header_quoted) for look in layout.columns]
     file.write((dialect.delimiter.join(headers) + dialect.newline).encode(dialect.encoding))
-    body_encoding = "utf-8" if dialect.encoding == "utf-8-sig" else dialect.encoding  # the mark stands once
+    # The mark stands once, at the beginning.
+    body_encoding = {"utf-8-sig": "utf-8", "utf-16": f"utf-16-{sys.byteorder[0]}e"}.get(
+        dialect.encoding, dialect.encoding
+    )
     rows = 0
     for frame in frames:
         columns = [_csv_cells(look, frame, supplies, spell) for look in layout.columns]
@@ -259,20 +269,20 @@ def _spelled(value: float, fewest: int, most: int) -> str:
     return f"{whole}.{decimals}" if decimals else whole
 
 
-def _write_parquet(
+def _write_typed(
     frames: Iterable[pd.DataFrame], layout: Layout, file: IO[bytes], supplies: dict[str, Surrogates]
 ) -> int:
     schema = parquet.output_schema([(look.header, look.type) for look in layout.columns], layout.pandas)
     rows = 0
-    with parquet.writer(file, schema) as sink:
+    with formats.writer(layout.format)(file, schema, layout.details) as sink:
         for frame in frames:
-            arrays = [_parquet_cells(look, frame, supplies) for look in layout.columns]
+            arrays = [_typed_cells(look, frame, supplies) for look in layout.columns]
             sink.write_table(pa.Table.from_arrays(arrays, schema=schema))
             rows += len(frame)
     return rows
 
 
-def _parquet_cells(look: ColumnLayout, frame: pd.DataFrame, supplies: dict[str, Surrogates]) -> pa.Array:
+def _typed_cells(look: ColumnLayout, frame: pd.DataFrame, supplies: dict[str, Surrogates]) -> pa.Array:
     column = look.column
     kind: pa.DataType = look.type
     if look.column.name in supplies:
@@ -280,8 +290,9 @@ def _parquet_cells(look: ColumnLayout, frame: pd.DataFrame, supplies: dict[str, 
     if not column.is_learned:
         texts: list[str | None] = [WITHHELD if column.kind == "text" and not look.is_blank else None] * len(frame)
         return parquet.from_texts(texts, kind) if parquet.is_text(kind) else pa.nulls(len(frame), kind)
+    mark = "" if STATA_MISSING.match(look.mark) else look.mark  # the Stata writer puts it in the place of nulls
     if column.is_number:
         values = rounded(frame[column.name].to_numpy(dtype=np.float64), look)
-        return parquet.from_numbers(values, kind, missing=look.mark)
+        return parquet.from_numbers(values, kind, missing=mark)
     codes = label_codes(frame[column.name], replace(column, categories=look.levels))
-    return parquet.from_labels(codes, [*look.levels, look.mark or None], kind)
+    return parquet.from_labels(codes, [*look.levels, mark or None], kind)

@@ -1,16 +1,14 @@
-"""Parquet's side of writing a table: the input's types, and arrays of text, numbers and labels in them."""
+"""The typed formats' side of writing a table: the input's types, and arrays of text, numbers and labels in them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from synthrelease.tablefile import TRUTHS, Codes, Floats
 
@@ -43,12 +41,6 @@ def output_schema(columns: Sequence[tuple[str, pa.DataType]], pandas: bytes) -> 
         kept["columns"] = [entry for entry in kept.get("columns", []) if entry.get("field_name") in names]
         metadata = {"pandas": json.dumps({**kept, "index_columns": []})}
     return pa.schema([pa.field(name, kind) for name, kind in columns], metadata=metadata)
-
-
-def writer(file: IO[bytes], schema: pa.Schema) -> AbstractContextManager[Any]:
-    """Open a Parquet file for tables of this schema."""
-    sink: AbstractContextManager[Any] = pq.ParquetWriter(file, schema)
-    return sink
 
 
 def from_texts(texts: Sequence[str | None], kind: pa.DataType) -> pa.Array:

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,6 +39,7 @@ from synthrelease.contracts import (
     Verdict,
 )
 from synthrelease.errors import InputError
+from synthrelease.formats import Place, place_of
 from synthrelease.runs import RunFolder
 
 EXIT_CODES: Mapping[str, int] = {"release": 0, "refuse": 3, "undecided": 4}
@@ -82,7 +83,7 @@ class BuildOptions:
     given. ``effort`` multiplies the training time.
     """
 
-    holdout: Path | None = None
+    holdout: Path | Place | None = None
     target: str | None = None
     rows: int | None = None
     seed: int | None = None
@@ -98,10 +99,10 @@ class AuditTables:
     ``reference`` is a further real sample that attackers may hold; without it attacks cross-fit one from the holdout.
     """
 
-    train: Path
-    holdout: Path
-    synthetic: Path
-    reference: Path | None = None
+    train: Path | Place
+    holdout: Path | Place
+    synthetic: Path | Place
+    reference: Path | Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ class _Run:
 
 
 def build(
-    table: Path | str,
+    table: Path | str | Place,
     *,
     schema_file: Path | str,
     out: Path | str,
@@ -174,7 +175,7 @@ def build(
     """Train on a real table, generate a synthetic one, audit it, decide by the policy and write the run folder.
 
     Args:
-        table: CSV or Parquet file with one row a patient or encounter.
+        table: a file with one row a patient or encounter, or ``place_of(...)`` for a sheet or a database's table.
         schema_file: what the columns mean; ``synthrelease inspect`` drafts one.
         out: the run folder to make.
         policy_name: a policy that comes with the package, or a TOML file.
@@ -185,7 +186,7 @@ def build(
         InputError: something handed over breaks a rule; nothing has been written then.
         TrainingError: the generator could not be trained; the run folder is cleared.
     """
-    options, table = options or BuildOptions(), Path(table)
+    options, table = options or BuildOptions(), place_of(table)
     _check(options)
     rules = policy.load(policy_name, known_checks())
     meaning = schema.load(Path(schema_file), target=options.target)
@@ -193,6 +194,8 @@ def build(
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), table.name)
     with run.stage("Reading the table"):
         source = tables.read(table, meaning)
+        if source.layout.notice:
+            run.notice(source.layout.notice)
         split = _split(run, source, options)
     rows = options.rows or len(source.table)
     run.packages += ("torch",)
@@ -212,7 +215,7 @@ def build(
             tables.write(frames, source.layout, quarantined, seed=_derived(run.seed, "surrogates"))
             made = _read_back(run, quarantined, {})
         evidence = Evidence(split.train, split.holdout, made, _derived(run.seed, "audit"), rules.confidence)
-        run.digests |= _input_digests(folder, {"table": table, "holdout": options.holdout})
+        run.digests |= _input_digests(folder, {"table": source.digest or table, "holdout": options.holdout})
         return _judge(run, folder, evidence, quarantined, budget.result(fitted.spends))
 
 
@@ -230,6 +233,7 @@ def audit(
     Of ``options`` only ``target``, ``seed`` and ``force`` apply. Raises as ``build`` does.
     """
     options = options or BuildOptions()
+    _check_are_files(*(place for _, place in _each(files)))
     rules = policy.load(policy_name, known_checks())
     meaning = schema.load(Path(schema_file), target=options.target)
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), files.synthetic.name)
@@ -238,6 +242,8 @@ def audit(
         holdout = _kept_apart(run, files.holdout)
         tables.check_disjoint(train, holdout)
         synthetic = tables.read(files.synthetic, meaning, origin="synthetic")
+        if synthetic.layout.notice:
+            run.notice(synthetic.layout.notice)
         reference = None if files.reference is None else _kept_apart(run, files.reference)
         if reference is not None:
             tables.check_disjoint(train, reference)
@@ -253,7 +259,7 @@ def audit(
         made = _read_back(run, quarantined, synthetic.table.outside)
         others = None if reference is None else reference.table
         evidence = Evidence(train.table, holdout.table, made, _derived(run.seed, "audit"), rules.confidence, others)
-        run.digests |= _input_digests(folder, asdict(files))
+        run.digests |= _input_digests(folder, dict(_each(files)))
         return _judge(run, folder, evidence, quarantined, budget.result(None))
 
 
@@ -311,6 +317,7 @@ def known_checks() -> Mapping[str, CheckSpec]:
 
 
 def _check(options: BuildOptions) -> None:
+    _check_are_files(options.holdout)
     if options.rows is not None and options.rows < MINIMUM_ROWS:
         raise InputError(
             f"--rows must be at least {MINIMUM_ROWS}, or nothing can be audited, however it is {options.rows}."
@@ -337,7 +344,7 @@ def _split(run: _Run, source: tables.Source, options: BuildOptions) -> Split:
     return Split(source.table, holdout.table)
 
 
-def _kept_apart(run: _Run, path: Path) -> tables.Source:
+def _kept_apart(run: _Run, path: Path | Place) -> tables.Source:
     """Read real rows that no generator sees. Nothing is learned from them, so a cell outside the domain is no fault.
 
     Raises:
@@ -356,7 +363,22 @@ def _kept_apart(run: _Run, path: Path) -> tables.Source:
     return replace(source, table=replace(table, origin="real", outside={}))
 
 
-def _input_digests(folder: RunFolder, files: Mapping[str, Path | None]) -> dict[str, str]:
+def _each(files: AuditTables) -> Iterator[tuple[str, Path | Place | None]]:
+    """The tables of an audit by name."""
+    return ((each.name, getattr(files, each.name)) for each in fields(files))
+
+
+def _check_are_files(*places: Path | Place | None) -> None:
+    """Refuse databases where only a file can be fingerprinted.
+
+    Raises:
+        InputError: one of the places is a database.
+    """
+    if any(isinstance(place, Place) and place.path is None for place in places):
+        raise InputError("A holdout and the tables of an audit must be files, however a database is given. Export it.")
+
+
+def _input_digests(folder: RunFolder, files: Mapping[str, Path | Place | bytes | None]) -> dict[str, str]:
     """HMAC-SHA256 of the real files under a key that stays inside: a plain hash of a small table can be guessed."""
     key = secrets.token_bytes(32)
     runs.write_text(folder.internal / "digest.key", key.hex() + "\n")

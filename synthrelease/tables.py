@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +16,10 @@ from scipy import stats
 
 from synthrelease.contracts import Column, Origin, Schema, Split, Table
 from synthrelease.errors import InputError, listing
+from synthrelease.formats import Place, place_of, read_file
 from synthrelease.layout import Layout, layout_of, marks_of, write
 from synthrelease.schema import ANY_OTHER
-from synthrelease.tablefile import TRUTHS, Codes, Flags, RawColumn, TableFile, counted, read_file
+from synthrelease.tablefile import TRUTHS, Codes, Flags, RawColumn, TableFile, counted
 
 __all__ = ["Layout", "Source", "check_disjoint", "demo", "digest", "read", "split", "write"]
 
@@ -39,10 +40,11 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table as read, and the look of its file."""
+    """A table as read, and the look of its file. ``digest``: the SHA-256 of a database's rows, empty for a file."""
 
     table: Table
     layout: Layout
+    digest: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class _Parsed:
     problems: tuple[str, ...]
 
 
-def read(path: Path, schema: Schema, *, origin: Origin = "real", minimum_rows: int | None = None) -> Source:
-    """Read a CSV or Parquet file as ``schema`` declares it. The frame's columns stand in the schema's order.
+def read(where: Path | Place, schema: Schema, *, origin: Origin = "real", minimum_rows: int | None = None) -> Source:
+    """Read a file, or a database's table, as ``schema`` declares it. The frame's columns stand in the schema's order.
 
     A real table must fit its schema to the cell. A synthetic one, which a vendor made, may lack identifiers and
     excluded columns, and its cells outside the domain are kept where possible and counted in ``Table.outside``:
@@ -64,23 +66,26 @@ def read(path: Path, schema: Schema, *, origin: Origin = "real", minimum_rows: i
     Raises:
         InputError: The file is no table, or does not fit the schema; every problem is listed.
     """
-    file = _renamed(read_file(path), schema)
+    place = place_of(where)
+    file = _renamed(read_file(place), schema)
     problems = [*_column_problems(file, schema, origin), *_size_problems(file, origin, minimum_rows)]
+    layout, content = layout_of(file, schema), file.digest
     columns = {raw.name: raw for raw in file.columns}
+    units = None if schema.unit not in columns else _units(columns[schema.unit], schema)
+    del file  # each column's text is let go as soon as it is parsed
     parsed = {
-        column.name: _parse(columns[column.name], column, schema, origin)
+        column.name: _parse(columns.pop(column.name), column, schema, origin)
         for column in schema.learned
         if column.name in columns
     }
     if origin == "real":
         problems += [problem for each in parsed.values() for problem in each.problems]
         problems += _target_problems(schema, parsed)
-    units = None if schema.unit not in columns else _units(columns[schema.unit], schema)
     if units is not None and origin == "real" and (units < 0).any():
         rows = counted(int((units < 0).sum()), "row")
         problems.append(f"{schema.unit!r} must name each row's patient, however it does not in {rows}. Remove the rows")
     if problems:
-        raise InputError(listing(f"A table must fit its schema. Correct {path.name} or the schema:", problems))
+        raise InputError(listing(f"A table must fit its schema. Correct {place.name} or the schema:", problems))
     table = Table(
         frame=pd.DataFrame({name: each.series for name, each in parsed.items()}),
         schema=schema,
@@ -88,7 +93,7 @@ def read(path: Path, schema: Schema, *, origin: Origin = "real", minimum_rows: i
         units=units,
         outside={name: each.outside for name, each in parsed.items() if each.outside},
     )
-    return Source(table, layout_of(file, schema))
+    return Source(table, layout, content)
 
 
 def _renamed(file: TableFile, schema: Schema) -> TableFile:
@@ -343,9 +348,11 @@ def _patients(source: Source, unit: str | None) -> frozenset[str]:
     return next((look.taken for look in source.layout.columns if look.column.name == unit), frozenset())
 
 
-def digest(path: Path, key: bytes) -> str:
-    """HMAC-SHA256 of a file in hex: without the key nobody can test a guess of the table against it."""
-    with path.open("rb") as file:
+def digest(what: Path | Place | bytes, key: bytes) -> str:
+    """HMAC-SHA256 of a file (or of bytes) in hex: without the key nobody can test a guess of the table against it."""
+    if isinstance(what, bytes):
+        return hmac.new(key, what, "sha256").hexdigest()
+    with place_of(what).file.open("rb") as file:
         return hashlib.file_digest(file, lambda: hmac.new(key, digestmod="sha256")).hexdigest()
 
 

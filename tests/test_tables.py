@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from synthrelease import drafting, schema, tables
 from synthrelease.contracts import Column, Schema, Table
 from synthrelease.errors import InputError
-from synthrelease.tablefile import read_file
+from synthrelease.formats import read_file
 
 DATA = Path(os.environ.get("SYNTHRELEASE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -160,7 +160,7 @@ def test_all_problems_of_a_real_table_are_listed_without_a_cell(tmp_path):
         (b"PAR1\x00\x01", "is a Parquet file"),
         (b"PK\x03\x04", "spreadsheet"),
         (b"id,age\n\x00\x01,2\n", "is binary"),
-        (b"\xff\xfei\x00d\x00", "UTF-16"),
+        (b"\xff\xfei\x00d\x00", "header and nothing else"),
         (b"a,a,b\n1,2,3\n", "'a' names more than one column"),
         (b"a,b,c\n1,2,3\nsecret,1\n4,5,6\n", "however 1 row"),
         (b'a,b\n1,2\n"secret,3\n4,5\n', ""),
