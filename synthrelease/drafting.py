@@ -27,7 +27,6 @@ MOST_LEVELS = 50
 _MOST_CLASSES = 10
 _MOST_CODES = 60
 _FEWEST_ROWS_PER_LEVEL = 5
-_UNIQUE_SHARE = 0.95
 _COMMON_SHARE = 0.8
 
 _MARKS = frozenset({"na", "n/a", "#n/a", "<na>", "?"})
@@ -56,6 +55,8 @@ class _Survey:
     """Every cell is a number, none written like a code with leading zeros."""
     is_integer: bool
     """Every cell is a whole number."""
+    is_per_patient: bool = False
+    """Each patient has one value, and no two patients share one, though patients have several rows."""
 
     @property
     def name(self) -> str:
@@ -66,10 +67,17 @@ class _Survey:
         """How many cells hold a value."""
         return sum(self.counts)
 
-    @property
-    def is_unique(self) -> bool:
-        """Whether hardly any cell repeats."""
-        return len(self.cells) >= max(2, _UNIQUE_SHARE * self.rows)
+    def view(self) -> identifiers.View:
+        """The column as it is searched for identifiers."""
+        return identifiers.View(
+            name=self.name,
+            cells=[cell.strip() for cell in self.cells],
+            rows=self.rows,
+            is_number=self.is_numeric,
+            is_integer=self.is_integer,
+            is_date=self.raw.type is not None and pa.types.is_temporal(self.raw.type),
+            is_per_patient=self.is_per_patient,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,7 @@ def draft(path: Path, *, target: str | None = None, unit: str | None = None, mis
         raise InputError("The patient's column cannot be the target, because it is never learned. Choose another one.")
     surveys = [_survey(raw, missing) for raw in file.columns if not _is_nothing(raw)]
     unit = unit if unit is not None else _guessed_unit(surveys)
+    surveys = _related(surveys, unit)
     proposals = [_proposal(survey, is_target=survey.name == target, is_unit=survey.name == unit) for survey in surveys]
     if any(proposal.kind == "text" for proposal in proposals if proposal.name == target):
         raise InputError(
@@ -153,6 +162,17 @@ def _guessed_unit(surveys: Sequence[_Survey]) -> str | None:
     return next((s.name for s in surveys if s.cells and not _all_differ(s) and _is_person(s)), None)
 
 
+def _related(surveys: Sequence[_Survey], unit: str | None) -> list[_Survey]:
+    """Mark the columns that hold one value for each patient, shared by no other."""
+    patients = next((survey.raw.codes for survey in surveys if survey.name == unit), None)
+    if patients is None:
+        return list(surveys)
+    return [
+        replace(survey, is_per_patient=survey.name != unit and identifiers.are_paired(survey.raw.codes, patients))
+        for survey in surveys
+    ]
+
+
 def _is_person(survey: _Survey) -> bool:
     return identifiers.is_person_number(survey.name) and len(survey.cells) > 1
 
@@ -181,7 +201,7 @@ def _proposal(survey: _Survey, *, is_target: bool, is_unit: bool) -> _Proposal:
     readings: tuple[Callable[[_Survey], _Proposal | None], ...] = (
         (_binary, _class_codes, _number, _levels)
         if is_target
-        else (_binary, _dates, _identifier, _codes, _number, _levels)
+        else (_binary, _birth, _dates, _identifier, _codes, _number, _levels)
     )
     found = next((proposal for reading in readings if (proposal := reading(survey)) is not None), None)
     proposal = found or _text(survey, f"{len(survey.cells)} different cells are too many to learn")
@@ -202,37 +222,20 @@ def _text(survey: _Survey, why: str) -> _Proposal:
 
 
 def _identifier(survey: _Survey) -> _Proposal | None:
-    """Names that identify, numbers named like one that hardly repeat, texts that never do."""
-    finding = identifiers.by_name(survey.name)
-    if finding is None and (survey.is_integer or not survey.is_numeric):
-        finding = identifiers.by_shape([cell.strip() for cell in survey.cells])
-    why = finding.why if finding else _number_reason(survey)
-    if why is None:
+    """What names, shapes, check digits and uniqueness say; see ``identifiers.examine``."""
+    finding = identifiers.examine(survey.view())
+    if finding is None:
         return None
+    why = f"{finding.kind}, HIPAA class {finding.letter}: {finding.why}"
     return _Proposal(survey.name, "identifier", missing=survey.marks).noting(f"{why}: replaced by surrogates")
 
 
-def _number_reason(survey: _Survey) -> str | None:
-    is_code_like = survey.is_integer or not survey.is_numeric
-    if identifiers.is_number_name(survey.name) and is_code_like:
-        if survey.is_unique:
-            return "it is named like a number and hardly ever repeats"
-        if len(survey.cells) > _MOST_CODES or _is_person(survey):
-            return f"it is named like a number and has {len(survey.cells)} different values"
-    if identifiers.is_postcode_name(survey.name) and len(survey.cells) > MOST_LEVELS:
-        return "it is a postcode, and small areas identify people"
-    if survey.is_integer and _is_row_number(survey):
-        return "it counts the rows"
-    short = all(len(cell) <= 40 and " " not in cell.strip() for cell in survey.cells)
-    if not survey.is_numeric and survey.rows >= 20 and _all_differ(survey) and short:
-        return "no two rows share a value"
-    return None
-
-
-def _is_row_number(survey: _Survey) -> bool:
-    """Whether the values are consecutive and in file order."""
-    steps = np.diff(np.array(survey.numbers))
-    return _all_differ(survey) and survey.rows >= 20 and bool((steps == 1).all())
+def _birth(survey: _Survey) -> _Proposal | None:
+    """A date of birth is told from other dates: it is a direct identifier."""
+    finding = identifiers.examine(survey.view()) if identifiers.is_birth_name(survey.name) else None
+    if finding is None or finding.kind != identifiers.BIRTH_DATE:
+        return None
+    return _text(survey, "a date of birth (HIPAA class C) identifies; an age or a year of birth can be learned")
 
 
 def _dates(survey: _Survey) -> _Proposal | None:
