@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "vocabulary": set(),
     "shapes": {"vocabulary"},
     "identifiers": {"shapes", "vocabulary"},
+    "screening": BASE | {"identifiers"},
     "surrogates": BASE,
     "layout": TABLES | {"parquet", "surrogates", "tablefile"},
     "tables": TABLES | {"layout", "tablefile"},
@@ -40,7 +41,8 @@ ALLOWED: dict[str, set[str]] = {
     "record": {"contracts"},
     "bundle": BASE | {"report", "runs"},
     "pipeline": TABLES
-    | {"audit", "budget", "bundle", "checks", "drafting", "generators", "policy", "record", "report", "runs", "tables"},
+    | {"audit", "budget", "bundle", "checks", "drafting", "generators", "policy", "record", "report", "runs", "tables"}
+    | {"screening"},
     "cli": BASE | {"drafting", "pipeline", "policy", "runs", "wording"},
     "__init__": BASE | {"pipeline"},
     "__main__": {"cli"},
