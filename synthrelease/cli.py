@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from synthrelease import drafting, pipeline, policy, runs
+from synthrelease import conversation, inspection, pipeline, policy, runs
 from synthrelease.contracts import Policy, TrainingStep
 from synthrelease.errors import InputError, SynthreleaseError
 from synthrelease.wording import limit_in_words
@@ -133,11 +133,12 @@ def inspect(
     """
     if out is not None and out.exists() and not force:
         raise InputError(f"A schema is never overwritten, however {out} exists. Choose another --out or use --force.")
-    text = drafting.draft(table, target=target, unit=unit, missing=missing)
+    found = inspection.inspect(table, target=target, unit=unit, missing=missing)
+    conversation.show(found, Console(stderr=True, highlight=False))
     if out is None:
-        click.echo(text)
+        click.echo(found.schema)
         return
-    runs.write_text(out, text)
+    runs.write_text(out, found.schema)
     click.echo(f"Drafted {out}. Review it (kinds, roles, bounds, categories), then:")
     click.echo(f"  synthrelease build {_quoted(table)} --schema {_quoted(out)} --out runs/first")
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from synthrelease import identifiers, scales
+from synthrelease import identifiers, oddities, scales
 from synthrelease.contracts import Kind
 from synthrelease.errors import InputError
 from synthrelease.schema import ANY_OTHER, dotted, quoted
-from synthrelease.tablefile import Flags, RawColumn, read_file
+from synthrelease.tablefile import Flags, RawColumn, TableFile, read_file
 
 RARE_ROWS = 11
 """A level held by fewer rows than this is never named: the customary smallest cell of published health tables."""
@@ -103,7 +103,13 @@ def draft(path: Path, *, target: str | None = None, unit: str | None = None, mis
     Raises:
         InputError: The file is no table, or ``target`` or ``unit`` is none of its columns.
     """
-    file = read_file(path)
+    return draft_of(read_file(path), target=target, unit=unit, missing=missing)
+
+
+def draft_of(
+    file: TableFile, *, target: str | None = None, unit: str | None = None, missing: Sequence[str] = ()
+) -> str:
+    """Draft the schema of a file that has been read; see ``draft``."""
     names = [raw.name for raw in file.columns]
     for key, name in (("target", target), ("unit", unit)):
         if name is not None and name not in names:
@@ -286,20 +292,10 @@ def _number(survey: _Survey) -> _Proposal | None:
     low, high = min(survey.numbers), max(survey.numbers)
     kind: Kind = "integer" if survey.is_integer and max(abs(low), abs(high)) <= 2**53 else "numeric"
     proposal = _Proposal(survey.name, kind, bounds=friendly_bounds(low, high), missing=survey.marks)
-    if _is_suspicious_zero(survey):
+    if oddities.is_zero_apart(np.array(survey.numbers), np.array(survey.counts)):
         note = '0 stands apart from the other values: if it means missing, add "0" to this column\'s missing marks'
         return proposal.noting(note)
     return proposal
-
-
-def _is_suspicious_zero(survey: _Survey) -> bool:
-    """Whether 0 occurs and lies far below the other values, measured by the steps between them and by their median."""
-    numbers, counts = np.array(survey.numbers), np.array(survey.counts)
-    others = np.sort(numbers[numbers != 0])
-    zeros = counts[numbers == 0].sum()
-    if not zeros or len(others) < 20 or others[0] < 0 or zeros > 0.6 * survey.rows:
-        return False
-    return bool(others[0] > 3 * np.diff(others).min() and others[0] > 0.05 * np.median(others))
 
 
 def friendly_bounds(low: float, high: float) -> tuple[str, str]:

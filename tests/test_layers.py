@@ -34,7 +34,10 @@ ALLOWED: dict[str, set[str]] = {
     "surrogates": BASE,
     "layout": TABLES | {"parquet", "surrogates", "tablefile"},
     "tables": TABLES | {"layout", "tablefile"},
-    "drafting": TABLES | {"identifiers", "scales", "tablefile"},
+    "oddities": set(),
+    "drafting": TABLES | {"identifiers", "oddities", "scales", "tablefile"},
+    "inspection": TABLES | {"drafting", "identifiers", "oddities", "tablefile"},
+    "conversation": {"inspection", "wording"},
     "encoding": BASE,
     "generators": BASE | {"encoding"},
     "runs": {"errors"},
@@ -43,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "generators", "policy", "record", "report", "runs", "tables"}
     | {"screening"},
-    "cli": BASE | {"drafting", "pipeline", "policy", "runs", "wording"},
+    "cli": BASE | {"conversation", "inspection", "pipeline", "policy", "runs", "wording"},
     "__init__": BASE | {"pipeline"},
     "__main__": {"cli"},
 }
