@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from synthrelease.inspection import ColumnView, Inspection
+from synthrelease.merging import Merged
 from synthrelease.wording import clean, shorten
 
 _PLAIN = 20
@@ -45,6 +47,16 @@ def show(inspection: Inspection, console: Console) -> None:
         things = "1 column" if len(group) == 1 else f"{len(group)} columns"
         console.print(f"\n[bold]{things}:[/bold] {escape(group[0].decide) or 'nothing to decide'}")
         console.print(Padding(", ".join(_name(column.name) for column in group), (0, 0, 0, 2)))
+
+
+def show_merged(merged: Merged, path: Path, console: Console) -> None:
+    """Say what came into an existing schema and what was commented out."""
+    console.print(f"\n[bold]{escape(path.name)}[/bold] was brought up to date; what was written in it stays.")
+    for names, what in ((merged.added, "added"), (merged.gone, "commented out, no longer in the table")):
+        if names:
+            console.print(f"  {len(names)} {what}: {', '.join(map(_name, names))}")
+    if not (merged.added or merged.gone):
+        console.print("  No column came or went.")
 
 
 def _grouped(columns: Sequence[ColumnView]) -> list[list[ColumnView]]:

@@ -52,14 +52,25 @@ class Inspection:
 
 
 def inspect(
-    path: Path, *, target: str | None = None, unit: str | None = None, missing: Sequence[str] = ()
+    path: Path,
+    *,
+    target: str | None = None,
+    unit: str | None = None,
+    missing: Sequence[str] = (),
+    known: Mapping[str, Any] | None = None,
 ) -> Inspection:
     """Draft a schema for a table and gather what its steward should know before deciding.
+
+    ``known`` is the content of an earlier schema: its unit and its missing marks are taken over.
 
     Raises:
         InputError: See ``drafting.draft``.
     """
     file = read_file(path)
+    if known is not None:
+        missing = tuple(dict.fromkeys([*known.get("missing", ()), *missing]))
+        names = {raw.name for raw in file.columns}
+        unit = known.get("unit") if unit is None and known.get("unit") in names else unit
     text = drafting.draft_of(file, target=target, unit=unit, missing=missing)
     document = tomllib.loads(text)
     declared: Mapping[str, Mapping[str, Any]] = document["columns"]

@@ -37,7 +37,8 @@ ALLOWED: dict[str, set[str]] = {
     "oddities": set(),
     "drafting": TABLES | {"identifiers", "oddities", "scales", "tablefile"},
     "inspection": TABLES | {"drafting", "identifiers", "oddities", "tablefile"},
-    "conversation": {"inspection", "wording"},
+    "merging": BASE,
+    "conversation": {"inspection", "merging", "wording"},
     "encoding": BASE,
     "generators": BASE | {"encoding"},
     "runs": {"errors"},
@@ -46,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "generators", "policy", "record", "report", "runs", "tables"}
     | {"screening"},
-    "cli": BASE | {"conversation", "inspection", "pipeline", "policy", "runs", "wording"},
+    "cli": BASE | {"conversation", "inspection", "merging", "pipeline", "policy", "runs", "wording"},
     "__init__": BASE | {"pipeline"},
     "__main__": {"cli"},
 }
