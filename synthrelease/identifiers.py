@@ -89,7 +89,7 @@ _NAMES_UNIQUE_SHARE = 0.5
 _FEWEST_PATIENTS = 100
 _LONGEST_CODE = 40
 _FEWEST_LONG_DIGITS = 8
-_STRONG_NUMBERS = frozenset({"id", "ids", "nbr", "identifier", "uid", "key", "ref"})
+_STRONG_NUMBERS = ("id", "ids", "nbr", "nr", "identifier", "key", "ref")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +247,7 @@ def _by_number_name(view: View) -> Finding | None:
         return None
     is_person = is_person_number(view.name) and len(view.cells) > 1
     if len(view.cells) >= max(2, _UNIQUE_SHARE * view.rows):
-        is_strong = is_person or words(view.name)[-1] in _STRONG_NUMBERS or not view.is_number
+        is_strong = is_person or not view.is_number or words(view.name)[-1].endswith(_STRONG_NUMBERS)
         why = "it is named like a number and hardly ever repeats"
         return _found(vocabulary.OTHER, why, is_direct=is_strong and view.rows >= FEWEST_FOR_DIGITS)
     if len(view.cells) > _MOST_CODES or is_person:

@@ -52,6 +52,7 @@ _PATTERNS: tuple[tuple[IdentifierClass, str, re.Pattern[str]], ...] = (
     ),
 )
 _PHONE = re.compile(r"^(?=(\D*\d){7})\+?[\d().\-/ ]{7,22}( ?(x|ext\.?) ?\d{1,6})?$", re.IGNORECASE)
+_BAND = re.compile(r"^(\d+) ?[-/\u2013] ?(\d+)$")
 _REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "PT", "BR", "BE", "CH", "AT", "FI", "SE", "IN", "AU")
 _VIN = re.compile(r"^(?=.*\d)(?=.*[A-Z])[A-HJ-NPR-Z0-9]{17}$", re.IGNORECASE)
 _NAME_WORD = r"[^\W\d_][^\W\d_.'\u2019-]*(?:[.'\u2019-][^\W\d_]*)*"
@@ -176,12 +177,20 @@ def _telephone(cells: Sequence[str]) -> tuple[IdentifierClass, str] | None:
     """Texts of digits and separators of which most are dialled somewhere; a code with dashes is not."""
     if _share(cells, lambda cell: _PHONE.match(cell) is not None) < SHARE:
         return None
+    if _share(cells, _is_band) >= SHARE:
+        return None
     sample = [cell for cell in cells[:200] if not cell.isdigit() or cell.startswith("0")]
     if len(sample) < 0.5 * min(len(cells), 200):
         return None
     if any(sum(_is_dialled(cell, region) for cell in sample) >= 0.5 * len(sample) for region in _REGIONS):
         return vocabulary.PHONE, "its cells have the shape of a telephone number"
     return None
+
+
+def _is_band(cell: str) -> bool:
+    """Whether a cell reads from one number to a larger one, such as two years."""
+    found = _BAND.match(cell)
+    return found is not None and len(found[2]) - len(found[1]) in (0, 1) and int(found[1]) < int(found[2])
 
 
 def _is_dialled(cell: str, region: str) -> bool:

@@ -237,10 +237,14 @@ _PEOPLE = _phrases(
     "paziente patientin insured beneficiary"
 )
 _PERSON_NUMBERS = _phrases(
-    "mrn pid nhs ssn patient subject participant randid usubjid subjid patid patientid empi "
+    "mrn pid nhs ssn patient subject participant randid uniquepid usubjid subjid patid patientid empi "
     "patientennummer patientennr patnr nhc"
 )
 _NUMBER_WORDS = _phrases("id ids nbr no nr number num key identifier uid ref nummer numero")
+_GLUED_NUMBER = re.compile(
+    r"(patient|person|subject|stay|visit|encounter|admission|adm|episode|case|record|appointment|specimen|sample|claim|"
+    r"exam|event|order|note|provider|doctor|caregiver|hospital|ward|bed)s?(id|nr|no|nbr|num|key)$"
+)
 _COUNTS = _phrases("num number count n no has is anzahl nombre numero any days time nb cantidad quantidade aantal")
 _QUALIFIERS = _phrases(
     "type flag count status consent verified known available score provided given yn category class group level "
@@ -313,6 +317,8 @@ def is_number_name(name: str) -> bool:
     parts = words(name)
     if not parts:
         return False
+    if _GLUED_NUMBER.search(parts[-1]):
+        return True
     return parts[-1] in _NUMBER_WORDS or parts[-1] in _PERSON_NUMBERS - {"patient", "subject", "participant"}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from faker import Faker
 from stdnum import luhn
 
@@ -162,7 +163,9 @@ def harmless() -> Iterator[Case]:
         "medicare": ("yes", "no"), "hospital_id": ("1", "2", "3", "4"), "site no": ("1", "2", "7"),
         "diagnosis": ("Acute Bronchitis", "Type 2 Diabetes", "Heart Failure"), "ward": ("4A", "4B", "ICU"),
         "smoking": ("never", "former", "current"), "genotype": ("A/A", "A/G", "G/G"), "blood_type": ("A+", "O-", "AB+"),
-        "last": ("improved", "stable"), "birth_type": ("single", "twin"), "phone_type": ("mobile", "home", "work"),
+        "last": ("improved", "stable"), "birth_type": ("single", "twin"),
+        "anchor_year_group": ("2008 - 2010", "2011 - 2013"),
+        "income": ("10000-19999", "20000-29999", "50000-99999"), "phone_type": ("mobile", "home", "work"),
     }  # fmt: skip
     for name, choices in labels.items():
         yield Case("", name, pick(*choices))
@@ -196,3 +199,44 @@ def harmless() -> Iterator[Case]:
     yield Case("", "note", made(lambda: fake.sentence(12)))
     yield Case("", "medication", pick(*[f"{fake.word().title()} {dose} MG Tablet" for dose in range(5, 45)]))
     yield Case("", "specialty", pick(*[f"{fake.word().title()} {fake.word().title()}" for _ in range(40)]))
+
+
+def hospital_tables(rows: int = 600) -> dict[str, tuple[pd.DataFrame, str | None, set[str]]]:
+    """Tables headed as well-known exports are, with the patient's column and the columns that must not be learned."""
+    fake, rng = Faker("en_US"), np.random.default_rng(11)
+    fake.seed_instance(11)
+
+    def long(first: int) -> np.ndarray:
+        return rng.permutation(900_000)[:rows] + first
+
+    stays = pd.DataFrame({
+        "subject_id": rng.integers(10**7, 10**7 + 300, rows), "hadm_id": long(2 * 10**7), "stay_id": long(3 * 10**7),
+        "anchor_age": rng.integers(18, 92, rows), "anchor_year_group": rng.choice(["2008 - 2010", "2011 - 2013"], rows),
+        "los": rng.exponential(3, rows), "sofa": rng.integers(0, 20, rows), "expired": rng.integers(0, 2, rows),
+    })  # fmt: skip
+    units = pd.DataFrame({
+        "patientunitstayid": long(141_168), "uniquepid": [f"002-{x}" for x in rng.integers(10_000, 10_300, rows)],
+        "hospitaladmitoffset": rng.integers(-9000, 0, rows), "unitvisitnumber": rng.integers(1, 4, rows),
+        "gender": rng.choice(["Male", "Female"], rows), "admissionheight": rng.normal(170, 10, rows).round(1),
+    })  # fmt: skip
+    people = pd.DataFrame({
+        "Id": made(fake.uuid4, rows), "BIRTHDATE": made(lambda: fake.date_of_birth().isoformat(), rows),
+        "SSN": made(fake.ssn, rows), "DRIVERS": made(lambda: f"S999{rng.integers(10_000, 99_999)}", rows),
+        "FIRST": made(lambda: fake.first_name() + str(rng.integers(1, 999)), rows),
+        "LAST": made(lambda: fake.last_name() + str(rng.integers(1, 999)), rows), "RACE": rng.choice(["a", "b"], rows),
+        "ADDRESS": made(fake.street_address, rows), "ZIP": made(lambda: f"0{rng.integers(1000, 2799)}", rows),
+        "LAT": rng.uniform(41, 43, rows), "LON": rng.uniform(-73, -70, rows),
+        "COSTS": rng.uniform(0, 9e5, rows).round(2),
+    })  # fmt: skip
+    ward = pd.DataFrame({
+        "Fallnr": long(10**6), "PatNr": rng.integers(10**5, 10**5 + 300, rows), "Nachname": made(fake.last_name, rows),
+        "Geb.-Datum": made(lambda: fake.date_of_birth().strftime("%d.%m.%Y"), rows),
+        "PLZ": [f"{x:05d}" for x in rng.integers(1067, 99_999, rows)], "Geschlecht": rng.choice(["m", "w"], rows),
+        "Verweildauer": rng.integers(1, 40, rows), "Leukozyten": rng.normal(7, 2, rows).round(1),
+    })  # fmt: skip
+    return {
+        "stays": (stays, "subject_id", {"subject_id", "hadm_id", "stay_id"}),
+        "units": (units, "uniquepid", {"uniquepid", "patientunitstayid"}),
+        "people": (people, None, set(people) - {"RACE", "COSTS"}),
+        "ward": (ward, "PatNr", {"Fallnr", "PatNr", "Nachname", "Geb.-Datum", "PLZ"}),
+    }

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import drafted, real_file, ward
-from made_up_identifiers import ROWS, harmless, identifying
+from made_up_identifiers import ROWS, harmless, hospital_tables, identifying
 
 import synthrelease
 from synthrelease import BuildOptions, InputError, schema, tables
@@ -116,4 +116,15 @@ def test_an_empty_reason_is_none(tmp_path, reason):
 def test_drafted_schemas_of_real_tables_pass_unedited(tmp_path, name):
     path = real_file(name)
     meaning = schema.load(drafted(path, tmp_path, None))
+    assert screen(tables.read(path, meaning).table) == ()
+
+
+@pytest.mark.parametrize("name", sorted(hospital_tables(100)))
+def test_tables_headed_like_known_exports_are_drafted_rightly(tmp_path, name):
+    frame, unit, expected = hospital_tables()[name]
+    path = tmp_path / f"{name}.csv"
+    frame.to_csv(path, index=False)
+    meaning = schema.load(drafted(path, tmp_path, None))
+    assert meaning.unit == unit
+    assert {column.name for column in meaning.columns if not column.is_learned} == expected
     assert screen(tables.read(path, meaning).table) == ()
