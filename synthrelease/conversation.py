@@ -28,7 +28,7 @@ _WIDEST = 110
 def show(inspection: Inspection, console: Console) -> None:
     """Print the warnings, the table of columns, and what to do next."""
     columns = inspection.columns
-    console.print(f"\n[bold]{inspection.rows:,} rows, {len(columns)} columns[/bold]  {_sum_of_kinds(columns)}")
+    console.print(f"\n[bold]{inspection.rows:,} rows, {_columns(len(columns))}[/bold]  {_sum_of_kinds(columns)}")
     warned = [column for column in columns if column.warnings]
     for column in warned:
         for warning in column.warnings:
@@ -42,10 +42,11 @@ def show(inspection: Inspection, console: Console) -> None:
     groups = _grouped([column for column in columns if not column.warnings])
     summed = [group for group in groups if group[0].weight <= _PLAIN or len(group) > _MOST_ALIKE]
     names = {column.name for group in summed for column in group}
-    console.print(_table([column for column in columns if column.name not in names], console.width))
+    single = [column for column in columns if column.name not in names]
+    if single:
+        console.print(_table(single, console.width))
     for group in summed:
-        things = "1 column" if len(group) == 1 else f"{len(group)} columns"
-        console.print(f"\n[bold]{things}:[/bold] {escape(group[0].decide) or 'nothing to decide'}")
+        console.print(f"\n[bold]{_columns(len(group))}:[/bold] {escape(group[0].decide) or 'nothing to decide'}")
         console.print(Padding(", ".join(_name(column.name) for column in group), (0, 0, 0, 2)))
 
 
@@ -57,6 +58,10 @@ def show_merged(merged: Merged, path: Path, console: Console) -> None:
             console.print(f"  {len(names)} {what}: {', '.join(map(_name, names))}")
     if not (merged.added or merged.gone):
         console.print("  No column came or went.")
+
+
+def _columns(count: int) -> str:
+    return "1 column" if count == 1 else f"{count} columns"
 
 
 def _grouped(columns: Sequence[ColumnView]) -> list[list[ColumnView]]:

@@ -346,6 +346,7 @@ def _head(target: str | None, unit: str | None, missing: Sequence[str], *, is_gu
     yield "#   because whatever stands here is known to everybody who sees the schema or the synthetic table;"
     yield "# - check the roles: feature (default), quasi_identifier (others may know it of a person), sensitive,"
     yield "#   identifier (replaced by surrogates), excluded (withheld);"
+    yield '# - a column that only looks like an identifier is learned with not_an_identifier = "the reason";'
     yield "# - kinds are numeric, integer, boolean, categorical, ordinal (lowest first), text and identifier."
     yield ""
     yield 'purpose = ""  # say in a sentence what the synthetic table is for'

@@ -88,7 +88,7 @@ _UNIQUE_SHARE = 0.95
 _NAMES_UNIQUE_SHARE = 0.5
 _FEWEST_PATIENTS = 100
 _LONGEST_CODE = 40
-_FEWEST_LONG_DIGITS = 8
+_FEWEST_LONG_DIGITS = 7
 _STRONG_NUMBERS = ("id", "ids", "nbr", "nr", "identifier", "key", "ref")
 
 

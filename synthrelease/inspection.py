@@ -251,8 +251,9 @@ def _dependences(columns: Sequence[RawColumn], rows: int) -> Iterator[str]:
             twins.add(pair)
             yield f"{raw.name} and {other.name} tell the same: each follows from the other. Exclude one?"
     step = max(1, rows // _SAMPLE_ROWS)
+    spread = {raw.name for raw in few if _has_spread(raw, rows)}
     for raw, other in permutations(few, 2):
-        if frozenset((raw.name, other.name)) in twins or not _has_spread(other, rows):
+        if frozenset((raw.name, other.name)) in twins or other.name not in spread:
             continue
         if _determines(raw.codes[::step], other.codes[::step]) and _determines(raw.codes, other.codes):
             yield f"{other.name} follows from {raw.name}. Exclude one of them?"

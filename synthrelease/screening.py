@@ -15,6 +15,8 @@ from synthrelease.contracts import Column, Table
 from synthrelease.errors import InputError, listing
 from synthrelease.identifiers import Finding, View, are_paired, examine
 
+_FRACTIONS = 400
+
 
 def screen(table: Table) -> tuple[str, ...]:
     """Search the learned columns of a real table; return a notice for each that the schema answers for.
@@ -67,7 +69,9 @@ def _view(table: Table, column: Column) -> View:
     else:
         numbers = np.asarray(distinct, dtype=np.float64)
         is_number = True
-        cells = [f"{value:.0f}" if value == np.rint(value) else repr(float(value)) for value in numbers]
+        # Of fractions a few are enough: only their size and their number can tell.
+        shown = numbers if bool((numbers == np.rint(numbers)).all()) else numbers[:_FRACTIONS]
+        cells = [f"{value:.0f}" if value == np.rint(value) else repr(float(value)) for value in shown]
     return View(
         name=column.name,
         cells=cells,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,13 @@ def test_inspect_never_overwrites_and_says_what_to_do_next(ward_files, tmp_path)
     assert out.read_text() == "edited"
     assert call("inspect", ward_files[0], "--out", out, "--force").exit_code == 0
     assert "[columns.age]" in out.read_text()
+
+
+def test_inspect_prints_the_schema_alone_and_talks_beside_it(ward_files):
+    result = call("inspect", ward_files[0])
+    assert set(tomllib.loads(result.stdout)["columns"]) == set(ward(1))
+    assert "decide" in result.stderr
+    assert "decide" not in result.stdout
 
 
 def test_inspect_brings_an_edited_schema_up_to_date(tmp_path):
