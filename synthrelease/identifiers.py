@@ -87,6 +87,9 @@ _MOST_CODES = 60
 _UNIQUE_SHARE = 0.95
 _NAMES_UNIQUE_SHARE = 0.5
 _FEWEST_PATIENTS = 100
+_FEWEST_DIGITS = {"G": 6, "J": 6, "K": 5}
+"""Numbers of a class have at least so many digits, or they are a measurement with the same abbreviation."""
+
 _LONGEST_CODE = 40
 _FEWEST_LONG_DIGITS = 7
 _STRONG_NUMBERS = ("id", "ids", "nbr", "nr", "identifier", "key", "ref")
@@ -212,13 +215,16 @@ def _fits(kind: IdentifierClass, view: View, sample: Sequence[str]) -> bool:
         return False
     if kind.content == "postcodes":
         looks = [3 < sum(c.isalnum() for c in cell) <= 10 and any(map(str.isdigit, cell)) for cell in sample]
-        return len(view.cells) > _MOST_POSTCODES and sum(looks) >= 0.5 * len(looks)
+        fives = sum(len(cell) == 5 for cell in sample) >= 0.9 * len(sample)
+        is_likely = fives or not vocabulary.is_ambiguous(view.name)
+        return is_likely and len(view.cells) > _MOST_POSTCODES and sum(looks) >= 0.5 * len(looks)
     if kind.content == "letters":
         return not view.is_number and _half(sum(map(str.isalpha, cell)) >= 2 for cell in sample)
     if kind.content == "digits":
-        return _have_digits(sample, 5)
+        return _have_digits(sample, 7 if view.is_number else 5)
     if kind.content == "code":
-        return _half(any(map(str.isdigit, cell)) for cell in sample) and (not view.is_number or _have_digits(sample, 3))
+        is_varied = kind in (vocabulary.NATIONAL, vocabulary.RECORD) or len(view.cells) >= FEWEST_FOR_DIGITS
+        return is_varied and _have_digits(sample, _FEWEST_DIGITS.get(kind.letter, 3) if view.is_number else 1)
     if kind.content == "marks":
         has_marks = _half(any(mark in cell for mark in "@.:") for cell in sample)
         return has_marks or (not view.is_number and len(view.cells) >= FEWEST_FOR_DIGITS)

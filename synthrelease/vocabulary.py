@@ -247,9 +247,9 @@ _GLUED_NUMBER = re.compile(
 )
 _COUNTS = _phrases("num number count n no has is anzahl nombre numero any days time nb cantidad quantidade aantal")
 _QUALIFIERS = _phrases(
-    "type flag count status consent verified known available score provided given yn category class group level "
-    "frequency indicator missing change changed rate ratio cost usage use used rank quality distance order source "
-    "method days"
+    "type flag drug drugs therapy count status consent verified known available score provided given yn category "
+    "class group level frequency indicator missing change changed rate ratio cost usage use used rank quality distance "
+    "order source method days"
 )
 _AMBIGUOUS = _phrases(
     "first last kin cell handy portable mobile mac cap cp account konto conto compte conta handle patente"

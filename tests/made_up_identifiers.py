@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -65,8 +66,19 @@ def made(make: Callable[[], object], rows: int = ROWS) -> list[str]:
     return [str(make()) for _ in range(rows)]
 
 
-def identifying() -> Iterator[Case]:
+@cache
+def identifying() -> tuple[Case, ...]:
     """Every class of the list, in eight locales where they differ."""
+    return (*_by_locale(), *_anywhere())
+
+
+@cache
+def harmless() -> tuple[Case, ...]:
+    """Columns of hospital tables that are often taken for identifiers and identify nobody."""
+    return tuple(_harmless())
+
+
+def _by_locale() -> Iterator[Case]:
     for locale in LOCALES:
         fake = Faker(locale)
         fake.seed_instance(3)
@@ -82,7 +94,6 @@ def identifying() -> Iterator[Case]:
         yield Case("G", name["ssn"], made(fake.cpf if locale == "pt_BR" else fake.ssn))
         yield Case("J", "IBAN", made(fake.iban))
         yield Case("L", "licence_plate", made(fake.license_plate))
-    yield from _anywhere()
 
 
 def _anywhere() -> Iterator[Case]:
@@ -138,8 +149,7 @@ def provider_number(rng: np.random.Generator) -> str:
     return body + luhn.calc_check_digit("80840" + body)
 
 
-def harmless() -> Iterator[Case]:
-    """Columns of hospital tables that are often taken for identifiers and identify nobody."""
+def _harmless() -> Iterator[Case]:
     fake = Faker("en_US")
     fake.seed_instance(7)
     rng = np.random.default_rng(7)
@@ -165,7 +175,10 @@ def harmless() -> Iterator[Case]:
         "smoking": ("never", "former", "current"), "genotype": ("A/A", "A/G", "G/G"), "blood_type": ("A+", "O-", "AB+"),
         "last": ("improved", "stable"), "birth_type": ("single", "twin"),
         "anchor_year_group": ("2008 - 2010", "2011 - 2013"),
-        "income": ("10000-19999", "20000-29999", "50000-99999"), "phone_type": ("mobile", "home", "work"),
+        "income": ("10000-19999", "20000-29999", "50000-99999"), "device_id": ("D1", "D2", "D3"),
+        "scanner_serial_no": ("771", "802"), "street_drugs": ("heroin", "none"), "dni": ("full code", "no tube"),
+        "insurance_id": ("10", "11", "12", "15"), "photo_therapy": ("UVB", "PUVA"), "passport_country": ("FI", "SE"),
+        "nome_farmaco": ("Aspirina", "Insulina"), "phone_type": ("mobile", "home", "work"),
     }  # fmt: skip
     for name, choices in labels.items():
         yield Case("", name, pick(*choices))
@@ -175,6 +188,9 @@ def harmless() -> Iterator[Case]:
         "birth_year": (1930, 2005), "creatinine_phosphokinase": (20, 8000), "total_charges": (1_000, 9_999_999),
         "phone_calls": (0, 40), "nb_visites": (0, 30), "account_age_days": (0, 5000), "address_changes": (0, 4),
         "days_since_birth": (5000, 35_000), "cpt_code": (10_000, 99_999), "cell_count": (1000, 99_000),
+        "cell": (10_000, 99_000), "cpr": (1, 4000), "nir": (1000, 60_000), "cp": (20, 9000), "index": (1, 10),
+        "mac": (15, 45),
+        "account": (100, 9999), "cap": (1, 9000), "room_number": (101, 150), "mbi": (0, 132), "rank_no": (1, 40),
     }  # fmt: skip
     for name, (low, high) in numbers.items():
         yield Case("", name, whole(low, high))
