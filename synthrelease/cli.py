@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from synthrelease import drafting, pipeline, policy, runs
+from synthrelease import conversation, inspection, merging, pipeline, policy, runs
 from synthrelease.contracts import Policy, TrainingStep
-from synthrelease.errors import InputError, SynthreleaseError
+from synthrelease.errors import SynthreleaseError
 from synthrelease.formats import Place, place_of
 from synthrelease.wording import limit_in_words
 
@@ -132,7 +132,7 @@ def main() -> None:
 @click.option("--target", metavar="COL", help="The column that models predict.")
 @click.option("--unit", metavar="COL", help="The column that numbers the patients.")
 @click.option("--missing", metavar="MARK", multiple=True, help="A mark that means missing; may be repeated.")
-@click.option("--force", is_flag=True, help="Replace an existing schema file.")
+@click.option("--force", is_flag=True, help="Replace an existing schema file, edits and all.")
 @_reported
 def inspect(
     table: str, sheet: str | None, table_name: str | None, query: str | None,
@@ -140,19 +140,27 @@ def inspect(
 ) -> None:  # fmt: skip
     """Draft a commented schema of TABLE (a file or a database address) for a person to review.
 
+    It also says what to decide. An existing schema is brought up to date: what a person wrote in it stays.
+
     \b
     Example:
       synthrelease inspect patients.csv --target readmitted --unit patient_nbr --missing '?' --out schema.toml
     """
-    if out is not None and out.exists() and not force:
-        raise InputError(f"A schema is never overwritten, however {out} exists. Choose another --out or use --force.")
     place = place_of(table, sheet=sheet, table=table_name, query=query)
-    text = drafting.draft(place, target=target, unit=unit, missing=missing)
+    known = merging.settings(out) if out is not None and out.exists() and not force else None
+    found = inspection.inspect(place, target=target, unit=unit, missing=missing, known=known)
+    conversation.show(found, Console(stderr=True, highlight=False))
     if out is None:
-        click.echo(text)
+        click.echo(found.schema)
         return
-    runs.write_text(out, text)
-    click.echo(f"Drafted {out}. Review it (kinds, roles, bounds, categories), then:")
+    if known is not None:
+        merged = merging.merge(out, found.schema, target=target, unit=unit)
+        runs.write_text(out, merged.text)
+        conversation.show_merged(merged, out, Console(stderr=True, highlight=False))
+    else:
+        runs.write_text(out, found.schema)
+        click.echo(f"Drafted {out}. ", nl=False)
+    click.echo("Review it (kinds, roles, bounds, categories), then:")
     click.echo(f"  synthrelease build {_hint(place)} --schema {_quoted(out)} --out runs/first")
 
 

@@ -35,6 +35,7 @@ class Column:
 
     ``bounds`` (both ends included) belong to numeric and integer columns, ``categories`` (spelled as in the file) to
     boolean, categorical and ordinal ones. ``missing`` are this column's own marks for a missing value.
+    ``not_an_identifier`` is the steward's reason why a column that looks like a direct identifier is none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Column:
     bounds: tuple[float, float] | None = None
     categories: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    not_an_identifier: str = ""
 
     @property
     def is_learned(self) -> bool:

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from synthrelease import identifiers, scales
+from synthrelease import identifiers, oddities, scales
 from synthrelease.contracts import Kind
 from synthrelease.errors import InputError
 from synthrelease.formats import Place, read_file
 from synthrelease.schema import ANY_OTHER, dotted, quoted
-from synthrelease.tablefile import Flags, RawColumn
+from synthrelease.tablefile import Codes, Flags, RawColumn, TableFile
 
 RARE_ROWS = 11
 """A level held by fewer rows than this is never named: the customary smallest cell of published health tables."""
@@ -28,7 +28,6 @@ MOST_LEVELS = 50
 _MOST_CLASSES = 10
 _MOST_CODES = 60
 _FEWEST_ROWS_PER_LEVEL = 5
-_UNIQUE_SHARE = 0.95
 _COMMON_SHARE = 0.8
 
 _MARKS = frozenset({"na", "n/a", "#n/a", "<na>", "?"})
@@ -57,6 +56,8 @@ class _Survey:
     """Every cell is a number, none written like a code with leading zeros."""
     is_integer: bool
     """Every cell is a whole number."""
+    is_per_patient: bool = False
+    """Each patient has one value, and no two patients share one, though patients have several rows."""
 
     @property
     def name(self) -> str:
@@ -67,10 +68,17 @@ class _Survey:
         """How many cells hold a value."""
         return sum(self.counts)
 
-    @property
-    def is_unique(self) -> bool:
-        """Whether hardly any cell repeats."""
-        return len(self.cells) >= max(2, _UNIQUE_SHARE * self.rows)
+    def view(self) -> identifiers.View:
+        """The column as it is searched for identifiers."""
+        return identifiers.View(
+            name=self.name,
+            cells=[cell.strip() for cell in self.cells],
+            rows=self.rows,
+            is_number=self.is_numeric,
+            is_integer=self.is_integer,
+            is_date=self.raw.type is not None and pa.types.is_temporal(self.raw.type),
+            is_per_patient=self.is_per_patient,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,13 @@ def draft(
     Raises:
         InputError: The file is no table, or ``target`` or ``unit`` is none of its columns.
     """
-    file = read_file(path)
+    return draft_of(read_file(path), target=target, unit=unit, missing=missing)
+
+
+def draft_of(
+    file: TableFile, *, target: str | None = None, unit: str | None = None, missing: Sequence[str] = ()
+) -> str:
+    """Draft the schema of a file that has been read; see ``draft``."""
     names = [raw.name for raw in file.columns]
     for key, name in (("target", target), ("unit", unit)):
         if name is not None and name not in names:
@@ -108,9 +122,13 @@ def draft(
     columns = [raw for raw in file.columns if not _is_nothing(raw)]
     if unit is None:
         unit = _guessed_unit(_survey(raw, missing) for raw in columns if identifiers.is_person_number(raw.name))
+    patients = next((_survey(raw, missing).raw.codes for raw in columns if raw.name == unit), None)
     # One survey at a time: it holds the distinct cells of its column as Python objects.
     proposals = [
-        _proposal(_survey(raw, missing), is_target=raw.name == target, is_unit=raw.name == unit) for raw in columns
+        _proposal(
+            _related(_survey(raw, missing), unit, patients), is_target=raw.name == target, is_unit=raw.name == unit
+        )
+        for raw in columns
     ]
     if any(proposal.kind == "text" for proposal in proposals if proposal.name == target):
         raise InputError(
@@ -160,6 +178,13 @@ def _guessed_unit(surveys: Iterable[_Survey]) -> str | None:
     return next((s.name for s in surveys if s.cells and not _all_differ(s) and _is_person(s)), None)
 
 
+def _related(survey: _Survey, unit: str | None, patients: Codes | None) -> _Survey:
+    """Mark a column that holds one value for each patient, shared by no other."""
+    if patients is None or survey.name == unit:
+        return survey
+    return replace(survey, is_per_patient=identifiers.are_paired(survey.raw.codes, patients))
+
+
 def _is_person(survey: _Survey) -> bool:
     return identifiers.is_person_number(survey.name) and len(survey.cells) > 1
 
@@ -188,7 +213,7 @@ def _proposal(survey: _Survey, *, is_target: bool, is_unit: bool) -> _Proposal:
     readings: tuple[Callable[[_Survey], _Proposal | None], ...] = (
         (_binary, _class_codes, _number, _levels)
         if is_target
-        else (_binary, _dates, _identifier, _codes, _number, _levels)
+        else (_binary, _birth, _dates, _identifier, _codes, _number, _levels)
     )
     found = next((proposal for reading in readings if (proposal := reading(survey)) is not None), None)
     proposal = found or _text(survey, f"{len(survey.cells)} different cells are too many to learn")
@@ -209,37 +234,20 @@ def _text(survey: _Survey, why: str) -> _Proposal:
 
 
 def _identifier(survey: _Survey) -> _Proposal | None:
-    """Names that identify, numbers named like one that hardly repeat, texts that never do."""
-    finding = identifiers.by_name(survey.name)
-    if finding is None and (survey.is_integer or not survey.is_numeric):
-        finding = identifiers.by_shape([cell.strip() for cell in survey.cells])
-    why = finding.why if finding else _number_reason(survey)
-    if why is None:
+    """What names, shapes, check digits and uniqueness say; see ``identifiers.examine``."""
+    finding = identifiers.examine(survey.view())
+    if finding is None:
         return None
+    why = f"{finding.kind}, HIPAA class {finding.letter}: {finding.why}"
     return _Proposal(survey.name, "identifier", missing=survey.marks).noting(f"{why}: replaced by surrogates")
 
 
-def _number_reason(survey: _Survey) -> str | None:
-    is_code_like = survey.is_integer or not survey.is_numeric
-    if identifiers.is_number_name(survey.name) and is_code_like:
-        if survey.is_unique:
-            return "it is named like a number and hardly ever repeats"
-        if len(survey.cells) > _MOST_CODES or _is_person(survey):
-            return f"it is named like a number and has {len(survey.cells)} different values"
-    if identifiers.is_postcode_name(survey.name) and len(survey.cells) > MOST_LEVELS:
-        return "it is a postcode, and small areas identify people"
-    if survey.is_integer and _is_row_number(survey):
-        return "it counts the rows"
-    short = all(len(cell) <= 40 and " " not in cell.strip() for cell in survey.cells)
-    if not survey.is_numeric and survey.rows >= 20 and _all_differ(survey) and short:
-        return "no two rows share a value"
-    return None
-
-
-def _is_row_number(survey: _Survey) -> bool:
-    """Whether the values are consecutive and in file order."""
-    steps = np.diff(np.array(survey.numbers))
-    return _all_differ(survey) and survey.rows >= 20 and bool((steps == 1).all())
+def _birth(survey: _Survey) -> _Proposal | None:
+    """A date of birth is told from other dates: it is a direct identifier."""
+    finding = identifiers.examine(survey.view()) if identifiers.is_birth_name(survey.name) else None
+    if finding is None or finding.kind != identifiers.BIRTH_DATE:
+        return None
+    return _text(survey, "a date of birth (HIPAA class C) identifies; an age or a year of birth can be learned")
 
 
 def _dates(survey: _Survey) -> _Proposal | None:
@@ -290,20 +298,10 @@ def _number(survey: _Survey) -> _Proposal | None:
     low, high = min(survey.numbers), max(survey.numbers)
     kind: Kind = "integer" if survey.is_integer and max(abs(low), abs(high)) <= 2**53 else "numeric"
     proposal = _Proposal(survey.name, kind, bounds=friendly_bounds(low, high), missing=survey.marks)
-    if _is_suspicious_zero(survey):
+    if oddities.is_zero_apart(np.array(survey.numbers), np.array(survey.counts)):
         note = '0 stands apart from the other values: if it means missing, add "0" to this column\'s missing marks'
         return proposal.noting(note)
     return proposal
-
-
-def _is_suspicious_zero(survey: _Survey) -> bool:
-    """Whether 0 occurs and lies far below the other values, measured by the steps between them and by their median."""
-    numbers, counts = np.array(survey.numbers), np.array(survey.counts)
-    others = np.sort(numbers[numbers != 0])
-    zeros = counts[numbers == 0].sum()
-    if not zeros or len(others) < 20 or others[0] < 0 or zeros > 0.6 * survey.rows:
-        return False
-    return bool(others[0] > 3 * np.diff(others).min() and others[0] > 0.05 * np.median(others))
 
 
 def friendly_bounds(low: float, high: float) -> tuple[str, str]:
@@ -354,6 +352,7 @@ def _head(target: str | None, unit: str | None, missing: Sequence[str], *, is_gu
     yield "#   because whatever stands here is known to everybody who sees the schema or the synthetic table;"
     yield "# - check the roles: feature (default), quasi_identifier (others may know it of a person), sensitive,"
     yield "#   identifier (replaced by surrogates), excluded (withheld);"
+    yield '# - a column that only looks like an identifier is learned with not_an_identifier = "the reason";'
     yield "# - kinds are numeric, integer, boolean, categorical, ordinal (lowest first), text and identifier."
     yield ""
     yield 'purpose = ""  # say in a sentence what the synthetic table is for'

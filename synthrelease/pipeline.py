@@ -19,7 +19,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from synthrelease import budget, bundle, checks, drafting, generators, policy, record, report, runs, schema, tables
+from synthrelease import (
+    budget,
+    bundle,
+    checks,
+    drafting,
+    generators,
+    policy,
+    record,
+    report,
+    runs,
+    schema,
+    screening,
+    tables,
+)
 from synthrelease.audit import MINIMUM_ROWS, NOT_TESTED
 from synthrelease.audit import run as run_checks
 from synthrelease.contracts import (
@@ -196,6 +209,7 @@ def build(
         source = tables.read(table, meaning)
         if source.layout.notice:
             run.notice(source.layout.notice)
+        _screen(run, source)
         split = _split(run, source, options)
     rows = options.rows or len(source.table)
     run.packages += ("torch",)
@@ -239,6 +253,7 @@ def audit(
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), files.synthetic.name)
     with run.stage("Reading the tables"):
         train = tables.read(files.train, meaning, minimum_rows=MINIMUM_ROWS)
+        _screen(run, train)
         holdout = _kept_apart(run, files.holdout)
         tables.check_disjoint(train, holdout)
         synthetic = tables.read(files.synthetic, meaning, origin="synthetic")
@@ -344,6 +359,13 @@ def _split(run: _Run, source: tables.Source, options: BuildOptions) -> Split:
     return Split(source.table, holdout.table)
 
 
+def _screen(run: _Run, source: tables.Source) -> None:
+    """Refuse a real table with a direct identifier among its learned columns; tell once what the schema answers for."""
+    for text in screening.screen(source.table):
+        if text not in run.notices:
+            run.notice(text)
+
+
 def _kept_apart(run: _Run, path: Path | Place) -> tables.Source:
     """Read real rows that no generator sees. Nothing is learned from them, so a cell outside the domain is no fault.
 
@@ -360,7 +382,9 @@ def _kept_apart(run: _Run, path: Path | Place) -> tables.Source:
         number = run.schema.column(name).is_number
         what = "kept for the audit" if number else "counted as missing"
         run.notice(f"{path.name}, column {name!r}: {cells:,} outside what the schema declares, {what}.")
-    return replace(source, table=replace(table, origin="real", outside={}))
+    source = replace(source, table=replace(table, origin="real", outside={}))
+    _screen(run, source)
+    return source
 
 
 def _each(files: AuditTables) -> Iterator[tuple[str, Path | Place | None]]:

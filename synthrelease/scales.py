@@ -43,7 +43,9 @@ _CODE_WORDS = word_set("id code cd type category cat class group level grade sta
 _QUASI = word_set(
     "age sex gender race ethnicity ethnic marital married nationality country citizenship language religion education "
     "occupation profession job workclass relationship residence region state county district city town zip zipcode "
-    "postcode postal birth yob height weight household"
+    "postcode postal birth yob height weight household "
+    "neighbourhood neighborhood suburb village commune gemeinde geschlecht alter familienstand wohnort beruf sexe sexo "
+    "sesso geslacht edad idade leeftijd profession ciudad cidade ville"
 )
 _SENSITIVE = word_set("hiv aids std psychiatric mental suicide abuse alcohol genetic pregnancy abortion")
 

@@ -48,6 +48,7 @@ class _ColumnEntry(BaseModel):
     bounds: list[Annotated[float, Field(strict=True)]] | None = None
     categories: list[_Label] | None = None
     missing: list[_Label] = []
+    not_an_identifier: StrictStr | None = None
 
 
 class _SchemaFile(BaseModel):
@@ -239,6 +240,7 @@ def _column_problems(entry: _SchemaFile, spoilt: frozenset[str]) -> Iterator[str
             yield f"{key}.kind: is required unless the column is an identifier or the unit. Add it"
             continue
         yield from (f"{key}.{problem}" for problem in _role_problems(name, column, entry))
+        yield from (f"{key}.{problem}" for problem in _reason_problems(name, column, entry))
         yield from (f"{key}.{problem}" for problem in _bounds_problems(column, kind))
         yield from (f"{key}.{problem}" for problem in _category_problems(column, kind, entry))
 
@@ -250,6 +252,15 @@ def _role_problems(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Itera
         yield f"role: an identifier is never learned, however its role is {column.role!r}. Leave the role out"
     elif column.kind == "text" and column.role in ("quasi_identifier", "sensitive", "feature"):
         yield f"role: text is never learned, however its role is {column.role!r}. Leave the role out"
+
+
+def _reason_problems(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Iterator[str]:
+    if column.not_an_identifier is None:
+        return
+    if not column.not_an_identifier.strip():
+        yield "not_an_identifier: gives the reason why the column is none, however it is empty. Write the reason"
+    elif _role(name, column, entry) not in _LEARNED:
+        yield "not_an_identifier: belongs to a learned column, however this one is never learned. Remove it"
 
 
 def _bounds_problems(column: _ColumnEntry, kind: Kind) -> Iterator[str]:
@@ -319,4 +330,5 @@ def _column(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Column:
         bounds=None if column.bounds is None else (column.bounds[0], column.bounds[1]),
         categories=tuple(column.categories or ()),
         missing=tuple(column.missing),
+        not_an_identifier=(column.not_an_identifier or "").strip(),
     )

@@ -22,6 +22,12 @@ from synthrelease.errors import InputError
 _INTEGER = re.compile(r"^(0|[1-9]\d*)(\.0+)?$")
 _HEXADECIMAL = re.compile(r"^[0-9a-fA-F]+(-[0-9a-fA-F]+)*$")
 _SHORTEST_HEXADECIMAL = 8
+_EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$")
+_WEB = re.compile(r"^(https?://|www\.)\S+$", re.IGNORECASE)
+_IP = re.compile(r"^(\d{1,3}\.){3}\d{1,3}$")
+_NAME = re.compile(r"^(?=[^\W\d_])(?=[^a-z])[^\W\d_]{2,}(?:[.,'\u2019 -]+[^\W\d_]+)*\.?$")
+_SPEAKING_SHARE = 0.9
+_SAMPLE = 1_000
 _LONGEST_RANGE = 2**60
 _ROOM = 4
 """A pattern needs this many times as many values as are taken: else the ones left out would give the real ones away."""
@@ -117,13 +123,56 @@ def pattern_of(values: Sequence[str], *, longest: int | None = None) -> Pattern:
         return Pattern(("123456789", *[string.digits] * 5), longest)
     if all(_INTEGER.match(value) for value in values):
         return _integer_pattern(values, longest)
+    speaking = _speaking_pattern(values)
+    if speaking is not None:
+        return speaking
     texts = [value for value in values if not _INTEGER.match(value)]
     masks = Counter(_mask(value) for value in texts)
     mask = max(masks, key=lambda each: (masks[each], each))
     has_no_mask = 2 * masks[mask] <= len(texts) or len(texts) == 1
     if has_no_mask and all(_HEXADECIMAL.match(value) and len(value) >= _SHORTEST_HEXADECIMAL for value in values):
         return _hexadecimal_pattern(values)
-    return _mask_pattern(mask, [value for value in texts if _mask(value) == mask])
+    return _mask_pattern(mask, [] if has_no_mask else texts)
+
+
+def _speaking_pattern(values: Sequence[str]) -> Pattern | None:
+    """A pattern for addresses and names, or None: reserved domains and networks, and syllables that are no name.
+
+    ``example.org`` and 10.0.0.0/8 belong to nobody (RFC 2606, RFC 1918), so that no surrogate reaches a person.
+    """
+    some = values[:: max(1, len(values) // _SAMPLE)]
+
+    def are(shape: re.Pattern[str]) -> bool:
+        return sum(shape.match(value) is not None for value in some) >= _SPEAKING_SHARE * len(some)
+
+    if are(_EMAIL):
+        return Pattern((*_syllables(3), *[string.digits] * 3, *"@example.org"))
+    if are(_WEB):
+        return Pattern((*"https://example.org/", *[string.ascii_lowercase] * 8))
+    if are(_IP):
+        return Pattern(
+            (*"10.1", string.digits, string.digits, *".1", *[string.digits] * 2, *".1", *[string.digits] * 2)
+        )
+    masks = Counter(_mask(value) for value in some)
+    if len(some) > 1 and 2 * max(masks.values()) <= len(some) and are(_NAME):
+        return _name_pattern(some)
+    return None
+
+
+def _name_pattern(values: Sequence[str]) -> Pattern:
+    """As many words as most names have, each of three syllables; upper case and a comma as most have them."""
+    words = min(3, Counter(len(value.split()) for value in values).most_common(1)[0][0])
+    is_upper = 2 * sum(value == value.upper() for value in values) > len(values)
+    gap = ", " if 2 * sum("," in value for value in values) > len(values) else " "
+    places: list[str] = []
+    for word in range(words):
+        first, *rest = _syllables(3)
+        places += [*(gap if word == 1 else " " if word else ""), first.upper(), *rest]
+    return Pattern(tuple(place.upper() for place in places) if is_upper else tuple(places))
+
+
+def _syllables(count: int) -> tuple[str, ...]:
+    return ("bdfgklmnprstv", "aeiou") * count
 
 
 def _integer_pattern(values: Sequence[str], longest: int | None) -> Pattern:
@@ -149,7 +198,11 @@ def _mask(value: str) -> str:
 
 
 def _mask_pattern(mask: str, values: Sequence[str]) -> Pattern:
-    """Turn a mask into alphabets; a letter that all its values share (the P of P0012) is kept."""
+    """Turn a mask into alphabets; a letter that all ``values`` of the mask share (the P of P0012) is kept.
+
+    Where few values have the mask, none are given: what they share (a street) would tell of them.
+    """
+    values = [value for value in values if _mask(value) == mask]
     classes = {"9": string.digits, "A": string.ascii_uppercase, "a": string.ascii_lowercase}
     alphabets = []
     for place, kind in enumerate(mask):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,33 @@ def test_inspect_never_overwrites_and_says_what_to_do_next(ward_files, tmp_path)
     out.write_text("edited")
     refused(call("inspect", ward_files[0], "--out", out), "--force")
     assert out.read_text() == "edited"
+    assert call("inspect", ward_files[0], "--out", out, "--force").exit_code == 0
+    assert "[columns.age]" in out.read_text()
+
+
+def test_inspect_prints_the_schema_alone_and_talks_beside_it(ward_files):
+    result = call("inspect", ward_files[0])
+    assert set(tomllib.loads(result.stdout)["columns"]) == set(ward(1))
+    assert "decide" in result.stderr
+    assert "decide" not in result.stdout
+
+
+def test_inspect_brings_an_edited_schema_up_to_date(tmp_path):
+    out, path = tmp_path / "schema.toml", tmp_path / "ward.csv"
+    ward(200).to_csv(path, index=False)
+    assert call("inspect", path, "--out", out).exit_code == 0
+    out.write_text(out.read_text().replace("[columns.age]", "[columns.age]\n# as agreed in May"))
+    ward(200).drop(columns="stay").assign(weight=range(200)).to_csv(path, index=False)
+    again = call("inspect", path, "--out", out)
+    assert again.exit_code == 0
+    assert "1 added: weight" in again.output
+    assert "commented out, no longer in the table: stay" in " ".join(again.output.split())
+    text = out.read_text()
+    assert "# as agreed in May" in text
+    assert "[columns.weight]" in text
+    assert "# [columns.stay]" in text
+    built = call("build", path, "--schema", out, "--out", tmp_path / "run", "--effort", 0.05)
+    assert built.exit_code in (0, 3, 4), built.output
 
 
 def test_a_build_ends_with_verdict_rule_report_and_next_step(ward_files, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_identifiers import identifying
 
 from synthrelease.errors import InputError
 from synthrelease.surrogates import Surrogates, _shuffled, pattern_of
@@ -32,7 +33,13 @@ def test_surrogates_are_unique_and_never_real(taken, seed):
         (["A-10", "B-20", "C-33"], r"[A-Z]-\d\d"),
         (["P0012", "P0345", "P1111"], r"P\d{4}"),
         (["12.0", "33.0"], r"[1-9]\d\.0"),
-        (["ann@mail.org", "bob@mail.org"], r"[a-z]{3}@mail\.org"),
+        (["ann@mail.org", "bob@mail.org"], r"([bdfgklmnprstv][aeiou]){3}\d{3}@example\.org"),
+        (["https://a.org/1", "www.b.com/x-y"], r"https://example\.org/[a-z]{8}"),
+        (["192.168.0.1", "8.8.8.8"], r"10\.1\d\d\.1\d\d\.1\d\d"),
+        (["Ann Lee", "Jean-Luc Picard", "Mary O'Neill"], r"([A-Z][a-z]{5}) ([A-Z][a-z]{5})"),
+        (["SMITH, JOHN", "DOE, JANE", "VAN DYKE, DICK"], r"[A-Z]{6}, [A-Z]{6}"),
+        (["Virtanen", "Smith", "Li"], r"[A-Z][a-z]{5}"),
+        (["+44 20 7946 0958", "+44 20 7946 0112"], r"\+\d\d \d\d \d{4} \d{4}"),
         (["0012", "0345"], r"\d{4}"),
         (["123e4567-e89b-12d3-a456-426614174000", "00000000-e89b-12d3-a456-4266141740ff"], r"[0-9a-f-]{36}"),
     ],
@@ -77,3 +84,26 @@ def test_long_patterns_vary_everywhere():
 
 def test_no_values_at_all():
     assert pattern_of([]).size == 900_000
+
+
+def test_surrogates_of_every_class_are_unique_and_never_real():
+    for case in identifying():
+        values = drawn(case.texts, 400)
+        assert len(set(values)) == 400, case.name
+        assert not set(values) & set(case.texts), case.name
+
+
+def test_a_surrogate_address_belongs_to_nobody_even_if_the_table_uses_the_reserved_domain():
+    taken = drawn(["a@b.org"], 500)
+    values = drawn(taken, 500)
+    assert not set(values) & set(taken)
+    assert all(value.endswith("@example.org") for value in values)
+
+
+def test_labels_that_share_a_shape_keep_it():
+    assert all(re.fullmatch(r"[A-Z]{2} [A-Z]{2}", value) for value in drawn(["AB CD", "EF GH", "IJ KL"], 9))
+
+
+def test_what_a_few_values_share_is_not_kept():
+    streets = ["Camino Real 12", "Camino Real 45", *(f"{'A' * n} {n * 1111}" for n in range(1, 9))]
+    assert not any("Camino" in value or "Real" in value for value in drawn(streets, 50))
