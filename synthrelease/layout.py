@@ -7,7 +7,7 @@ repeats one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from synthrelease import parquet
+from synthrelease import moments, parquet
 from synthrelease.contracts import Column, Schema
 from synthrelease.surrogates import Surrogates
 from synthrelease.tablefile import Codes, Dialect, Floats, RawColumn, TableFile
@@ -94,7 +94,7 @@ def _column_layout(raw: RawColumn, column: Column, schema: Schema) -> ColumnLayo
     return ColumnLayout(
         column=column,
         header=raw.header,
-        decimals=_decimals(raw, missing) if column.is_number else (0, 0),
+        decimals=_decimals(raw, missing) if column.is_number and not column.is_moment else (0, 0),
         decimal=raw.decimal,
         mark=mark if commonest and _harmless(mark) == mark else "",
         is_blank=bool(missing.all()),
@@ -120,6 +120,23 @@ def _decimals(raw: RawColumn, missing: np.ndarray[Any, np.dtype[np.bool_]]) -> t
     lengths = [len(text) - at - 1 if (at := text.find(raw.decimal)) >= 0 else 0 for text in texts]
     has_exponent = any("e" in text or "E" in text for text in texts)
     return (0 if has_exponent else min(lengths), 17 if has_exponent else max(lengths))
+
+
+def recast(layout: Layout, schema: Schema) -> Layout:
+    """Return the look of the same file for a schema whose domains have become coarser."""
+    declared = {column.name: column for column in schema.columns}
+    return replace(layout, columns=tuple(_recast(look, declared) for look in layout.columns))
+
+
+def _recast(look: ColumnLayout, declared: Mapping[str, Column]) -> ColumnLayout:
+    column = declared.get(look.column.name, look.column)
+    if column == look.column:
+        return look
+    levels = tuple(dict.fromkeys([*(level for level in look.levels if level in column.categories), *column.categories]))
+    kind = look.type
+    if kind is not None and column.categories and not parquet.holds(kind, column.categories):
+        kind = pa.string()
+    return replace(look, column=column, levels=levels, type=kind)
 
 
 def write(frames: Iterable[pd.DataFrame], layout: Layout, path: Path, *, seed: int) -> int:
@@ -236,7 +253,9 @@ def rounded(values: Floats, look: ColumnLayout) -> Floats:
 
 
 def number_texts(values: Floats, look: ColumnLayout) -> list[str | None]:
-    """Spell numbers as the column does, None where missing."""
+    """Spell numbers (or dates and times) as the column does, None where missing."""
+    if look.column.is_moment:
+        return moments.spell(values, look.column)
     distinct, inverse = np.unique(rounded(values, look), return_inverse=True)
     fewest, most = look.decimals
     texts = np.empty(len(distinct), dtype=object)
@@ -280,6 +299,8 @@ def _parquet_cells(look: ColumnLayout, frame: pd.DataFrame, supplies: dict[str, 
     if not column.is_learned:
         texts: list[str | None] = [WITHHELD if column.kind == "text" and not look.is_blank else None] * len(frame)
         return parquet.from_texts(texts, kind) if parquet.is_text(kind) else pa.nulls(len(frame), kind)
+    if column.is_moment:
+        return parquet.from_moments(frame[column.name].to_numpy(dtype=np.float64), column, kind, missing=look.mark)
     if column.is_number:
         values = rounded(frame[column.name].to_numpy(dtype=np.float64), look)
         return parquet.from_numbers(values, kind, missing=look.mark)

@@ -19,7 +19,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from synthrelease import budget, bundle, checks, drafting, generators, policy, record, report, runs, schema, tables
+from synthrelease import (
+    budget,
+    bundle,
+    checks,
+    drafting,
+    generalise,
+    generators,
+    layout,
+    policy,
+    record,
+    report,
+    runs,
+    schema,
+    tables,
+    transforms,
+)
 from synthrelease.audit import MINIMUM_ROWS, NOT_TESTED
 from synthrelease.audit import run as run_checks
 from synthrelease.contracts import (
@@ -142,6 +157,11 @@ class _Run:
     generator: str = ""
     history: tuple[Figure, ...] = ()
     packages: tuple[str, ...] = ("numpy", "pandas", "scikit-learn", "faiss-cpu")
+    wanted: Schema = field(init=False)
+    """As declared, with the treatments that schema and policy demand; ``schema`` is what they leave of it."""
+
+    def __post_init__(self) -> None:
+        self.wanted = self.schema
 
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
@@ -190,8 +210,9 @@ def build(
     meaning = schema.load(Path(schema_file), target=options.target)
     fit = generators.load(options.generator)
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), table.name)
+    _coarsen(run)
     with run.stage("Reading the table"):
-        source = tables.read(table, meaning)
+        source = _coarse(run, tables.read(table, run.wanted))
         split = _split(run, source, options)
     rows = options.rows or len(source.table)
     run.packages += ("torch",)
@@ -201,15 +222,17 @@ def build(
             run.notice(text)
         with run.stage("Training the generator"):
             settings = FitSettings(seed=_derived(run.seed, "fit"), effort=options.effort)
-            fitted = fit(split.train, settings, run.listener.step)
+            transform = transforms.fit(split.train)
+            fitted = transform.wrap(fit(transform.apply(split.train), settings, run.listener.step))
             fitted.save(folder.internal)
             run.generator, run.history = options.generator, _history(fitted)
             run.settings |= dict(fitted.description)
         with run.stage("Generating synthetic rows"):
             quarantined = folder.quarantine / f"synthetic.{source.layout.format}"
-            frames = fitted.sample(rows, seed=_derived(run.seed, "sample"))
+            made = fitted.sample(rows, seed=_derived(run.seed, "sample"))
+            frames = (generalise.snapped(frame, run.schema) for frame in made)
             tables.write(frames, source.layout, quarantined, seed=_derived(run.seed, "surrogates"))
-            synthetic = tables.read(quarantined, meaning, origin="synthetic").table
+            synthetic = tables.read(quarantined, run.schema, origin="synthetic").table
         evidence = Evidence(split.train, split.holdout, synthetic, _derived(run.seed, "audit"), rules.confidence)
         run.digests |= _input_digests(folder, {"table": table, "holdout": options.holdout})
         return _judge(run, folder, evidence, quarantined, budget.result(fitted.spends))
@@ -232,11 +255,12 @@ def audit(
     rules = policy.load(policy_name, known_checks())
     meaning = schema.load(Path(schema_file), target=options.target)
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), files.synthetic.name)
+    _coarsen(run, is_audit=True)
     with run.stage("Reading the tables"):
-        train = tables.read(files.train, meaning, minimum_rows=MINIMUM_ROWS)
+        train = _coarse(run, tables.read(files.train, run.wanted, minimum_rows=MINIMUM_ROWS))
         holdout = _kept_apart(run, files.holdout)
         tables.check_disjoint(train, holdout)
-        synthetic = tables.read(files.synthetic, meaning, origin="synthetic")
+        synthetic = _coarse(run, tables.read(files.synthetic, run.wanted, origin="synthetic"))
         reference = None if files.reference is None else _kept_apart(run, files.reference).table
     run.generator = "unknown"
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
@@ -320,13 +344,31 @@ def _split(run: _Run, source: tables.Source, options: BuildOptions) -> Split:
     return Split(source.table, holdout.table)
 
 
+def _coarsen(run: _Run, *, is_audit: bool = False) -> None:
+    """Settle how coarse the tables are made, and say what the policy adds to the schema."""
+    declared = run.schema
+    run.wanted = generalise.required(declared, run.policy.generalise, year=int(run.created[:4]))
+    for name, words in generalise.demands(declared, run.wanted).items():
+        run.notice(f"The policy {run.policy.name} wants {name!r} coarser, and so it is made: {words}.")
+    if is_audit and generalise.shifts(run.wanted):
+        run.wanted = generalise.unshifted(run.wanted)
+        run.notice("Dates cannot be moved in an audit: whoever made the synthetic table would have had to do it.")
+    run.schema = generalise.domain(run.wanted)
+
+
+def _coarse(run: _Run, source: tables.Source) -> tables.Source:
+    """Make a table as coarse as schema and policy demand: the one place where that is done."""
+    table = generalise.apply(source.table, seed=_derived(run.seed, "shift"))
+    return replace(source, table=table, layout=layout.recast(source.layout, run.schema))
+
+
 def _kept_apart(run: _Run, path: Path) -> tables.Source:
     """Read real rows that no generator sees. Nothing is learned from them, so a cell outside the domain is no fault.
 
     Raises:
         InputError: the file does not fit the schema, or does not say which patient a row belongs to.
     """
-    source = tables.read(path, run.schema, origin="synthetic", minimum_rows=MINIMUM_ROWS)
+    source = tables.read(path, run.wanted, origin="synthetic", minimum_rows=MINIMUM_ROWS)
     table = source.table
     if run.schema.unit is not None and table.units is None:
         raise InputError(
@@ -334,7 +376,7 @@ def _kept_apart(run: _Run, path: Path) -> tables.Source:
         )
     for name, cells in table.outside.items():
         run.notice(f"{path.name}: {cells:,} cells of {name!r} lie outside what the schema declares; kept as they are.")
-    return replace(source, table=replace(table, origin="real", outside={}))
+    return _coarse(run, replace(source, table=replace(table, origin="real", outside={})))
 
 
 def _input_digests(folder: RunFolder, files: Mapping[str, Path | None]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import synthrelease
 
 PACKAGE = Path(synthrelease.__file__).parent
 BASE = {"contracts", "errors"}
-TABLES = BASE | {"schema"}
+TABLES = BASE | {"schema", "generalise", "moments"}
 ALLOWED: dict[str, set[str]] = {
     "contracts": set(),
     "errors": set(),
@@ -24,9 +24,12 @@ ALLOWED: dict[str, set[str]] = {
     "space": {"contracts"},
     "checks": {"contracts", "intervals", "neighbours", "space"},
     "audit": {"contracts", "checks"},
-    "schema": BASE,
+    "moments": {"contracts"},
+    "generalise": {"contracts", "identifiers", "moments", "scales"},
+    "transforms": {"contracts", "moments"},
+    "schema": BASE | {"generalise", "moments"},
     "tablefile": BASE,
-    "parquet": BASE | {"tablefile"},
+    "parquet": BASE | {"moments", "tablefile"},
     "identifiers": BASE | {"tablefile"},
     "surrogates": BASE,
     "layout": TABLES | {"parquet", "surrogates", "tablefile"},
@@ -35,10 +38,11 @@ ALLOWED: dict[str, set[str]] = {
     "encoding": BASE,
     "generators": BASE | {"encoding"},
     "runs": {"errors"},
-    "record": {"contracts"},
+    "record": {"contracts", "generalise", "moments"},
     "bundle": {"contracts", "report", "runs"},
     "pipeline": TABLES
-    | {"audit", "budget", "bundle", "checks", "drafting", "generators", "policy", "record", "report", "runs", "tables"},
+    | {"audit", "budget", "bundle", "checks", "drafting", "generators", "policy", "record", "report", "runs", "tables"}
+    | {"layout", "transforms"},
     "cli": BASE | {"drafting", "pipeline", "policy", "runs", "wording"},
     "__init__": BASE | {"pipeline"},
     "__main__": {"cli"},
