@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from synthrelease import identifiers, moments
-from synthrelease.contracts import Column, FloatArray
+from synthrelease.contracts import BoolArray, Column, FloatArray, IntArray
 
 MomentKind = Literal["datetime", "date", "time", "duration"]
 
@@ -34,6 +34,7 @@ _PARTS = re.compile(
 )
 _LENGTH_WORDS = frozenset({"duration", "length", "elapsed", "los", "stay", "interval", "lag", "delay", "runtime"})
 _DATE_WORDS = frozenset({"date", "dt", "dob", "dod", "day", "when", "admitted", "discharged", "birth", "datetime"})
+_ZEROS = re.compile(r"^0{4}[-/.]?00[-/.]?00([ T][0:.]*)?$|^00[-/.]00[-/.]0000$")
 _SAMPLE = 200
 _SHARE = 0.95
 _MOST_FORMATS = 3
@@ -76,7 +77,26 @@ def of_type(texts: Sequence[str], arrow: str, unit: str) -> Dating:
 
 
 def of_text(name: str, cells: Sequence[str], counts: Sequence[int], *, is_integer: bool) -> Dating | None:
-    """Find the kind and the formats of distinct trimmed cells (``counts`` rows each); None if they are nothing such."""
+    """Find the kind and the formats of distinct trimmed cells (``counts`` rows each); None if they are nothing such.
+
+    Dates of nothing but zeros (0000-00-00) stand for no date, like those of the year 9999.
+    """
+    is_zero = np.array([_ZEROS.match(cell) is not None or (is_integer and cell == "0") for cell in cells])
+    if not is_zero.any():
+        return _of_text(name, cells, counts, is_integer=is_integer)
+    kept = np.flatnonzero(~is_zero).tolist()
+    found = _of_text(name, [cells[at] for at in kept], [counts[at] for at in kept], is_integer=is_integer)
+    if found is None or found.kind not in ("date", "datetime"):
+        return None if found is None else _of_text(name, cells, counts, is_integer=is_integer)
+    days = np.full(len(cells), np.nan)
+    days[kept] = found.days
+    zeros = tuple(cell for cell, out in zip(cells, is_zero, strict=True) if out)
+    return replace(found, days=days, open_ended=(*found.open_ended, *zeros))
+
+
+def _of_text(name: str, cells: Sequence[str], counts: Sequence[int], *, is_integer: bool) -> Dating | None:
+    if not cells:
+        return None
     sample = cells[:: max(1, len(cells) // _SAMPLE)]
     words = set(identifiers.words(name))
     kinds: tuple[MomentKind, ...] = ("date", "datetime", "time", "duration")
@@ -104,7 +124,7 @@ def _fits(formats: Sequence[str], cells: Sequence[str], kind: MomentKind) -> lis
     return covered.tolist()
 
 
-def _covered(text_format: str, cells: Sequence[str], kind: MomentKind) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _covered(text_format: str, cells: Sequence[str], kind: MomentKind) -> BoolArray:
     """Which cells come back as they are when read and written in the format, and lie in plausible years."""
     column = Column("", kind=kind, format=(text_format,))
     days = moments.parse(cells, column)
@@ -112,23 +132,26 @@ def _covered(text_format: str, cells: Sequence[str], kind: MomentKind) -> np.nda
     if "%z" in text_format or "%:z" in text_format:  # every offset is read, and UTC is written
         return np.isfinite(days)
     same = np.array([a == _cut(b) for a, b in zip(spelled, cells, strict=True)], dtype=np.bool_)
-    return same & (np.array([_is_plausible(each) for each in days]) if kind in ("date", "datetime") else True)
+    if kind not in ("date", "datetime"):
+        return same
+    years = _years(days)
+    return same & (((years >= _YEARS[0]) & (years <= _YEARS[1])) | _is_open_ended(years))
 
 
 def _cut(cell: str) -> str:
     """A cell whose seconds have more than six decimals, the rest of them zeros: nothing finer is kept."""
-    return re.sub(r"([.,]\d{6})(\d+)", lambda found: found[1] + "0" * len(found[2]), cell)
+    return cell if len(cell) < 15 else re.sub(r"([.,]\d{6})(\d+)", lambda found: found[1] + "0" * len(found[2]), cell)
 
 
-def _is_plausible(days: float) -> bool:
-    if not np.isfinite(days):
-        return False
-    year = _year(days)
-    return _YEARS[0] <= year <= _YEARS[1] or year >= _OPEN_ENDED_YEAR or year == 1
+def _years(days: FloatArray) -> IntArray:
+    """The calendar year of each day, 0 where missing."""
+    finite = np.isfinite(days)
+    whole = np.floor(np.where(finite, days, 0.0)).astype(np.int64).astype("datetime64[D]")
+    return np.where(finite, whole.astype("datetime64[Y]").astype(np.int64) + 1970, 0)
 
 
-def _year(days: float) -> int:
-    return int(np.array([days]).astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64)[0]) + 1970
+def _is_open_ended(years: IntArray) -> BoolArray:
+    return np.asarray((years >= _OPEN_ENDED_YEAR) | (years == 1))
 
 
 def _candidates(cells: Sequence[str], kind: MomentKind) -> list[str]:
@@ -174,7 +197,7 @@ def _found(
     kind: MomentKind,
     candidates: Sequence[str],
     cells: Sequence[str],
-    counts: np.ndarray[tuple[int], np.dtype[np.int64]],
+    counts: IntArray,
 ) -> Dating | None:
     """Choose the fewest formats that cover the cells, greedily; None unless they cover nearly all rows."""
     step = max(1, len(cells) // _SAMPLE)
@@ -209,7 +232,8 @@ def _notes(chosen: Sequence[str], cells: Sequence[str], kind: MomentKind) -> tup
         )
     first = chosen[0]
     swapped = first.translate(_SWAPPED)
-    if re.match(r"%-?[dm][^%]%-?[dm]", first) and all(_covered(swapped, cells, kind)):
+    may_swap = re.match(r"%-?[dm][^%]%-?[dm]", first) and all(_covered(swapped, cells[:_SAMPLE], kind))
+    if may_swap and all(_covered(swapped, cells, kind)):
         notes.append(
             "WARNING: day and month cannot be told apart in these cells. Make sure that they stand in this order"
         )
@@ -224,11 +248,10 @@ def _described(dating: Dating, cells: Sequence[str]) -> Dating:
     """Add bounds in whole years, and set open-ended dates aside."""
     if dating.kind not in ("date", "datetime"):
         return dating
-    finite = np.isfinite(dating.days)
-    years = np.array([_year(days) if ok else 0 for days, ok in zip(dating.days, finite, strict=True)])
-    is_open = finite & ((years >= _OPEN_ENDED_YEAR) | (years == 1))
+    years = _years(dating.days)
+    is_open = _is_open_ended(years)
     marks = tuple(cell for cell, out in zip(cells, is_open, strict=True) if out)
-    usual = years[finite & ~is_open]
+    usual = years[np.isfinite(dating.days) & ~is_open]
     if not len(usual) or len(marks) > 2:
         return dating
     days = np.where(is_open, np.nan, dating.days)

@@ -274,7 +274,7 @@ def _moment(survey: _Survey, found: dating.Dating) -> _Proposal:
         days=days[survey.raw.codes] if is_calendar else None,
     ).noting(*found.notes)
     if found.open_ended:
-        proposal = proposal.noting("a year such as 9999 or 1 is no date: taken for missing")
+        proposal = proposal.noting("years such as 9999, 1 or 0 are no dates: taken for missing")
     if not found.misfits:
         return proposal
     cells = "1 cell is" if found.misfits == 1 else f"{found.misfits} cells are"

@@ -293,7 +293,7 @@ def bound(value: Bound, column: Column) -> float | None:
     else:
         text = value if isinstance(value, str) else value.isoformat()
     plain = Column(column.name, kind=column.kind)
-    for reading in (plain, column):
+    for reading in (column, plain) if isinstance(value, str) else (plain, column):
         days = parse([text.strip()], reading)[0]
         if np.isfinite(days):
             return float(days)

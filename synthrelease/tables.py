@@ -182,8 +182,10 @@ def _moments(raw: RawColumn, column: Column) -> Floats:
     texts = raw.trimmed().to_pylist()
     kind = raw.type
     if kind is None or not pa.types.is_temporal(kind):
-        return moments.parse(texts, column)
-    return moments.from_parquet(texts, column, kind.unit if pa.types.is_duration(kind) else "")
+        days = moments.parse(texts, column)
+    else:
+        days = moments.from_parquet(texts, column, kind.unit if pa.types.is_duration(kind) else "")
+    return np.floor(days) if column.kind == "date" else days
 
 
 def _labels(raw: RawColumn, column: Column, missing: Flags, origin: Origin) -> _Parsed:

@@ -116,6 +116,17 @@ def test_open_ended_dates_are_missing_and_extremes_are_rounded_to_years(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("spelling", "zero"), [("%Y-%m-%d", "0000-00-00"), ("%d/%m/%Y", "00/00/0000"), ("%Y%m%d", "0")]
+)
+def test_dates_of_zeros_are_missing(tmp_path, spelling, zero):
+    cells = [zero if at % 4 == 0 else each for at, each in enumerate(STAMPS.strftime(spelling))]
+    meaning, _, source = drafted(tmp_path, {"seen_date": cells})
+    assert (meaning.column("seen_date").kind, meaning.column("seen_date").missing) == ("date", (zero,))
+    tables.write([source.table.frame], source.layout, tmp_path / "again.csv", seed=0)
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
     "cells",
     [
         [f"{at:08d}" for at in range(10_000_000, 10_000_240)],
