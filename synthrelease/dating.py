@@ -97,7 +97,7 @@ def of_text(name: str, cells: Sequence[str], counts: Sequence[int], *, is_intege
 def _of_text(name: str, cells: Sequence[str], counts: Sequence[int], *, is_integer: bool) -> Dating | None:
     if not cells:
         return None
-    sample = cells[:: max(1, len(cells) // _SAMPLE)]
+    sample = _sample(cells)
     words = set(identifiers.words(name))
     kinds: tuple[MomentKind, ...] = ("date", "datetime", "time", "duration")
     if is_integer:
@@ -113,8 +113,9 @@ def _of_text(name: str, cells: Sequence[str], counts: Sequence[int], *, is_integ
     for kind in kinds:
         candidates = _candidates(sample, kind)
         if sum(_fits(candidates, sample, kind)) >= (_SHARE - 0.1) * len(sample):
-            found += [each for each in (_found(kind, candidates, cells, np.asarray(counts, dtype=np.int64)),) if each]
-    return min(found, key=lambda each: (each.misfits, len(each.formats)), default=None)
+            found.append(_found(kind, cells, np.asarray(counts, dtype=np.int64)))
+    fitting = [each for each in found if each is not None]
+    return min(fitting, key=lambda each: (each.misfits, len(each.formats)), default=None)
 
 
 def _fits(formats: Sequence[str], cells: Sequence[str], kind: MomentKind) -> list[bool]:
@@ -193,34 +194,31 @@ def _tail(cell: str) -> tuple[str, str] | None:
     return text, found["zone"] or ""
 
 
-def _found(
-    kind: MomentKind,
-    candidates: Sequence[str],
-    cells: Sequence[str],
-    counts: IntArray,
-) -> Dating | None:
-    """Choose the fewest formats that cover the cells, greedily; None unless they cover nearly all rows."""
-    step = max(1, len(cells) // _SAMPLE)
-    sample = cells[::step]
-    hits = {each: _covered(each, sample, kind) for each in candidates}
+def _found(kind: MomentKind, cells: Sequence[str], counts: IntArray) -> Dating | None:
+    """Choose the fewest formats that cover the cells, greedily; None unless they cover nearly all rows.
+
+    Each is the one that fits most of a sample of what is left, so that a rare spelling is found as well.
+    """
     left = np.ones(len(cells), dtype=np.bool_)
     chosen: list[str] = []
-    while left.any() and len(chosen) < _MOST_FORMATS and hits:
-        rest = left[::step]
-        # Where the sample is used up, what remains outside it cannot choose between formats.
-        best = max(hits, key=lambda each: (hits[each] & rest).sum())
-        if not (hits[best] & rest).any():
+    while left.any() and len(chosen) < _MOST_FORMATS:
+        sample = _sample([cells[at] for at in np.flatnonzero(left).tolist()])
+        hits = {each: int(_covered(each, sample, kind).sum()) for each in _candidates(sample, kind)}
+        best = max(hits, key=lambda each: hits[each], default="")
+        if not best or not hits[best]:
             break
-        covered = _covered(best, cells, kind) & left
         chosen.append(best)
-        left &= ~covered
-        del hits[best]
+        left &= ~_covered(best, cells, kind)
     if not chosen or counts[left].sum() > (1 - _SHARE) * counts.sum():
         return None
     column = Column("", kind=kind, format=tuple(chosen))
     days = moments.parse(cells, column)
     misfits = int(counts[np.isnan(days)].sum())
     return _described(Dating(kind, tuple(chosen), days, misfits=misfits, notes=_notes(chosen, cells, kind)), cells)
+
+
+def _sample(cells: Sequence[str]) -> Sequence[str]:
+    return cells[:: max(1, len(cells) // _SAMPLE)]
 
 
 def _notes(chosen: Sequence[str], cells: Sequence[str], kind: MomentKind) -> tuple[str, ...]:

@@ -89,6 +89,15 @@ def test_several_formats_in_one_column_are_a_warning(tmp_path):
     assert source.table.frame["admitted"].is_monotonic_increasing
 
 
+def test_a_rare_spelling_among_very_many_cells_is_found(tmp_path):
+    stamps = pd.date_range("2019-01-28", periods=5_000, freq="7h13min")
+    cells = [f"{each:%d.%m.%Y %H:%M}" if at == 777 else f"{each:%Y-%m-%d %H:%M}" for at, each in enumerate(stamps)]
+    found = dating.of_text("seen", cells, [1] * len(cells), is_integer=False)
+    assert found is not None
+    assert found.formats == ("%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M")
+    assert found.misfits == 0
+
+
 @pytest.mark.parametrize(
     ("cells", "warning"),
     [
