@@ -33,6 +33,6 @@ def result(spends: tuple[PrivacySpend, ...] | None) -> CheckResult:
     note = (
         "The table's maker handed over no privacy ledger, so no claim can be checked."
         if spends is None
-        else "The generator was trained without differential privacy: no (epsilon, delta) claim is made."
+        else "The generator was trained without differential privacy and offers no such guarantee."
     )
     return CheckResult(check=SPEC.name, status="not_applicable", note=note)

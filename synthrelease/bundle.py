@@ -10,6 +10,7 @@ from typing import Any
 
 from synthrelease import report
 from synthrelease.contracts import RunFacts, Verdict
+from synthrelease.errors import RunFolderError
 from synthrelease.runs import RunFolder, write_json, write_text
 
 
@@ -24,12 +25,15 @@ def stage(folder: RunFolder, table: Path, facts: RunFacts, verdict: Verdict) -> 
 
     Raises:
         ValueError: the verdict is not release; nothing is moved then.
+        RunFolderError: the table is no longer the one that was audited.
     """
     if verdict.decision != "release":
         raise ValueError(f"only a released table leaves quarantine, however the verdict is {verdict.decision}")
     folder.staging.mkdir()
     moved = folder.staging / table.name
     table.replace(moved)
+    if sha256(moved) != facts.digests["synthetic (SHA-256)"]:
+        raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
     folder.quarantine.rmdir()
     page, card = report.data_card(
         facts, verdict, released_rows=facts.rows["synthetic"], files={moved.name: sha256(moved)}

@@ -323,18 +323,27 @@ def _show(result: pipeline.Outcome) -> None:
 
 
 def _next_step(result: pipeline.Outcome) -> str:
-    who = " and ".join(result.verdict.policy.sign_off)
+    *most, last = result.verdict.policy.sign_off
+    who = f"{', '.join(most)} and {last}" if most else last
     if result.verdict.decision == "release":
-        return f"Next: read the report and have it signed by the {who}; then hand over the folder release/ as it is."
-    if result.verdict.decision == "refuse":
+        recipient = result.verdict.policy.recipient
+        return f"Next: read the report and have it signed by the {who}; then the folder release/ may go to {recipient}."
+    stays = "Next: read the report's first page. The table stays in quarantine/."
+    if result.verdict.decision == "undecided":
         return (
-            "Next: read the report's first page. The table stays in quarantine/. Do not simply try another seed: "
-            "choose a policy that fits the recipient, a coarser schema, or less training (--effort 0.5)."
+            f"{stays} More rows in the holdout, or a policy for a closer circle of recipients, may decide it; else the "
+            f"{who} must judge by other means."
         )
-    return (
-        "Next: read the report's first page. The table stays in quarantine/. More rows in the holdout, or a policy "
-        f"for a closer circle of recipients, may decide it; else the {who} must judge by other means."
-    )
+    if result.facts.generator == "unknown":
+        return f"{stays} Give the findings to whoever made it."
+    known = pipeline.known_checks()
+    breached = [o for o in result.verdict.outcomes if o.outcome == "breached" and o.rule.severity == "block"]
+    if any(known[outcome.rule.check].family == "privacy" for outcome in breached):
+        return (
+            f"{stays} It is too close to real patients: train less (--effort 0.5) or declare coarser columns. Trying "
+            "seeds until one passes is no remedy."
+        )
+    return f"{stays} Its quality is too low: train longer (--effort 3), or merge or exclude the columns it names."
 
 
 def _run_folder(out: Path | None, table: Path) -> Path:

@@ -132,6 +132,11 @@ def two_folds(rng: np.random.Generator, table: Table) -> BoolArray:
     return np.isin(table.units, rng.permutation(patients)[: len(patients) // 2])
 
 
+def patients(table: Table) -> int:
+    """How many patients a table holds."""
+    return len(table) if table.units is None else len(np.unique(table.units))
+
+
 def per_patient(values: FloatArray, table: Table, *, largest: bool) -> FloatArray:
     """One value a patient: the most exposed row speaks for the patient, and patients are independent, rows are not."""
     if table.units is None:

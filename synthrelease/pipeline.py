@@ -49,6 +49,7 @@ from synthrelease.contracts import (
     RunFacts,
     Schema,
     Split,
+    Table,
     TrainingStep,
     Verdict,
 )
@@ -212,8 +213,9 @@ def build(
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), table.name)
     _coarsen(run)
     with run.stage("Reading the table"):
-        source = _coarse(run, tables.read(table, run.wanted))
-        split = _split(run, source, options)
+        exact = tables.read(table, run.wanted)
+        source = _coarse(run, exact)
+        split = _split(run, exact, source.table, options)
     rows = options.rows or len(source.table)
     run.packages += ("torch",)
     run.settings |= {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
@@ -229,11 +231,11 @@ def build(
             run.settings |= dict(fitted.description)
         with run.stage("Generating synthetic rows"):
             quarantined = folder.quarantine / f"synthetic.{source.layout.format}"
-            made = fitted.sample(rows, seed=_derived(run.seed, "sample"))
-            frames = (generalise.snapped(frame, run.schema) for frame in made)
+            drawn = fitted.sample(rows, seed=_derived(run.seed, "sample"))
+            frames = (generalise.snapped(frame, run.schema) for frame in drawn)
             tables.write(frames, source.layout, quarantined, seed=_derived(run.seed, "surrogates"))
-            synthetic = tables.read(quarantined, run.schema, origin="synthetic").table
-        evidence = Evidence(split.train, split.holdout, synthetic, _derived(run.seed, "audit"), rules.confidence)
+            made = _read_back(run, quarantined, {})
+        evidence = Evidence(split.train, split.holdout, made, _derived(run.seed, "audit"), rules.confidence)
         run.digests |= _input_digests(folder, {"table": table, "holdout": options.holdout})
         return _judge(run, folder, evidence, quarantined, budget.result(fitted.spends))
 
@@ -257,11 +259,16 @@ def audit(
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), files.synthetic.name)
     _coarsen(run, is_audit=True)
     with run.stage("Reading the tables"):
-        train = _coarse(run, tables.read(files.train, run.wanted, minimum_rows=MINIMUM_ROWS))
+        train = tables.read(files.train, run.wanted, minimum_rows=MINIMUM_ROWS)
         holdout = _kept_apart(run, files.holdout)
         tables.check_disjoint(train, holdout)
-        synthetic = _coarse(run, tables.read(files.synthetic, run.wanted, origin="synthetic"))
-        reference = None if files.reference is None else _kept_apart(run, files.reference).table
+        reference = None if files.reference is None else _kept_apart(run, files.reference)
+        if reference is not None:
+            tables.check_disjoint(train, reference)
+            tables.check_disjoint(holdout, reference)
+            reference = _coarse(run, reference)
+        synthetic = tables.read(files.synthetic, run.wanted, origin="synthetic")
+        train, holdout, synthetic = (_coarse(run, each) for each in (train, holdout, synthetic))
     run.generator = "unknown"
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
         for text in folder.notices:
@@ -269,19 +276,32 @@ def audit(
         quarantined = folder.quarantine / f"synthetic.{synthetic.layout.format}"
         # Written anew and not copied: whatever stands in its identifier and text columns is replaced.
         tables.write([synthetic.table.frame], synthetic.layout, quarantined, seed=_derived(run.seed, "surrogates"))
-        evidence = Evidence(
-            train.table, holdout.table, synthetic.table, _derived(run.seed, "audit"), rules.confidence, reference
-        )
+        run.notice("Identifiers and withheld columns of the synthetic table are replaced in the table to hand over.")
+        made = _read_back(run, quarantined, synthetic.table.outside)
+        others = None if reference is None else reference.table
+        evidence = Evidence(train.table, holdout.table, made, _derived(run.seed, "audit"), rules.confidence, others)
         run.digests |= _input_digests(folder, asdict(files))
         return _judge(run, folder, evidence, quarantined, budget.result(None))
+
+
+def _read_back(run: _Run, path: Path, outside: Mapping[str, int]) -> Table:
+    """Take the digest of the table in quarantine and read it: what is audited is what would be handed over."""
+    run.digests["synthetic (SHA-256)"] = bundle.sha256(path)
+    table = tables.read(path, run.schema, origin="synthetic").table
+    return replace(table, outside={**table.outside, **outside})
 
 
 def demo_files(folder: Path) -> tuple[Path, Path]:
     """Write the Wisconsin breast-cancer table that scikit-learn carries, and a drafted schema: (table, schema)."""
     table, schema_file = folder / "wisconsin-breast-cancer.csv", folder / "schema.toml"
     tables.demo(table)
-    schema_file.write_text(drafting.draft(table, target="diagnosis"), encoding="utf-8")
+    draft = drafting.draft(table, target="diagnosis")
+    schema_file.write_text(f'purpose = "to show what synthrelease does"\n{_without_purpose(draft)}', encoding="utf-8")
     return table, schema_file
+
+
+def _without_purpose(draft: str) -> str:
+    return "\n".join(line for line in draft.splitlines() if not line.startswith("purpose ="))
 
 
 @contextmanager
@@ -297,7 +317,7 @@ def _judge(run: _Run, folder: RunFolder, evidence: Evidence, table: Path, ledger
         results = (*run_checks(evidence, on_check=lambda title: run.listener.stage(f"  {title}")), ledger)
     verdict = policy.decide(run.policy, results, known_checks())
     (folder.internal / "schema.toml").write_bytes(run.schema_file.read_bytes())
-    facts = _facts(run, folder, evidence, bundle.sha256(table))
+    facts = _facts(run, folder, evidence)
     with run.stage("Writing the report"):
         runs.write_text(folder.internal / "policy.toml", run.policy.text)
         runs.write_json(folder.internal / "ledger.json", {"claim": None, "spends": [], "note": ledger.note})
@@ -336,12 +356,13 @@ def _derived(seed: int, purpose: str) -> int:
     return int(words[0] >> 1)
 
 
-def _split(run: _Run, source: tables.Source, options: BuildOptions) -> Split:
+def _split(run: _Run, exact: tables.Source, coarse: Table, options: BuildOptions) -> Split:
+    """Part the coarse rows; whether a holdout file holds the same people is told from the exact ones."""
     if options.holdout is None:
-        return tables.split(source.table, seed=_derived(run.seed, "split"))
+        return tables.split(coarse, seed=_derived(run.seed, "split"))
     holdout = _kept_apart(run, options.holdout)
-    tables.check_disjoint(source, holdout)
-    return Split(source.table, holdout.table)
+    tables.check_disjoint(exact, holdout)
+    return Split(coarse, _coarse(run, holdout).table)
 
 
 def _coarsen(run: _Run, *, is_audit: bool = False) -> None:
@@ -375,8 +396,10 @@ def _kept_apart(run: _Run, path: Path) -> tables.Source:
             f"Real rows must name their patient in {run.schema.unit!r}, however {path.name} has no such column. Add it."
         )
     for name, cells in table.outside.items():
-        run.notice(f"{path.name}: {cells:,} cells of {name!r} lie outside what the schema declares; kept as they are.")
-    return _coarse(run, replace(source, table=replace(table, origin="real", outside={})))
+        number = run.schema.column(name).is_number
+        what = "kept for the audit" if number else "counted as missing"
+        run.notice(f"{path.name}, column {name!r}: {cells:,} outside what the schema declares, {what}.")
+    return replace(source, table=replace(table, origin="real", outside={}))
 
 
 def _input_digests(folder: RunFolder, files: Mapping[str, Path | None]) -> dict[str, str]:
@@ -411,12 +434,11 @@ def _history(fitted: Fitted) -> tuple[Figure, ...]:
     return (figure,) if lines else ()
 
 
-def _facts(run: _Run, folder: RunFolder, evidence: Evidence, table_digest: str) -> RunFacts:
+def _facts(run: _Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
     meaning = run.schema
     sizes = {"train": evidence.train, "holdout": evidence.holdout, "synthetic": evidence.synthetic}
     digests = {
         **run.digests,
-        "synthetic (SHA-256)": table_digest,
         "schema (SHA-256)": meaning.digest,
         "policy (SHA-256)": run.policy.digest,
     }

@@ -223,7 +223,7 @@ def _why_missing(result: CheckResult | None) -> str:
     status = {
         "too_few_rows": "Not measured: too few rows.",
         "crashed": "Not measured: the check crashed.",
-        "not_applicable": "Not measured: it does not apply here.",
+        "not_applicable": "There is nothing to hold the rule against.",
         "measured": "Not measured: the check ran and did not give this figure.",
     }[result.status]
     return f"{status} {result.note}".strip()
@@ -249,7 +249,10 @@ def _judge(rule: Rule, metric: Metric) -> tuple[Outcome, str]:
         )
     if within:
         return "met", text
-    return "no_evidence", f"{text} The interval reaches across the limit: more rows are needed to decide."
+    return (
+        "no_evidence",
+        f"{text} The range reaches across the limit: more rows, or a better synthetic table, are needed to decide.",
+    )
 
 
 def _deciding(decision: Decision, outcomes: Sequence[RuleOutcome]) -> str:
@@ -261,24 +264,19 @@ def _deciding(decision: Decision, outcomes: Sequence[RuleOutcome]) -> str:
     wanted = "breached" if decision == "refuse" else "no_evidence"
     first, *others = [outcome for outcome in blocking if outcome.outcome == wanted]
     begin = "Refused" if decision == "refuse" else "Not decided"
-    state = "breached" if decision == "refuse" else "without evidence"
-    more = f" {len(others)} more blocking rule{'s are' if len(others) > 1 else ' is'} {state}." if others else ""
-    return f"{begin}, because of the question \u201c{first.question}\u201d: {_in_short(first)}{more}"
+    also = f" {begin} for {len(others)} more: {' '.join(other.question for other in others)}" if others else ""
+    return f"{begin}: {first.question} {_in_short(first)}{also}"
 
 
 def _in_short(outcome: RuleOutcome) -> str:
-    """Why a rule is not met, in one sentence for a reader in a hurry."""
+    """Why a rule is not met, for a reader in a hurry."""
     rule, metric = outcome.rule, outcome.metric
     if metric is None or not math.isfinite(metric.value):
         return outcome.sentence
-    limit, written = limit_in_words(rule, metric.unit), written_as(metric, rule.limit)
+    limit = limit_in_words(rule, metric.unit)
     if outcome.outcome == "breached":
-        return (
-            f"the answer is {written(metric.value)}, beyond the limit ({limit}) even with every allowance for chance."
-        )
+        return f"{metric.reading} The limit is {limit}."
     if metric.n < rule.min_n:
-        return f"a sample of {metric.n:,} is too small to answer it; {rule.min_n:,} are needed."
-    return (
-        f"the answer lies between {interval(metric, written).replace(' to ', ' and ')}, on either side of the limit "
-        f"({limit}); more rows are needed."
-    )
+        return f"A sample of {metric.n:,} is too small to answer it; {rule.min_n:,} are needed."
+    between = interval(metric, written_as(metric, rule.limit)).replace(" to ", " and ")
+    return f"{metric.reading} Allowing for chance the figure lies between {between}; the limit is {limit}."

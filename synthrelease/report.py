@@ -74,8 +74,14 @@ METHODS: Mapping[str, str] = {
     "second network could not tell from real ones.",
     "unknown": "Rows made by a generator that the audit knows nothing about.",
 }
+MADE_UP = (
+    "Every row is made up. No row stands for a person, and a resemblance to one is not evidence about that person."
+)
+MADE_ELSEWHERE = (
+    "The table was made elsewhere; its maker declares it synthetic, and the audit cannot confirm that. Identifiers in "
+    "it were replaced by fresh values."
+)
 CARD_LIMITS = (
-    "Every row is made up. No row stands for a person, and a resemblance to one is not evidence about that person.",
     "Findings must be confirmed on real data before they inform care or policy.",
     "Rare groups, rare combinations of values and extremes are represented poorly or not at all.",
     "The privacy tests are empirical: they can reveal a leak and cannot prove that there is none.",
@@ -236,7 +242,7 @@ def data_card(
         },
         "rules": [_card_rule(outcome) for outcome in verdict.outcomes],
         "differential_privacy": _card_privacy(facts.privacy),
-        "limits": list(CARD_LIMITS),
+        "limits": [MADE_ELSEWHERE if facts.generator == "unknown" else MADE_UP, *CARD_LIMITS],
         "files": dict(files or {}),
     }
     promise = card["differential_privacy"]

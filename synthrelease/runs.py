@@ -16,9 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from synthrelease.errors import RunFolderError
 
-_OURS = ("internal", "quarantine", "release", ".staging", "run.json", "run.json.new")
+_OURS = ("internal", "quarantine", "release", ".staging", "run.json", "run.json.new", ".lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,7 @@ class RunFolder:
 
     def record(self, state: str, facts: Mapping[str, Any]) -> None:
         """Replace ``run.json`` in one step."""
-        content = {"state": state, "process": os.getpid(), **facts}
-        write_json(self.path / "run.json.new", content)
+        write_json(self.path / "run.json.new", {"state": state, **facts})
         (self.path / "run.json.new").replace(self.path / "run.json")
 
 
@@ -64,47 +65,72 @@ def claimed(path: Path, *, force: bool, started: Mapping[str, Any]) -> Iterator[
             or it cannot be written to.
     """
     existed = path.is_dir()
-    try:
-        notices = _clear(path, force)
-        path.mkdir(parents=True, exist_ok=True)
-        folder = RunFolder(path, notices)
-        folder.record("running", started)
-        for inner in (folder.internal, folder.quarantine):
-            inner.mkdir(mode=0o700)
-    except OSError as error:
-        raise RunFolderError(
-            f"The run folder must be writable, however {path} is not ({error.strerror}). Choose another --out."
-        ) from None
+    lock = _locked(path)
     finished = False
     try:
-        yield folder
-        finished = True
+        folder = RunFolder(path, _clear(path, force))
+        try:
+            with _as_unwritable(path):
+                folder.record("running", started)
+                for inner in (folder.internal, folder.quarantine):
+                    inner.mkdir(mode=0o700)
+            yield folder
+            finished = True
+        finally:
+            if not finished:
+                _remove_ours(path)
     finally:
-        if not finished:
-            _remove_ours(path)
-            if not existed:
-                path.rmdir()
+        lock.release()
+        if not finished and not existed:
+            (path / ".lock").unlink(missing_ok=True)
+            path.rmdir()
 
 
-def _clear(path: Path, force: bool) -> tuple[str, ...]:
-    """Make room for a new run where that loses nothing; say what was found."""
+def _locked(path: Path) -> FileLock:
+    """Make the folder and take its lock, which the system gives back however the process ends."""
+    if path.is_symlink() and not path.exists():
+        raise RunFolderError(
+            f"The run folder must be a folder, however {path} is a link to nothing. Choose another --out."
+        )
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"The run folder must be a folder, however {path} is a file. Choose another --out.")
-    found = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
-    if not found:
-        return ()
-    strangers = [name for name in found if name not in _OURS]
+    strangers = [entry.name for entry in path.iterdir() if entry.name not in _OURS] if path.is_dir() else []
     if strangers:
         raise RunFolderError(
             f"The run folder must be new or hold a run of ours, however {path} holds {len(strangers)} other files or "
             "folders. Choose another --out; --force does not delete them."
         )
-    state = _state(path)
-    if state.get("state") == "running" and _is_alive(state.get("process")) and not force:
+    lock = FileLock(path / ".lock", timeout=0)
+    try:
+        with _as_unwritable(path):
+            path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+    except Timeout:
         raise RunFolderError(
-            f"Only one run may work in a folder, however process {state['process']} is at work in {path}. Wait for it, "
-            "choose another --out, or use --force if that process is something else."
-        )
+            f"Only one run may work in a folder, however another is at work in {path}. Wait for it or choose another "
+            "--out."
+        ) from None
+    return lock
+
+
+@contextmanager
+def _as_unwritable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Timeout:  # an OSError too, and not one of the system's
+        raise
+    except OSError as error:
+        raise RunFolderError(
+            f"The run folder must be writable, however {path} is not ({error.strerror}). Choose another --out."
+        ) from None
+
+
+def _clear(path: Path, force: bool) -> tuple[str, ...]:
+    """Make room for a new run where that loses nothing; say what was found."""
+    found = {entry.name for entry in path.iterdir()} - {".lock"}
+    if not found:
+        return ()
+    state = _state(path)
     whole = state.get("state") == "finished" and (state.get("decision") != "release" or "release" in found)
     if whole and not force:
         raise RunFolderError(
@@ -126,21 +152,9 @@ def _state(path: Path) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _is_alive(process: object) -> bool:
-    if not isinstance(process, int) or process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it exists and belongs to somebody else
-        return True
-    return True
-
-
 def _remove_ours(path: Path) -> None:
     # release goes first: a removal cut short must not leave a release without its run
-    for name in ("release", *_OURS):
+    for name in ("release", *(name for name in _OURS if name != ".lock")):
         entry = path / name
         if entry.is_dir():
             shutil.rmtree(entry)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy import stats
 
 from synthrelease import generalise, moments
 from synthrelease.contracts import Column, Origin, Schema, Split, Table
@@ -31,6 +32,8 @@ MAXIMUM_HOLDOUT_ROWS = 50_000
 _SMALL_TABLE_ROWS = 10_000
 _LARGEST_EXACT_INTEGER = 2**53
 _FEWEST_PATIENTS = 20
+_SURELY_THE_SAME = 1e-6
+_TOLERATED_OVERLAP = 0.01
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -323,7 +326,8 @@ def _held_out(members: Integers, sizes: Integers, share: float) -> Integers:
 def check_disjoint(source: Source, holdout: Source) -> None:
     """Refuse a holdout that was handed over apart and shares patients with the table to train on.
 
-    Patients are compared by the unit column where there is one; without it only a repeated table can be told.
+    Patients are compared by the unit column where there is one. Whole rows are compared as well: the share of holdout
+    rows that stand in the table may be no larger than the share of the table's own rows that stand there twice.
 
     Raises:
         InputError: Both tables hold rows of the same patient, or the same rows.
@@ -335,10 +339,21 @@ def check_disjoint(source: Source, holdout: Source) -> None:
             f"A holdout must hold other patients than the table, however {shared} of {unit!r} stand in both. "
             "Remove their rows from one of the files."
         )
-    if source.table.frame.equals(holdout.table.frame):
+    keys, others = (_row_keys(each.table.frame) for each in (source, holdout))
+    repeated = float(pd.Series(keys).duplicated(keep=False).mean())
+    found = int(np.isin(others, keys).sum())
+    by_chance = stats.binomtest(found, len(others), max(repeated, 1 / len(keys)), alternative="greater").pvalue
+    if by_chance < _SURELY_THE_SAME and found / len(others) - repeated > _TOLERATED_OVERLAP:
         raise InputError(
-            "A holdout must hold other rows than the table, however both are the same. Give rows kept apart."
+            f"A holdout must hold other people than the table, however {found:,} of its {len(others):,} rows stand in "
+            f"both, and chance explains about {repeated * len(others):,.0f}. Give rows that were kept apart."
         )
+
+
+def _row_keys(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """A 64-bit hash a row over all learned columns."""
+    plain = {n: c.cat.codes if isinstance(c.dtype, pd.CategoricalDtype) else c for n, c in frame.items()}
+    return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(plain), index=False), dtype=np.uint64)
 
 
 def _patients(source: Source, unit: str | None) -> frozenset[str]:

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from synthrelease import drafting, schema, tables
 from synthrelease.contracts import Table
 
-torch.set_num_threads(1)
 TARGETS = {"wdbc": "diagnosis", "pima": "Outcome", "stroke": "stroke"}
 
 

@@ -202,3 +202,48 @@ def test_what_several_patients_share_is_no_replicated_unique():
     metric = copies.measure(evidence(train, holdout, made)).metric("replicated_unique_excess")
     assert metric.value == pytest.approx(5 / 30)
     assert "0 of 20 holdout rows" in metric.reading
+
+
+def wide(seed: int, rows: int) -> Table:
+    rng = np.random.default_rng(seed)
+    names = [f"n{i}" for i in range(8)]
+    columns = (*(Column(name, "numeric") for name in names), Column("c", "categorical", categories=("a", "b")))
+    frame = pd.DataFrame(rng.normal(size=(rows, 8)), columns=names)
+    frame["c"] = pd.Categorical(rng.choice(["a", "b"], rows), categories=["a", "b"])
+    return Table(frame, Schema(columns), "real")
+
+
+@pytest.mark.parametrize("column", ["c", "n2"])
+def test_a_copy_with_one_column_changed_is_a_near_copy(column):
+    train, holdout, made = wide(1, 400), wide(2, 200), wide(3, 400)
+    leak = made.frame.copy()
+    leak.iloc[:80] = train.frame.iloc[:80]
+    leak[column] = made.frame[column]
+    metric = copies.measure(evidence(train, holdout, replace(made, frame=leak))).metric("near_copy_excess")
+    assert metric.low > 0.1
+    assert copies.measure(evidence(train, holdout, made)).metric("near_copy_excess").low < 0.02
+
+
+def test_the_tail_scan_shows_a_few_copies_in_a_large_table_and_chance_in_an_honest_one():
+    train, holdout, made = wide(1, 6_000), wide(2, 3_000), wide(3, 6_000)
+    honest = distances.measure(evidence(train, holdout, made)).metric("near_tail_p")
+    assert honest.value > 0.01
+    made.frame.iloc[:40] = train.frame.iloc[:40]
+    leaky = distances.measure(evidence(train, holdout, made))
+    assert leaky.metric("near_tail_p").value < 0.001
+    assert leaky.metric("dcr_share").low < 0.51
+
+
+def test_tied_rows_do_not_make_an_honest_table_a_breach():
+    """Nearly all rows alike: a threshold set in one half of the people lets many through in the other half."""
+    rng = np.random.default_rng(3)
+    sides = [table(np.where(rng.random(n) < 0.8, np.nan, rng.random(n))) for n in (800, 600, 600)]
+    low = membership.measure(evidence(*sides)).metric("tpr_at_1pct_fpr").low
+    assert low < 0.03
+
+
+def test_a_column_that_chance_makes_constant_has_not_collapsed():
+    train, holdout = table(np.r_[np.zeros(1_500), np.ones(2)]), table(np.zeros(500))
+    assert validity.measure(evidence(train, holdout, table(np.zeros(300)))).metric("collapsed_columns").value == 0
+    train = table(np.r_[np.zeros(1_400), np.ones(100)])
+    assert validity.measure(evidence(train, holdout, table(np.zeros(300)))).metric("collapsed_columns").value == 1

@@ -101,7 +101,7 @@ def test_the_sandbox_releases_fresh_real_rows(audited, name):
 
 @pytest.mark.parametrize("metric", [
     ("copies", "exact_copy_excess"), ("copies", "near_copy_excess"), ("copies", "replicated_unique_excess"),
-    ("distances", "dcr_share"),
+    ("distances", "near_tail_p"), ("distances", "dcr_share"),
     ("distances", "nndr_gap"), ("distances", "near_tail_share"), ("membership", "mia_auc"),
     ("membership", "tpr_at_1pct_fpr"), ("membership", "mia_advantage"),
 ])  # fmt: skip
@@ -111,7 +111,11 @@ def test_every_privacy_metric_finds_the_copy_machine_worse_than_honest_rows(audi
         result = next(r for r in audited(name, plant, 0.95) if r.check == metric[0])
         return result.metric(metric[1])
 
-    assert measured("copies").low > measured("fresh").value
+    leaky, honest = measured("copies"), measured("fresh")
+    if metric[1] == "near_tail_p":  # a probability: the copy machine's is the smaller one
+        assert leaky.value < 1e-6 < 0.001 < honest.value
+    else:
+        assert leaky.low > honest.value
 
 
 def test_every_privacy_check_is_held_against_the_copy_machine():

@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "generators": BASE | {"encoding"},
     "runs": {"errors"},
     "record": {"contracts", "generalise", "moments"},
-    "bundle": {"contracts", "report", "runs"},
+    "bundle": BASE | {"report", "runs"},
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "generators", "policy", "record", "report", "runs", "tables"}
     | {"layout", "transforms"},

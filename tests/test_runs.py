@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
@@ -31,7 +30,7 @@ def test_a_finished_run_is_only_replaced_by_force(tmp_path):
 
 
 @pytest.mark.parametrize("left", [
-    {"state": "running", "process": 2**22 + 1, "created": "then"},
+    {"state": "running", "created": "then"},
     {"state": "finished", "decision": "release"},  # killed before the release appeared
     {},
 ])  # fmt: skip
@@ -46,11 +45,23 @@ def test_an_unfinished_run_is_cleared_and_named(tmp_path, left):
         assert list(folder.quarantine.iterdir()) == []
 
 
-def test_a_run_under_way_is_left_alone(tmp_path):
+def test_a_run_under_way_is_left_alone_even_by_force_and_within_one_process(tmp_path):
     path = tmp_path / "run"
-    path.mkdir()
-    (path / "run.json").write_text(json.dumps({"state": "running", "process": os.getppid()}))
-    with pytest.raises(RunFolderError, match="at work"), runs.claimed(path, force=False, started={}):
+    with runs.claimed(path, force=False, started={}) as folder:
+        (folder.internal / "model.json").write_text("{}")
+        for force in (False, True):
+            with pytest.raises(RunFolderError, match="at work"), runs.claimed(path, force=force, started={}):
+                pass
+        assert (folder.internal / "model.json").is_file()
+        assert (path / "run.json").is_file()
+
+
+def test_a_link_to_nothing_is_refused(tmp_path):
+    (tmp_path / "run").symlink_to(tmp_path / "nowhere")
+    with (
+        pytest.raises(RunFolderError, match="link to nothing"),
+        runs.claimed(tmp_path / "run", force=False, started={}),
+    ):
         pass
 
 

@@ -452,9 +452,11 @@ def test_units_are_read_and_kept_apart(tmp_path):
     with pytest.raises(InputError, match="stand in both"):
         tables.check_disjoint(source, source)
     other = tables.read(saved(frame.assign(id=lambda f: f["id"] + 90_000), tmp_path / "o.csv"), meaning)
-    tables.check_disjoint(source, replace(other, table=other.table.take(np.arange(100))))
-    with pytest.raises(InputError, match="both are the same"):
-        tables.check_disjoint(source, other)
+    for rows in (np.arange(100), np.arange(len(frame))[::-1]):
+        with pytest.raises(InputError, match="other people than the table"):
+            tables.check_disjoint(source, replace(other, table=other.table.take(rows)))
+    fresh = clinic(seed=77).assign(id=lambda f: f["id"] // 2 + 90_000)
+    tables.check_disjoint(source, tables.read(saved(fresh, tmp_path / "f.csv"), meaning))
     frame["id"] = frame["id"].astype(object)
     frame.loc[0, "id"] = None
     assert "must name each row's patient, however it does not in 1 row" in refused(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
 from synthrelease.contracts import (
     CheckResult,
@@ -20,7 +21,7 @@ from synthrelease.contracts import (
     Metric,
     MetricSpec,
 )
-from synthrelease.intervals import Bounds, draw, equal_size_share, half_sampling, per_patient
+from synthrelease.intervals import Bounds, draw, equal_size_share, half_sampling, patients, per_patient
 from synthrelease.neighbours import Neighbours, nearest
 from synthrelease.space import Points, Space
 
@@ -47,6 +48,12 @@ SPEC = CheckSpec(
             "share of the closest patients, sides equally large",
             "lower",
         ),
+        MetricSpec(
+            "near_tail_p",
+            "Could chance explain how many training patients are closest to the synthetic table?",
+            "probability",
+            "higher",
+        ),
     ),
     about=(
         "Measures how far each synthetic row lies from the closest training patient (DCR) and how that compares with "
@@ -61,6 +68,11 @@ DRAWS = 60
 ENOUGH_NEIGHBOURS = 1e-4  # probability that none of a query's listed neighbours falls into a random half
 TAIL_SHARE = 0.01
 TAIL_ROWS = 60
+SCANNED_TAILS = (15, 30, 60, 120, 240, 480)
+NNDR_READING = (
+    "NNDR compares the closest patient with the second closest; its 5th percentile towards holdout patients is "
+    "{:+.3f} above that towards training patients."
+)
 MOST_QUERIES = 50_000
 CURVE = tuple(float(q) for q in np.linspace(0.01, 0.99, 50))
 
@@ -76,7 +88,7 @@ class _Sides:
 def measure(evidence: Evidence) -> CheckResult:
     """Compare the synthetic rows' distances to training and to holdout patients."""
     rng = np.random.default_rng(evidence.seed)
-    evidence = _balanced(rng, evidence)
+    whole, evidence = evidence, _balanced(rng, evidence)
     train, holdout = evidence.train, evidence.holdout
     space = Space.fit(train, holdout)
     real = (space.embed(train.frame), space.embed(holdout.frame))
@@ -86,13 +98,13 @@ def measure(evidence: Evidence) -> CheckResult:
     sides = _Sides(*(nearest(synthetic, base, _depth(len(base), size)) for base in real))
     dcr = half_sampling(lambda: _dcr_share(rng, evidence, sides, size), DRAWS, evidence.confidence)
     nndr = half_sampling(lambda: _nndr_gap(rng, evidence, sides, size), DRAWS, evidence.confidence)
-    n = min(len(synthetic), len(holdout), len(train))
+    n = min(len(synthetic), *(patients(table) for table in (train, holdout)))
     metrics = (
         _metric(
             "dcr_share", dcr, n, "{:.1%} of synthetic rows lie closer to a training patient; 50% is expected.", 0.5
         ),
-        _metric("nndr_gap", nndr, n, "The 5th percentile of NNDR is {:+.3f} lower towards training patients.", 0.0),
-        _near_tail(evidence, real, synthetic),
+        _metric("nndr_gap", nndr, n, NNDR_READING, 0.0),
+        *_near_tail(whole),
     )
     figures = (_curves(rng, evidence, sides, real),)
     return CheckResult(check=SPEC.name, status="measured", n=n, metrics=metrics, figures=figures)
@@ -149,20 +161,55 @@ def nndr(pairs: FloatArray) -> FloatArray:
     return np.divide(pairs[:, 0], pairs[:, 1], out=np.ones(len(pairs)), where=pairs[:, 1] > 0)
 
 
-def _near_tail(evidence: Evidence, real: tuple[Points, Points], synthetic: Points) -> Metric:
+def _near_tail(evidence: Evidence) -> tuple[Metric, Metric]:
+    """The patients nearest to any synthetic row: share of training patients among them, and a scan over tail sizes."""
+    space = Space.fit(evidence.train, evidence.holdout)
+    made = space.embed(evidence.synthetic.frame)
     gaps = [
-        per_patient(nearest(points, synthetic, 1).distance[:, 0], table, largest=False)
-        for points, table in zip(real, (evidence.train, evidence.holdout), strict=True)
+        per_patient(nearest(space.embed(table.frame), made, 1).distance[:, 0], table, largest=False)
+        for table in (evidence.train, evidence.holdout)
     ]
-    pooled = np.concatenate(gaps)
-    limit = np.sort(pooled)[min(len(pooled), max(TAIL_ROWS, round(TAIL_SHARE * len(pooled)))) - 1]
-    near = (int((gaps[0] <= limit).sum()), int((gaps[1] <= limit).sum()))
-    bounds = equal_size_share(near, (len(gaps[0]), len(gaps[1])), evidence.confidence)
+    sizes = (len(gaps[0]), len(gaps[1]))
+    near = _nearest_sides(gaps, max(TAIL_ROWS, round(TAIL_SHARE * sum(sizes))))
+    bounds = equal_size_share(near, sizes, evidence.confidence)
+    expected = sum(near) * sizes[0] / sum(sizes)
     text = (
-        f"Of the {sum(near):,} patients closest to any synthetic row, {near[0]:,} were in the training data: {{:.1%}} "
+        f"Of the {sum(near):,} patients closest to any synthetic row, {near[0]:,} were in the training data; "
+        f"{expected:.0f} would be expected from the sizes of the two groups."
     )
-    return _metric(
-        "near_tail_share", bounds, sum(near), text + "if both sides were equally large; 50% is expected.", 0.5
+    share = _metric("near_tail_share", bounds, sum(near), text, 0.5)
+    return share, _scan(gaps, sizes)
+
+
+def _nearest_sides(gaps: list[FloatArray], count: int) -> tuple[int, int]:
+    """How many training and holdout patients are among the ``count`` nearest (and those tied with the last)."""
+    limit = np.sort(np.concatenate(gaps))[: max(1, count)][-1]
+    return int((gaps[0] <= limit).sum()), int((gaps[1] <= limit).sum())
+
+
+def _scan(gaps: list[FloatArray], sizes: tuple[int, int]) -> Metric:
+    """Sign tests of the nearest 15 to 480 patients, the smallest p-value times the number of tests (Bonferroni).
+
+    A fixed share of a large table dilutes a few dozen copied patients; here they show whatever the table's size. The
+    p-value is computed, not estimated, so both ends of its interval are the value itself.
+    """
+    chance = sizes[0] / sum(sizes)
+    tests = []
+    for count in SCANNED_TAILS:
+        near = _nearest_sides(gaps, count)
+        tests.append((float(stats.binomtest(near[0], sum(near), chance, alternative="greater").pvalue), near))
+    smallest, near = min(tests)
+    value = min(1.0, smallest * len(tests))
+    text = (
+        f"In the most telling group, {near[0]:,} of the {sum(near):,} closest patients were in the training data; "
+        f"chance would do that in {_in_words(value)}."
+    )
+    return _metric("near_tail_p", Bounds(value, value, value), sum(near), text, 1.0)
+
+
+def _in_words(chance: float) -> str:
+    return (
+        f"{chance:.0%} of honest tables" if chance >= 0.01 else f"fewer than 1 in {int(1 / max(chance, 1e-9)):,} tables"
     )
 
 

@@ -81,7 +81,7 @@ def measure(evidence: Evidence) -> CheckResult:
     n, m = len(scores.members), len(scores.others)
     area = auc(scores.members, scores.others, confidence)
     hits, false_share = _at_threshold(scores)
-    rate = _with_threshold_doubt(proportion(hits, n, confidence), m, confidence)
+    rate = _with_threshold_doubt((hits, n), (round(false_share * m), m), confidence)
     gain = _advantage(scores, confidence)
     metrics = (
         _metric(
@@ -99,7 +99,7 @@ def measure(evidence: Evidence) -> CheckResult:
             "mia_advantage",
             gain,
             min(n, m),
-            "True minus false positive rate, at a threshold set on other patients.",
+            f"The attack points at {100 * gain.value:.0f} more of 100 training patients than of 100 others.",
             0.0,
         ),
     )
@@ -150,15 +150,20 @@ def _at_threshold(scores: _Scores) -> tuple[int, float]:
     return hits, false / len(scores.others)
 
 
-def _with_threshold_doubt(rate: Bounds, others: int, confidence: float) -> Bounds:
-    """Lower the favourable end by what the threshold may let through beyond 1%: it was set on few people.
+def _with_threshold_doubt(hits: tuple[int, int], false: tuple[int, int], confidence: float) -> Bounds:
+    """Bounds of the true positive rate, the favourable end lowered by what the threshold may let through beyond 1%.
 
-    The exact false positive rate of a threshold at the r-th highest of n scores is Beta(r, n - r + 1) distributed.
+    The threshold was set on few people. Two allowances are made and the larger one counts: the exact false positive
+    rate of a threshold at the r-th highest of n scores is Beta(r, n - r + 1) distributed; and where rows tie, more
+    false alarms may be seen than were meant, which the difference of the two rates takes into account.
     """
-    fold = others // 2
+    rate = proportion(*hits, confidence)
+    fold = false[1] // 2
     rank = max(1, round(FALSE_POSITIVES * fold))
     most = float(stats.beta.ppf(confidence, rank, fold - rank + 1))
-    return Bounds(rate.value, max(0.0, rate.low - max(0.0, most - FALSE_POSITIVES)), rate.high)
+    beyond_seen = proportion_difference(hits, false, confidence).low + FALSE_POSITIVES
+    low = min(rate.low - max(0.0, most - FALSE_POSITIVES), beyond_seen)
+    return Bounds(rate.value, max(0.0, low), rate.high)
 
 
 def _upper_quantile(values: FloatArray, share: float) -> float:

@@ -24,10 +24,14 @@ SPEC = CheckSpec(
     ),
     about=(
         "Counts cells outside the declared bounds or categories, columns that vary in the training data and are "
-        "constant in the synthetic table, and synthetic rows that repeat an earlier synthetic row more often than real "
-        "rows repeat each other in a sample of the same size."
+        "constant in the synthetic table although chance would not make them so, and synthetic rows that repeat an "
+        "earlier synthetic row more often than real rows repeat each other in a sample of the same size."
     ),
 )
+
+FEWEST_OTHERS = 11
+"""Rows beyond the commonest value below which a generator may well leave them out: they belong to too few people."""
+BY_CHANCE = 0.001
 
 
 def measure(evidence: Evidence) -> CheckResult:
@@ -37,9 +41,7 @@ def measure(evidence: Evidence) -> CheckResult:
     outside = sum(synthetic.outside.values())
     share = outside / cells
     where = ", ".join(f"{name} ({count:,})" for name, count in synthetic.outside.items() if count)
-    collapsed = [
-        c.name for c in synthetic.schema.learned if _varies(evidence.train, c.name) and not _varies(synthetic, c.name)
-    ]
+    collapsed = [c.name for c in synthetic.schema.learned if _collapsed(evidence.train, synthetic, c.name)]
     n = len(synthetic)
     metrics = (
         # The whole table has been counted, nothing is estimated: both ends of these two intervals are the count itself.
@@ -68,8 +70,13 @@ def measure(evidence: Evidence) -> CheckResult:
     return CheckResult(check=SPEC.name, status="measured", n=n, metrics=metrics)
 
 
-def _varies(table: Table, name: str) -> bool:
-    return bool(table.frame[name].nunique(dropna=False) > 1)
+def _collapsed(train: Table, synthetic: Table, name: str) -> bool:
+    """Whether a column is constant although chance alone would hardly have left out all but its commonest value."""
+    if synthetic.frame[name].nunique(dropna=False) > 1:
+        return False
+    counts = train.frame[name].value_counts(dropna=False)
+    others = len(train) - int(counts.iloc[0])
+    return others >= FEWEST_OTHERS and (1 - others / len(train)) ** len(synthetic) < BY_CHANCE
 
 
 def _repeats(evidence: Evidence) -> Metric:
