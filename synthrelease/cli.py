@@ -312,6 +312,9 @@ def _explain(loaded: Policy) -> None:
         "breached when the whole interval lies beyond it, and has no evidence otherwise.\n"
         "A breached blocking rule refuses the table; a blocking rule without evidence leaves it undecided."
     )
+    demands = _demands(loaded)
+    if demands:
+        click.echo(f"Real tables are made coarser first: {'; '.join(demands)}.")
     for severity, title in (("block", "Blocking rules"), ("warn", "Rules that warn")):
         click.echo(f"\n{title}")
         for rule in (rule for rule in loaded.rules if rule.severity == severity):
@@ -320,6 +323,17 @@ def _explain(loaded: Policy) -> None:
             click.echo(f"    {rule.metric}: {limit_in_words(rule, spec.unit)}; at least {rule.min_n:,} rows to decide")
             click.echo(f"    why: {rule.why}")
             click.echo(f"    source: {rule.source}")
+
+
+def _demands(loaded: Policy) -> list[str]:
+    """What a policy wants coarser, in words."""
+    wants = loaded.generalise
+    dates = {"shift": "dates are moved by random weeks", None: ""}.get(
+        wants.dates, f"of dates the {wants.dates} is kept"
+    )
+    ages = "" if wants.ages is None else f"ages above {wants.ages:g} are one group"
+    steps = [f"numbers of role {role} are rounded to {step:g}" for role, step in wants.round_to.items()]
+    return [text for text in (dates, ages, "postcodes keep three characters" if wants.zip3 else "", *steps) if text]
 
 
 def _show(result: pipeline.Outcome) -> None:

@@ -13,7 +13,19 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 
-Kind = Literal["numeric", "integer", "boolean", "categorical", "ordinal", "text", "identifier"]
+Kind = Literal[
+    "numeric",
+    "integer",
+    "boolean",
+    "categorical",
+    "ordinal",
+    "datetime",
+    "date",
+    "time",
+    "duration",
+    "text",
+    "identifier",
+]
 Role = Literal["feature", "quasi_identifier", "sensitive", "target", "unit", "identifier", "excluded"]
 Origin = Literal["real", "synthetic"]
 Status = Literal["measured", "not_applicable", "too_few_rows", "crashed"]
@@ -25,17 +37,44 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
-NUMBERS: frozenset[str] = frozenset({"numeric", "integer"})
+MOMENTS: frozenset[str] = frozenset({"datetime", "date", "time", "duration"})
+"""Kinds held as float64 days: since 1970-01-01 for datetime and date, else as such."""
+
+NUMBERS: frozenset[str] = frozenset({"numeric", "integer"}) | MOMENTS
 """Kinds held as float64 in a table's frame; the other learned kinds are held as pandas categoricals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """How one column of the real table is made coarser before anything sees it.
+
+    Numbers above ``top_code`` become one more than it, those below ``bottom_code`` one less; ``round_to`` is a step.
+    ``truncate`` moves dates to the start of their year, month or day, ``shift`` moves all dates of a patient by as many
+    random weeks. ``zip3`` keeps three characters of a postcode. ``merge`` is (new label, labels it replaces).
+    """
+
+    top_code: float | None = None
+    bottom_code: float | None = None
+    round_to: float | None = None
+    truncate: Literal["year", "month", "day"] | None = None
+    shift: bool = False
+    zip3: bool = False
+    merge: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+NO_TREATMENT = Treatment()
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column as the steward declared it.
 
-    ``bounds`` (both ends included) belong to numeric and integer columns, ``categories`` (spelled as in the file) to
-    boolean, categorical and ordinal ones. ``missing`` are this column's own marks for a missing value.
-    ``not_an_identifier`` is the steward's reason why a column that looks like a direct identifier is none.
+    ``bounds`` (both ends included, in days for dates and times) belong to columns of numbers, dates and times,
+    ``categories`` (spelled as in the file) to boolean, categorical and ordinal ones. ``missing`` are this column's own
+    marks for a missing value. ``format`` are the spellings of a date or time, the one that is written first; ``anchor``
+    is the date that this one is modelled as an interval from. ``means`` says what policies must know of: "age",
+    "birth", "zip", "other" (none of them, whatever the name says) or nothing. ``not_an_identifier`` is the steward's
+    reason why a column that looks like a direct identifier is none.
     """
 
     name: str
@@ -45,6 +84,10 @@ class Column:
     categories: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     not_an_identifier: str = ""
+    format: tuple[str, ...] = ()
+    anchor: str | None = None
+    treatment: Treatment = NO_TREATMENT
+    means: str = ""
 
     @property
     def is_learned(self) -> bool:
@@ -55,6 +98,11 @@ class Column:
     def is_number(self) -> bool:
         """Whether values are float64 (True) or category labels (False)."""
         return self.kind in NUMBERS
+
+    @property
+    def is_moment(self) -> bool:
+        """Whether values are days: of a datetime, a date, a time of day or a duration."""
+        return self.kind in MOMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +118,8 @@ class Schema:
     missing: tuple[str, ...] = ()
     purpose: str = ""
     digest: str = ""
+    dates: str = ""
+    """How exact dates may be in every column: "year", "month", "day", "shift", or nothing said."""
 
     def column(self, name: str) -> Column:
         """Return the column called ``name``; KeyError if there is none."""
@@ -339,6 +389,19 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Coarsening:
+    """How coarse a policy wants the real table before anything is fitted; nothing by default.
+
+    ``ages``: ages above it become one group. ``round_to`` maps a role to the step of its numbers.
+    """
+
+    dates: Literal["year", "month", "day", "shift"] | None = None
+    ages: float | None = None
+    zip3: bool = False
+    round_to: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What must hold before a table may leave. ``text`` is the policy file as read, ``digest`` its SHA-256."""
 
@@ -351,6 +414,7 @@ class Policy:
     rules: tuple[Rule, ...]
     digest: str
     text: str = field(default="", repr=False)
+    generalise: Coarsening = field(default_factory=Coarsening)
 
 
 @dataclass(frozen=True, slots=True)

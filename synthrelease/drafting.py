@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from synthrelease import identifiers, oddities, scales
+from synthrelease import dating, identifiers, oddities, scales
 from synthrelease.contracts import Kind
 from synthrelease.errors import InputError
 from synthrelease.formats import Place, read_file
 from synthrelease.schema import ANY_OTHER, dotted, quoted
-from synthrelease.tablefile import Codes, Flags, RawColumn, TableFile
+from synthrelease.tablefile import Codes, Flags, Floats, RawColumn, TableFile
 
 RARE_ROWS = 11
 """A level held by fewer rows than this is never named: the customary smallest cell of published health tables."""
@@ -92,6 +92,10 @@ class _Proposal:
     categories: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     comments: tuple[str, ...] = field(default=())
+    format: tuple[str, ...] = ()
+    anchor: str = ""
+    days: Floats | None = None
+    """A date in every row, in days, NaN where missing: for finding anchors, and never written."""
 
     def noting(self, *comments: str) -> _Proposal:
         """Return the proposal with more comments."""
@@ -130,6 +134,7 @@ def draft_of(
         )
         for raw in columns
     ]
+    proposals = _anchored(proposals, target)
     if any(proposal.kind == "text" for proposal in proposals if proposal.name == target):
         raise InputError(
             f"A target must hold numbers or at most {MOST_LEVELS} labels that most rows share, however {target!r} does "
@@ -252,10 +257,51 @@ def _birth(survey: _Survey) -> _Proposal | None:
 
 def _dates(survey: _Survey) -> _Proposal | None:
     kind = survey.raw.type
-    is_time = kind is not None and (pa.types.is_temporal(kind) or pa.types.is_nested(kind) or pa.types.is_binary(kind))
-    if is_time or (not survey.is_numeric and identifiers.are_dates([cell.strip() for cell in survey.cells])):
-        return _text(survey, "dates identify people and are not learned yet")
+    cells = [cell.strip() for cell in survey.cells]
+    if kind is not None and pa.types.is_temporal(kind):
+        unit = kind.unit if pa.types.is_duration(kind) else ""
+        return _moment(survey, dating.of_type(cells, str(kind), unit))
+    if kind is not None and (pa.types.is_nested(kind) or pa.types.is_binary(kind)):
+        return _text(survey, "its type cannot be read")
+    if not survey.is_numeric or survey.is_integer:
+        found = dating.of_text(survey.name, cells, survey.counts, is_integer=survey.is_numeric)
+        if found is not None:
+            return _moment(survey, found)
+    if not survey.is_numeric and identifiers.are_dates(cells):
+        return _text(survey, "its cells look like dates, spelled in too many ways to read them safely")
     return None
+
+
+def _moment(survey: _Survey, found: dating.Dating) -> _Proposal:
+    """A column of dates, times or durations, with what a person must check."""
+    is_calendar = found.kind in ("date", "datetime")
+    marks = (*survey.marks, *found.open_ended, *([ANY_OTHER] if found.misfits else []))
+    days = np.full(len(survey.raw.labels) + 1, np.nan)
+    place = {label: at for at, label in enumerate(survey.raw.labels.to_pylist())}
+    days[[place[cell] for cell in survey.cells]] = found.days
+    proposal = _Proposal(
+        survey.name,
+        found.kind,
+        role="quasi_identifier" if is_calendar else "",
+        bounds=None if found.bounds is None else (quoted(found.bounds[0]), quoted(found.bounds[1])),
+        missing=marks,
+        format=found.formats,
+        days=days[survey.raw.codes] if is_calendar else None,
+    ).noting(*found.notes)
+    if found.open_ended:
+        proposal = proposal.noting("years such as 9999, 1 or 0 are no dates: taken for missing")
+    if not found.misfits:
+        return proposal
+    cells = "1 cell is" if found.misfits == 1 else f"{found.misfits} cells are"
+    return proposal.noting(f'WARNING: {cells} written in no such way; "{ANY_OTHER}" makes them count as missing')
+
+
+def _anchored(proposals: Sequence[_Proposal], target: str | None) -> list[_Proposal]:
+    """Offer an anchor for every date that usually follows another one."""
+    columns = [(each.name, each.days) for each in proposals if each.days is not None]
+    found = dating.anchors(columns, target=target)
+    why = "it hardly ever comes before its anchor: learned as the time since then"
+    return [replace(p, anchor=found[p.name]).noting(why) if p.name in found else p for p in proposals]
 
 
 def _binary(survey: _Survey) -> _Proposal | None:
@@ -353,7 +399,9 @@ def _head(target: str | None, unit: str | None, missing: Sequence[str], *, is_gu
     yield "# - check the roles: feature (default), quasi_identifier (others may know it of a person), sensitive,"
     yield "#   identifier (replaced by surrogates), excluded (withheld);"
     yield '# - a column that only looks like an identifier is learned with not_an_identifier = "the reason";'
-    yield "# - kinds are numeric, integer, boolean, categorical, ordinal (lowest first), text and identifier."
+    yield "# - kinds are numeric, integer, boolean, categorical, ordinal (lowest first), datetime, date, time,"
+    yield "#   duration, text and identifier; what is too exact can be made coarser before training:"
+    yield '#   dates = "month" (year, day, shift) above the columns; top_code, round_to, merge or zip3 in one.'
     yield ""
     yield 'purpose = ""  # say in a sentence what the synthetic table is for'
     if unit is not None:
@@ -381,6 +429,11 @@ def _block(proposal: _Proposal, target: str | None, unit: str | None) -> Iterato
         yield f"kind = {quoted(proposal.kind)}"
     if proposal.role and proposal.name != target:
         yield f"role = {quoted(proposal.role)}"
+    if proposal.format:
+        spellings = ", ".join(quoted(each) for each in proposal.format)
+        yield f"format = {spellings}" if len(proposal.format) == 1 else f"format = [{spellings}]"
+    if proposal.anchor:
+        yield f"anchor = {quoted(proposal.anchor)}"
     if proposal.bounds:
         yield f"bounds = [{', '.join(proposal.bounds)}]"
     if proposal.categories:

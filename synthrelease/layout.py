@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synthrelease import formats, parquet
+from synthrelease import formats, moments, parquet
 from synthrelease.contracts import Column, Schema
 from synthrelease.formats.archives import packed
 from synthrelease.surrogates import Surrogates
@@ -96,7 +96,7 @@ def _column_layout(raw: RawColumn, column: Column, schema: Schema) -> ColumnLayo
     return ColumnLayout(
         column=column,
         header=raw.header,
-        decimals=_decimals(raw, missing) if column.is_number else (0, 0),
+        decimals=_decimals(raw, missing) if column.is_number and not column.is_moment else (0, 0),
         decimal=raw.decimal,
         mark=mark if commonest and _harmless(mark) == mark else "",
         is_blank=bool(missing.all()),
@@ -125,6 +125,23 @@ def _decimals(raw: RawColumn, missing: np.ndarray[Any, np.dtype[np.bool_]]) -> t
     lengths = pc.if_else(pc.less(places, 0), 0, pc.subtract(pc.subtract(pc.binary_length(texts), places), 1))
     least_most = pc.min_max(lengths).as_py()
     return (least_most["min"], least_most["max"])
+
+
+def recast(layout: Layout, schema: Schema) -> Layout:
+    """Return the look of the same file for a schema whose domains have become coarser."""
+    declared = {column.name: column for column in schema.columns}
+    return replace(layout, columns=tuple(_recast(look, declared) for look in layout.columns))
+
+
+def _recast(look: ColumnLayout, declared: Mapping[str, Column]) -> ColumnLayout:
+    column = declared.get(look.column.name, look.column)
+    if column == look.column:
+        return look
+    levels = tuple(dict.fromkeys([*(level for level in look.levels if level in column.categories), *column.categories]))
+    kind = look.type
+    if kind is not None and column.categories and not parquet.holds(kind, column.categories):
+        kind = pa.string()
+    return replace(look, column=column, levels=levels, type=kind)
 
 
 def write(frames: Iterable[pd.DataFrame], layout: Layout, path: Path, *, seed: int) -> int:
@@ -246,7 +263,9 @@ def rounded(values: Floats, look: ColumnLayout) -> Floats:
 
 
 def number_texts(values: Floats, look: ColumnLayout) -> list[str | None]:
-    """Spell numbers as the column does, None where missing."""
+    """Spell numbers (or dates and times) as the column does, None where missing."""
+    if look.column.is_moment:
+        return moments.spell(values, look.column)
     distinct, inverse = np.unique(rounded(values, look), return_inverse=True)
     fewest, most = look.decimals
     texts = np.empty(len(distinct), dtype=object)
@@ -291,6 +310,8 @@ def _typed_cells(look: ColumnLayout, frame: pd.DataFrame, supplies: dict[str, Su
         texts: list[str | None] = [WITHHELD if column.kind == "text" and not look.is_blank else None] * len(frame)
         return parquet.from_texts(texts, kind) if parquet.is_text(kind) else pa.nulls(len(frame), kind)
     mark = "" if STATA_MISSING.match(look.mark) else look.mark  # the Stata writer puts it in the place of nulls
+    if column.is_moment:
+        return parquet.from_moments(frame[column.name].to_numpy(dtype=np.float64), column, kind, missing=mark)
     if column.is_number:
         values = rounded(frame[column.name].to_numpy(dtype=np.float64), look)
         return parquet.from_numbers(values, kind, missing=mark)

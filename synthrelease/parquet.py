@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synthrelease.tablefile import TRUTHS, Codes, Floats
+from synthrelease import moments
+from synthrelease.contracts import Column
+from synthrelease.tablefile import NUMBER, TRUTHS, Codes, Floats
 
 _PANDAS_KEYS = frozenset({"column_indexes", "columns", "creator", "pandas_version"})
 
@@ -26,6 +29,15 @@ def is_text(kind: pa.DataType) -> bool:
     """Whether the type holds text, as it is or in a dictionary."""
     held = kind.value_type if pa.types.is_dictionary(kind) else kind
     return str(held) in ("string", "large_string", "string_view")
+
+
+def holds(kind: pa.DataType, labels: Sequence[str]) -> bool:
+    """Whether values of the type can spell every label: no new label such as "90+" fits a column of integers."""
+    if pa.types.is_dictionary(kind):
+        return holds(kind.value_type, labels)
+    if pa.types.is_boolean(kind):
+        return all(label.lower() in TRUTHS for label in labels)
+    return is_text(kind) or all(re.match(NUMBER, label) for label in labels)
 
 
 def output_schema(columns: Sequence[tuple[str, pa.DataType]], pandas: bytes) -> pa.Schema:
@@ -77,6 +89,32 @@ def from_numbers(values: Floats, kind: pa.DataType, *, missing: str) -> pa.Array
     if pa.types.is_integer(kind):
         return _integers(values, is_missing, kind)
     return pc.cast(pa.array(values, mask=is_missing), kind, safe=False)
+
+
+def from_moments(days: Floats, column: Column, kind: pa.DataType, *, missing: str) -> pa.Array:
+    """Turn days into an array of the given type: as text or digits where the type holds such, else as its own units."""
+    if pa.types.is_dictionary(kind):
+        return _dictionary(from_moments(days, column, kind.value_type, missing=missing), kind)
+    gone = ~np.isfinite(days)
+    if not pa.types.is_temporal(kind):
+        blank = missing or None
+        return pc.cast(pa.array([text or blank for text in moments.spell(days, column)], type=pa.string()), kind)
+    days = np.where(gone, 0.0, days)
+    ticks = moments.ticks_of(days) if pa.types.is_duration(kind) else moments.calendar_ticks(days)
+    if getattr(kind, "unit", "") == "ns":
+        ticks = np.clip(ticks, -(2**63 // 1_000) + 1, 2**63 // 1_000 - 1)
+    if pa.types.is_date(kind):
+        width = pa.int32() if pa.types.is_date32(kind) else pa.int64()
+        per_day = 1 if pa.types.is_date32(kind) else 86_400_000
+        counts = ticks // moments.MICROSECONDS * per_day
+    else:
+        width = pa.int32() if pa.types.is_time32(kind) else pa.int64()
+        step = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 1}[kind.unit]
+        counts = (ticks + step // 2) // step * (1_000 if kind.unit == "ns" else 1)
+        if pa.types.is_time(kind):
+            last = moments.MICROSECONDS // step * (1_000 if kind.unit == "ns" else 1) - 1
+            counts = np.clip(counts, 0, last)
+    return pc.cast(pc.cast(pa.array(counts, mask=gone), width), kind)
 
 
 def _integers(values: Floats, is_missing: np.ndarray[Any, np.dtype[np.bool_]], kind: pa.DataType) -> pa.Array:

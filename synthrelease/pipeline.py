@@ -24,7 +24,9 @@ from synthrelease import (
     bundle,
     checks,
     drafting,
+    generalise,
     generators,
+    layout,
     policy,
     record,
     report,
@@ -32,6 +34,7 @@ from synthrelease import (
     schema,
     screening,
     tables,
+    transforms,
 )
 from synthrelease.audit import MINIMUM_ROWS, NOT_TESTED
 from synthrelease.audit import run as run_checks
@@ -157,6 +160,11 @@ class _Run:
     generator: str = ""
     history: tuple[Figure, ...] = ()
     packages: tuple[str, ...] = ("numpy", "pandas", "scikit-learn", "faiss-cpu")
+    wanted: Schema = field(init=False)
+    """As declared, with the treatments that schema and policy demand; ``schema`` is what they leave of it."""
+
+    def __post_init__(self) -> None:
+        self.wanted = self.schema
 
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
@@ -205,12 +213,14 @@ def build(
     meaning = schema.load(Path(schema_file), target=options.target)
     fit = generators.load(options.generator)
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), table.name)
+    _coarsen(run)
     with run.stage("Reading the table"):
-        source = tables.read(table, meaning)
-        if source.layout.notice:
-            run.notice(source.layout.notice)
-        _screen(run, source)
-        split = _split(run, source, options)
+        exact = tables.read(table, run.wanted)
+        if exact.layout.notice:
+            run.notice(exact.layout.notice)
+        _screen(run, exact)
+        source = _coarse(run, exact)
+        split = _split(run, exact, source.table, options)
     rows = options.rows or len(source.table)
     run.packages += ("torch",)
     run.settings |= {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
@@ -219,13 +229,15 @@ def build(
             run.notice(text)
         with run.stage("Training the generator"):
             settings = FitSettings(seed=_derived(run.seed, "fit"), effort=options.effort)
-            fitted = fit(split.train, settings, run.listener.step)
+            transform = transforms.fit(split.train)
+            fitted = transform.wrap(fit(transform.apply(split.train), settings, run.listener.step))
             fitted.save(folder.internal)
             run.generator, run.history = options.generator, _history(fitted)
             run.settings |= dict(fitted.description)
         with run.stage("Generating synthetic rows"):
             quarantined = folder.quarantine / f"synthetic.{source.layout.format}"
-            frames = fitted.sample(rows, seed=_derived(run.seed, "sample"))
+            drawn = fitted.sample(rows, seed=_derived(run.seed, "sample"))
+            frames = (generalise.snapped(frame, run.schema) for frame in drawn)
             tables.write(frames, source.layout, quarantined, seed=_derived(run.seed, "surrogates"))
             made = _read_back(run, quarantined, {})
         evidence = Evidence(split.train, split.holdout, made, _derived(run.seed, "audit"), rules.confidence)
@@ -251,18 +263,21 @@ def audit(
     rules = policy.load(policy_name, known_checks())
     meaning = schema.load(Path(schema_file), target=options.target)
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), files.synthetic.name)
+    _coarsen(run, is_audit=True)
     with run.stage("Reading the tables"):
-        train = tables.read(files.train, meaning, minimum_rows=MINIMUM_ROWS)
+        train = tables.read(files.train, run.wanted, minimum_rows=MINIMUM_ROWS)
         _screen(run, train)
         holdout = _kept_apart(run, files.holdout)
         tables.check_disjoint(train, holdout)
-        synthetic = tables.read(files.synthetic, meaning, origin="synthetic")
-        if synthetic.layout.notice:
-            run.notice(synthetic.layout.notice)
         reference = None if files.reference is None else _kept_apart(run, files.reference)
         if reference is not None:
             tables.check_disjoint(train, reference)
             tables.check_disjoint(holdout, reference)
+            reference = _coarse(run, reference)
+        synthetic = tables.read(files.synthetic, run.wanted, origin="synthetic")
+        if synthetic.layout.notice:
+            run.notice(synthetic.layout.notice)
+        train, holdout, synthetic = (_coarse(run, each) for each in (train, holdout, synthetic))
     run.generator = "unknown"
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
         for text in folder.notices:
@@ -351,12 +366,31 @@ def _derived(seed: int, purpose: str) -> int:
     return int(words[0] >> 1)
 
 
-def _split(run: _Run, source: tables.Source, options: BuildOptions) -> Split:
+def _split(run: _Run, exact: tables.Source, coarse: Table, options: BuildOptions) -> Split:
+    """Part the coarse rows; whether a holdout file holds the same people is told from the exact ones."""
     if options.holdout is None:
-        return tables.split(source.table, seed=_derived(run.seed, "split"))
+        return tables.split(coarse, seed=_derived(run.seed, "split"))
     holdout = _kept_apart(run, options.holdout)
-    tables.check_disjoint(source, holdout)
-    return Split(source.table, holdout.table)
+    tables.check_disjoint(exact, holdout)
+    return Split(coarse, _coarse(run, holdout).table)
+
+
+def _coarsen(run: _Run, *, is_audit: bool = False) -> None:
+    """Settle how coarse the tables are made, and say what the policy adds to the schema."""
+    declared = run.schema
+    run.wanted = generalise.required(declared, run.policy.generalise, year=int(run.created[:4]))
+    for name, words in generalise.demands(declared, run.wanted).items():
+        run.notice(f"The policy {run.policy.name} wants {name!r} coarser, and so it is made: {words}.")
+    if is_audit and generalise.shifts(run.wanted):
+        run.wanted = generalise.unshifted(run.wanted)
+        run.notice("Dates cannot be moved in an audit: whoever made the synthetic table would have had to do it.")
+    run.schema = generalise.domain(run.wanted)
+
+
+def _coarse(run: _Run, source: tables.Source) -> tables.Source:
+    """Make a table as coarse as schema and policy demand: the one place where that is done."""
+    table = generalise.apply(source.table, seed=_derived(run.seed, "shift"))
+    return replace(source, table=table, layout=layout.recast(source.layout, run.schema))
 
 
 def _screen(run: _Run, source: tables.Source) -> None:
@@ -372,7 +406,7 @@ def _kept_apart(run: _Run, path: Path | Place) -> tables.Source:
     Raises:
         InputError: the file does not fit the schema, or does not say which patient a row belongs to.
     """
-    source = tables.read(path, run.schema, origin="synthetic", minimum_rows=MINIMUM_ROWS)
+    source = tables.read(path, run.wanted, origin="synthetic", minimum_rows=MINIMUM_ROWS)
     table = source.table
     if run.schema.unit is not None and table.units is None:
         raise InputError(

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from synthrelease.contracts import (
     CheckResult,
     CheckSpec,
+    Coarsening,
     Decision,
     Metric,
     Outcome,
@@ -55,6 +56,16 @@ class _RuleFile(BaseModel):
         return self
 
 
+class _GeneraliseFile(BaseModel):
+    """How coarse the real table must be made before anything is fitted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    dates: Literal["year", "month", "day", "shift"] | None = None
+    ages: Annotated[int, Field(ge=1, le=120)] | None = None
+    zip3: bool = False
+    round_to: dict[Literal["feature", "quasi_identifier", "sensitive"], Annotated[float, Field(gt=0)]] = {}
+
+
 class _PolicyFile(BaseModel):
     """A policy file."""
 
@@ -66,6 +77,7 @@ class _PolicyFile(BaseModel):
     sign_off: Annotated[list[_Text], Field(min_length=1)]
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
     rules: Annotated[list[_RuleFile], Field(min_length=1)]
+    generalise: _GeneraliseFile = _GeneraliseFile()
 
 
 def folder() -> Path:
@@ -118,6 +130,7 @@ def load(name_or_file: str, known: Mapping[str, CheckSpec]) -> Policy:
         rules=rules,
         digest=hashlib.sha256(content).hexdigest(),
         text=content.decode("utf-8"),
+        generalise=Coarsening(**parsed.generalise.model_dump()),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from synthrelease import generalise, moments
 from synthrelease.contracts import (
     CheckResult,
     Column,
@@ -35,15 +36,23 @@ def column_facts(schema: Schema) -> tuple[ColumnFact, ...]:
             kind=column.kind,
             role=column.role,
             domain=_domain(column),
-            treatment=_TREATMENTS.get(column.role, "learned"),
+            treatment=_TREATMENTS.get(column.role) or _learned(column),
         )
         for column in schema.columns
     )
 
 
+def _learned(column: Column) -> str:
+    interval = "" if column.anchor is None else f" as the interval from {column.anchor}"
+    coarser = generalise.described(column)
+    return f"learned{interval}" + (f"; made coarser first: {coarser}" if coarser else "")
+
+
 def _domain(column: Column) -> str:
     if column.bounds is not None:
         low, high = column.bounds
+        if column.is_moment:
+            return f"{moments.written(low, column.kind)} to {moments.written(high, column.kind)}"
         return f"{low:g} to {high:g}"
     if column.categories:
         return ", ".join(column.categories)

@@ -10,20 +10,23 @@ import copy
 import hashlib
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, ValidationError
+from pydantic_core import PydanticCustomError
 
-from synthrelease.contracts import Column, Kind, Role, Schema
+from synthrelease import generalise, moments
+from synthrelease.contracts import MOMENTS, Column, Kind, Role, Schema, Treatment
 from synthrelease.errors import SchemaError, listing
 
 ANY_OTHER = "*"
 """As a missing mark of a label column: every label that is not declared counts as missing.
 
-It lets a table with rare levels be read without the schema naming them. In a number column it is an ordinary mark.
+It lets a table with rare levels be read without the schema naming them. In a column of dates or times, every cell that
+is not spelled as its format says counts as missing. In a number column it is an ordinary mark.
 """
 
 LABELS: frozenset[str] = frozenset({"boolean", "categorical", "ordinal"})
@@ -38,6 +41,22 @@ def _spelled(value: object) -> object:
 _Label = Annotated[StrictStr, BeforeValidator(_spelled)]
 
 
+def _bound(value: object) -> object:
+    """Take a number, and what may be a date or a time."""
+    if not moments.any_moment(value):
+        raise PydanticCustomError("bound_type", "must be a number or a date")
+    return value
+
+
+def _listed(value: object) -> object:
+    """Take one format for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Bound = Annotated[Any, BeforeValidator(_bound)]
+
+
 class _ColumnEntry(BaseModel):
     """One ``[columns.name]`` block, as written."""
 
@@ -45,10 +64,19 @@ class _ColumnEntry(BaseModel):
 
     kind: Kind | None = None
     role: Literal["feature", "quasi_identifier", "sensitive", "identifier", "excluded"] | None = None
-    bounds: list[Annotated[float, Field(strict=True)]] | None = None
+    bounds: list[_Bound] | None = None
     categories: list[_Label] | None = None
     missing: list[_Label] = []
     not_an_identifier: StrictStr | None = None
+    format: Annotated[list[StrictStr], BeforeValidator(_listed)] = []
+    anchor: StrictStr | None = None
+    means: Literal["age", "birth", "zip", "other"] | None = None
+    top_code: _Number | None = None
+    bottom_code: _Number | None = None
+    round_to: _Number | None = None
+    truncate: Literal["year", "month", "day"] | None = None
+    zip3: StrictBool = False
+    merge: dict[str, list[_Label]] = {}
 
 
 class _SchemaFile(BaseModel):
@@ -60,6 +88,7 @@ class _SchemaFile(BaseModel):
     unit: StrictStr | None = None
     target: StrictStr | None = None
     missing: list[_Label] = []
+    dates: Literal["year", "month", "day", "shift"] | None = None
     columns: dict[str, _ColumnEntry]
 
 
@@ -87,6 +116,7 @@ def load(path: Path, *, target: str | None = None) -> Schema:
         missing=tuple(entry.missing),
         purpose=entry.purpose,
         digest=hashlib.sha256(content).hexdigest(),
+        dates=entry.dates or "",
     )
 
 
@@ -177,6 +207,8 @@ _MESSAGES = {
     "dict_type": "must be a table of columns, written [columns.name]",
     "model_type": "must be a table, written [columns.name]",
     "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "bound_type": "must be a number, or a date or time in a column of such",
 }
 
 
@@ -243,6 +275,9 @@ def _column_problems(entry: _SchemaFile, spoilt: frozenset[str]) -> Iterator[str
         yield from (f"{key}.{problem}" for problem in _reason_problems(name, column, entry))
         yield from (f"{key}.{problem}" for problem in _bounds_problems(column, kind))
         yield from (f"{key}.{problem}" for problem in _category_problems(column, kind, entry))
+        yield from (f"{key}.{problem}" for problem in _moment_problems(name, column, kind, entry))
+        treatment = _treatment(column)
+        yield from (f"{key}.{problem}" for problem in generalise.problems(treatment, kind, column.categories or ()))
 
 
 def _role_problems(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Iterator[str]:
@@ -264,19 +299,74 @@ def _reason_problems(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Ite
 
 
 def _bounds_problems(column: _ColumnEntry, kind: Kind) -> Iterator[str]:
-    bounds = column.bounds
+    bounds: Sequence[Any] | None = column.bounds
     if bounds is None:
         return
-    if kind not in ("numeric", "integer"):
-        yield f"bounds: belong to numeric and integer columns, however this one is {kind}. Remove them"
-    elif len(bounds) != 2:
+    if kind not in ("numeric", "integer", *MOMENTS):
+        yield f"bounds: belong to numeric and integer columns, dates and times, however this one is {kind}. Remove them"
+        return
+    if len(bounds) != 2:
         yield f"bounds: are two numbers, lowest and highest, however {len(bounds)} are given. Correct them"
+        return
+    bounds = _bounds(column, kind) or ()
+    if not bounds:
+        what = f"a {kind} each, such as 2024-12-31 or 08:30" if kind in MOMENTS else "a number each"
+        yield f"bounds: must be {what}. Correct them"
     elif not all(math.isfinite(bound) for bound in bounds):
         yield "bounds: must be finite numbers. Correct them, or leave them out"
     elif bounds[0] >= bounds[1]:
         yield "bounds: the lowest value must come first and be below the highest. Correct them"
     elif kind == "integer" and any(abs(bound) > 2**53 for bound in bounds):
         yield "bounds: integers must lie within 2**53 either side of 0. Declare the column an identifier or narrow them"
+
+
+def _bounds(column: _ColumnEntry, kind: Kind) -> tuple[float, float] | None:
+    """The two bounds as float64 (dates and times in days), None where one of them is not of the column's kind."""
+    if column.bounds is None or len(column.bounds) != 2:
+        return None
+    reading = Column("", kind=kind, format=tuple(column.format))
+    is_number = kind not in MOMENTS
+    if is_number and any(isinstance(each, str) or not isinstance(each, (int, float)) for each in column.bounds):
+        return None
+    low, high = (float(each) if is_number else moments.bound(each, reading) for each in column.bounds)
+    return None if low is None or high is None else (low, high)
+
+
+def _moment_problems(name: str, column: _ColumnEntry, kind: Kind, entry: _SchemaFile) -> Iterator[str]:
+    if kind not in MOMENTS and column.format:
+        yield f"format: belongs to dates and times, however this column is {kind}. Remove it"
+    for each in column.format if kind in MOMENTS else ():
+        problem = moments.format_problem(each, kind)
+        if problem is not None:
+            yield f"format: {each!r} does not spell a {kind}: {problem}. Correct it"
+    if column.anchor is None:
+        return
+    chain = [name]
+    while (anchor := entry.columns[chain[-1]].anchor) is not None and anchor in entry.columns and len(chain) < 1_000:
+        chain.append(anchor)
+        if anchor == name:
+            yield "anchor: the column is, in the end, anchored to itself. Leave one anchor out"
+            return
+    anchored = entry.columns.get(column.anchor)
+    if kind not in ("date", "datetime") or name == entry.target:
+        yield "anchor: belongs to a date or datetime that is not the target. Remove it"
+    elif (
+        anchored is None
+        or anchored.kind not in ("date", "datetime")
+        or _role(column.anchor, anchored, entry) not in _LEARNED
+    ):
+        yield f"anchor: must name a learned date or datetime column, however {column.anchor!r} is none. Correct it"
+
+
+def _treatment(column: _ColumnEntry) -> Treatment:
+    return Treatment(
+        top_code=column.top_code,
+        bottom_code=column.bottom_code,
+        round_to=column.round_to,
+        truncate=column.truncate,
+        zip3=column.zip3,
+        merge=tuple((label, tuple(labels)) for label, labels in column.merge.items()),
+    )
 
 
 def _category_problems(column: _ColumnEntry, kind: Kind, entry: _SchemaFile) -> Iterator[str]:
@@ -327,8 +417,12 @@ def _column(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Column:
         name=name,
         kind=kind,
         role=_role(name, column, entry),
-        bounds=None if column.bounds is None else (column.bounds[0], column.bounds[1]),
+        bounds=_bounds(column, kind),
         categories=tuple(column.categories or ()),
         missing=tuple(column.missing),
         not_an_identifier=(column.not_an_identifier or "").strip(),
+        format=tuple(column.format),
+        anchor=column.anchor,
+        treatment=_treatment(column),
+        means=column.means or "",
     )

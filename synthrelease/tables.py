@@ -14,12 +14,13 @@ import pandas as pd
 import pyarrow as pa
 from scipy import stats
 
+from synthrelease import generalise, moments
 from synthrelease.contracts import Column, Origin, Schema, Split, Table
 from synthrelease.errors import InputError, listing
 from synthrelease.formats import Place, place_of, read_file
 from synthrelease.layout import Layout, layout_of, marks_of, write
 from synthrelease.schema import ANY_OTHER
-from synthrelease.tablefile import TRUTHS, Codes, Flags, RawColumn, TableFile, counted
+from synthrelease.tablefile import TRUTHS, Codes, Flags, Floats, RawColumn, TableFile, counted
 
 __all__ = ["Layout", "Source", "check_disjoint", "demo", "digest", "read", "split", "write"]
 
@@ -149,6 +150,7 @@ def _parse(raw: RawColumn, column: Column, schema: Schema, origin: Origin) -> _P
 
 _REMEDIES = {
     "not numbers": "Correct them, or list what means missing under `missing`",
+    "not spelled as its format says": "Correct them, list the spelling under `format` or the mark under `missing`",
     "not whole": 'Correct them, or declare kind = "numeric"',
     "beyond 2**53 and so not exact": "Declare the column an identifier",
     "below the bounds": "Correct them, or widen `bounds`",
@@ -158,11 +160,13 @@ _REMEDIES = {
 
 def _numbers(raw: RawColumn, column: Column, missing: Flags) -> _Parsed:
     counts = raw.counts()
-    values = np.where(missing, np.nan, raw.numbers())
+    values = np.where(missing, np.nan, _moments(raw, column) if column.is_moment else raw.numbers())
+    if column.is_moment and ANY_OTHER in column.missing:
+        missing = missing | np.isnan(values)
     low, high = column.bounds or (-np.inf, np.inf)
     is_integer = column.kind == "integer"
     flaws: dict[str, Flags] = {
-        "not numbers": ~missing & np.isnan(values),
+        "not spelled as its format says" if column.is_moment else "not numbers": ~missing & np.isnan(values),
         "not whole": is_integer & np.isfinite(values) & (values != np.rint(values)),
         "beyond 2**53 and so not exact": is_integer & (np.abs(values) > _LARGEST_EXACT_INTEGER),
         "below the bounds": values < low,
@@ -179,6 +183,17 @@ def _numbers(raw: RawColumn, column: Column, missing: Flags) -> _Parsed:
     outside = int(counts[np.logical_or.reduce(list(flaws.values()))].sum())
     # Code -1, a null, picks the last entry.
     return _Parsed(pd.Series(np.append(values, np.nan)[raw.codes]), outside, tuple(problems))
+
+
+def _moments(raw: RawColumn, column: Column) -> Floats:
+    """The days that each label stands for: float64, NaN for what does not fit the column's format or Arrow type."""
+    texts = raw.trimmed().to_pylist()
+    kind = raw.type
+    if kind is None or not pa.types.is_temporal(kind):
+        days = moments.parse(texts, column)
+    else:
+        days = moments.from_parquet(texts, column, kind.unit if pa.types.is_duration(kind) else "")
+    return np.floor(days) if column.kind == "date" else days
 
 
 def _labels(raw: RawColumn, column: Column, missing: Flags, origin: Origin) -> _Parsed:
@@ -215,6 +230,8 @@ def _label_codes(raw: RawColumn, column: Column) -> Codes:
         for spelled in (label, text, text[1:] if text.startswith("'") else text):
             if (found := exact.get(spelled, bare.get(spelled))) is not None:
                 return found
+        if column.treatment.zip3:
+            return exact.get(generalise.zip3(text), -1)
         if is_truth:
             return truths.get(text == "True", -1)
         return values.get(value, -1)

@@ -7,9 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from conftest import ward
 
-from synthrelease import checks, policy
+from synthrelease import checks, policy, schema
 from synthrelease.cli import main
 from synthrelease.drafting import draft
 
@@ -50,6 +51,26 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     (example,) = blocks("python")
     exec(compile(example, "README.md", "exec"), {})
     assert capsys.readouterr().out.split()[0] in ("release", "refuse", "undecided")
+
+
+@pytest.mark.parametrize("block", blocks("toml"))
+def test_the_schemas_in_the_readme_are_schemas(tmp_path, block):
+    (tmp_path / "schema.toml").write_text(with_named_columns(block), encoding="utf-8")
+    schema.load(tmp_path / "schema.toml")
+
+
+def with_named_columns(block: str) -> str:
+    """A schema that shows some columns only, with the unit and the target that it names."""
+    named = re.findall(r'^(?:unit|target) = "(\w+)"', block, re.MULTILINE)
+    missing = [name for name in named if f"[columns.{name}]" not in block]
+    return block + "".join(f'\n[columns.{name}]\nkind = "boolean"\ncategories = ["no", "yes"]\n' for name in missing)
+
+
+def test_the_policies_command_says_what_is_made_coarser():
+    result = CliRunner().invoke(main, ["policies", "open_release"])
+    assert (
+        "coarser first: of dates the year is kept; ages above 89 are one group; postcodes keep three" in result.output
+    )
 
 
 def test_the_readme_names_every_policy_and_check():

@@ -47,7 +47,7 @@ def column(values, tmp_path, *, name="x", suffix="csv", **options):
         (["Stage II", "Stage I", "Stage IIIA", "Stage IIIB"], "x", "ordinal", None),
         (["high", "low", "medium"], "x", "ordinal", ("low", "medium", "high")),
         (["red", "blue", "green"], "x", "categorical", ("blue", "green", "red")),
-        (["2024-01-01", "2024-02-03"], "x", "text", ()),
+        (["2024-01-01", "2024-02-03"], "x", "date", ()),
         ([None], "x", "text", ()),
     ],
 )

@@ -9,7 +9,7 @@ import synthrelease
 
 PACKAGE = Path(synthrelease.__file__).parent
 BASE = {"contracts", "errors"}
-TABLES = BASE | {"schema"}
+TABLES = BASE | {"schema", "generalise", "moments"}
 ALLOWED: dict[str, set[str]] = {
     "contracts": set(),
     "errors": set(),
@@ -24,30 +24,34 @@ ALLOWED: dict[str, set[str]] = {
     "space": {"contracts"},
     "checks": {"contracts", "intervals", "neighbours", "space"},
     "audit": {"contracts", "checks"},
-    "schema": BASE,
+    "moments": {"contracts"},
+    "generalise": {"contracts", "identifiers", "moments", "scales"},
+    "transforms": {"contracts", "moments"},
+    "dating": {"contracts", "identifiers", "moments"},
+    "schema": BASE | {"generalise", "moments"},
     "tablefile": BASE,
     "formats": BASE | {"tablefile"},
-    "parquet": BASE | {"tablefile"},
+    "parquet": BASE | {"moments", "tablefile"},
     "vocabulary": set(),
     "shapes": {"vocabulary"},
     "identifiers": {"shapes", "vocabulary"},
     "screening": BASE | {"identifiers"},
     "surrogates": BASE,
-    "layout": TABLES | {"formats", "parquet", "surrogates", "tablefile"},
-    "tables": TABLES | {"formats", "layout", "tablefile"},
+    "layout": TABLES | {"formats", "moments", "parquet", "surrogates", "tablefile"},
+    "tables": TABLES | {"formats", "generalise", "layout", "moments", "tablefile"},
     "oddities": set(),
-    "drafting": TABLES | {"formats", "identifiers", "oddities", "scales", "tablefile"},
+    "drafting": TABLES | {"dating", "formats", "identifiers", "oddities", "scales", "tablefile"},
     "inspection": TABLES | {"drafting", "formats", "identifiers", "oddities", "tablefile"},
     "merging": BASE,
     "conversation": {"inspection", "merging", "wording"},
     "encoding": BASE,
     "generators": BASE | {"encoding"},
     "runs": {"errors"},
-    "record": {"contracts"},
+    "record": {"contracts", "generalise", "moments"},
     "bundle": BASE | {"report", "runs"},
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
-    | {"screening", "tables"},
+    | {"generalise", "layout", "screening", "tables", "transforms"},
     "cli": BASE | {"conversation", "formats", "inspection", "merging", "pipeline", "policy", "runs", "wording"},
     "__init__": BASE | {"pipeline"},
     "__main__": {"cli"},

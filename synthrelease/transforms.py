@@ -1,0 +1,170 @@
+"""Columns as declared <-> columns as modelled: a date as the interval to its anchor, a datetime as day and time of day.
+
+A discharge date modelled by itself rarely agrees with its admission; the days between the two do. The way back is exact
+for every value on the grid of microseconds (see ``moments``). A transform holds names only, nothing of the rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthrelease import moments
+from synthrelease.contracts import Column, Fitted, FloatArray, PrivacySpend, Schema, Table, TrainingStep
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How one declared column is modelled: under its own name, and beside it in a column called ``other``.
+
+    "interval": its own column holds the days since ``anchor``; ``other`` holds the date itself where the anchor is
+    missing, and is "" where no training row needs it. "day": its own column holds the whole day, ``other`` the share of
+    the day that has passed.
+    """
+
+    name: str
+    way: str
+    other: str = ""
+    anchor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """Everything that changes between a schema and what a generator sees; ``parts`` come after their anchors."""
+
+    schema: Schema
+    modelled: Schema
+    parts: tuple[Part, ...]
+
+    def apply(self, table: Table) -> Table:
+        """Return the rows as a generator sees them."""
+        columns = dict(table.frame.items())
+        for part in self.parts:
+            values = _values(table.frame, part.name)
+            if part.way == "interval":
+                since = _values(table.frame, part.anchor)
+                columns[part.name] = pd.Series(moments.added(values, -since))
+                other = np.where(np.isnan(since), values, np.nan)
+            else:
+                columns[part.name] = pd.Series(np.floor(values))
+                other = values - np.floor(values)
+            if part.other:
+                columns[part.other] = pd.Series(other)
+        names = [column.name for column in self.modelled.learned]
+        return replace(table, frame=pd.DataFrame({name: columns[name] for name in names}), schema=self.modelled)
+
+    def undo(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return modelled rows as declared; dates that an interval carries out of their bounds stay on them."""
+        columns = dict(frame.items())
+        for part in self.parts:
+            own = _values(columns, part.name)
+            other = _values(columns, part.other) if part.other else np.full(len(frame), np.nan)
+            if part.way == "interval":
+                since = _values(columns, part.anchor)
+                values = np.where(np.isnan(since), other, moments.added(since, own))
+            else:
+                values = moments.added(own, other)
+            low, high = self.schema.column(part.name).bounds or (-np.inf, np.inf)
+            columns[part.name] = pd.Series(np.clip(values, low, high))
+        return pd.DataFrame({column.name: columns[column.name] for column in self.schema.learned})
+
+    def wrap(self, fitted: Fitted) -> Fitted:
+        """Return a generator of declared rows from one of modelled rows."""
+        return _Declared(self, fitted) if self.parts else fitted
+
+
+def _values(columns: Mapping[Any, Any] | pd.DataFrame, name: str) -> FloatArray:
+    return np.asarray(columns[name], dtype=np.float64)
+
+
+def fit(train: Table) -> Transform:
+    """Find what to model otherwise: anchored dates, and datetimes with a time of day; the target stays as it is.
+
+    Of the training rows it takes in only which anchors are missing where their date is not, and whether a datetime ever
+    has a time.
+    """
+    schema, frame = train.schema, train.frame
+    taken = {column.name for column in schema.columns}
+    parts = []
+    for column in _anchors_first(schema.learned):
+        values = _values(frame, column.name) if column.kind in ("date", "datetime") else np.empty(0)
+        if column.anchor is not None:
+            has_gaps = bool((np.isnan(_values(frame, column.anchor)) & ~np.isnan(values)).any())
+            other = _fresh(f"{column.name} without {column.anchor}", taken) if has_gaps else ""
+            parts.append(Part(column.name, "interval", other, column.anchor))
+        elif column.kind == "datetime" and column.name != schema.target:
+            finite = values[np.isfinite(values)]
+            if (finite != np.floor(finite)).any():
+                parts.append(Part(column.name, "day", _fresh(f"{column.name} time of day", taken)))
+    return Transform(schema, _modelled(schema, parts), tuple(parts))
+
+
+def _anchors_first(columns: Sequence[Column]) -> list[Column]:
+    """Order columns so that each comes after the one it is anchored to; the schema holds no circle."""
+    by_name = {column.name: column for column in columns}
+
+    def depth(column: Column) -> int:
+        anchor = by_name.get(column.anchor or "")
+        return 0 if anchor is None else 1 + depth(anchor)
+
+    return sorted(columns, key=depth)
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "'"
+    taken.add(name)
+    return name
+
+
+def _modelled(schema: Schema, parts: Sequence[Part]) -> Schema:
+    """The schema that a generator sees: parts are plain numbers, each in its column's place."""
+    changed = {part.name: part for part in parts}
+    columns = []
+    for column in schema.columns:
+        part = changed.get(column.name)
+        if part is None:
+            columns.append(column)
+            continue
+        is_whole = part.way == "day" or {column.kind, schema.column(part.anchor).kind} == {"date"}
+        plain = Column(column.name, kind="integer" if is_whole else "numeric", role=column.role)
+        columns.append(plain)
+        if part.other:
+            columns.append(replace(plain, name=part.other, kind="numeric"))
+    return replace(schema, columns=tuple(columns))
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """A trained generator whose rows are turned back into the columns that the steward declared."""
+
+    transform: Transform
+    fitted: Fitted
+
+    @property
+    def history(self) -> tuple[TrainingStep, ...]:
+        return self.fitted.history
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        intervals = {part.name: part.anchor for part in self.transform.parts if part.way == "interval"}
+        return {**self.fitted.description, **({"anchors": intervals} if intervals else {})}
+
+    @property
+    def spends(self) -> tuple[PrivacySpend, ...]:
+        return self.fitted.spends
+
+    def sample(self, rows: int, *, seed: int, chunk_rows: int = 65_536) -> Iterator[pd.DataFrame]:
+        for frame in self.fitted.sample(rows, seed=seed, chunk_rows=chunk_rows):
+            yield self.transform.undo(frame)
+
+    def save(self, folder: Path) -> None:
+        self.fitted.save(folder)
+        parts = [asdict(part) for part in self.transform.parts]
+        (folder / "transforms.json").write_text(json.dumps({"parts": parts}, indent=2) + "\n", encoding="utf-8")
