@@ -43,6 +43,10 @@ class Column:
     bounds: tuple[float, float] | None = None
     categories: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    learns_levels: bool = False
+    """Whether the labels are learned from training rows; ``categories`` is empty until they are (see ``levels``)."""
+    other: str = "Other"
+    """Where labels are learned: the label that stands for all rare ones; "" makes them missing."""
 
     @property
     def is_learned(self) -> bool:
@@ -53,6 +57,24 @@ class Column:
     def is_number(self) -> bool:
         """Whether values are float64 (True) or category labels (False)."""
         return self.kind in NUMBERS
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A rule between columns that every row obeys, as the steward wrote it: exactly one of its first two fields.
+
+    ``rule`` is a sentence in the language of ``constraints``. ``combination`` names columns whose values occur together
+    only as in the training rows. ``tolerance`` is how far the two sides of an equation may lie apart, in their unit.
+    """
+
+    rule: str = ""
+    combination: tuple[str, ...] = ()
+    tolerance: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """The constraint as messages name it."""
+        return self.rule or f"combination of {', '.join(self.combination)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +90,7 @@ class Schema:
     missing: tuple[str, ...] = ()
     purpose: str = ""
     digest: str = ""
+    constraints: tuple[Constraint, ...] = ()
 
     def column(self, name: str) -> Column:
         """Return the column called ``name``; KeyError if there is none."""
@@ -349,6 +372,8 @@ class Policy:
     rules: tuple[Rule, ...]
     digest: str
     text: str = field(default="", repr=False)
+    min_cell: int = 10
+    """A level, count or combination held by fewer patients than this is never learned as itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class _PolicyFile(BaseModel):
     recipient: _Text
     sign_off: Annotated[list[_Text], Field(min_length=1)]
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
+    min_cell: Annotated[int, Field(ge=2)] = 10
     rules: Annotated[list[_RuleFile], Field(min_length=1)]
 
 
@@ -118,6 +119,7 @@ def load(name_or_file: str, known: Mapping[str, CheckSpec]) -> Policy:
         rules=rules,
         digest=hashlib.sha256(content).hexdigest(),
         text=content.decode("utf-8"),
+        min_cell=parsed.min_cell,
     )
 
 

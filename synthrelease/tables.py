@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from scipy import stats
 
+from synthrelease import levels
 from synthrelease.contracts import Column, Origin, Schema, Split, Table
 from synthrelease.errors import InputError, listing
 from synthrelease.layout import Layout, layout_of, marks_of, write
@@ -65,6 +66,7 @@ def read(path: Path, schema: Schema, *, origin: Origin = "real", minimum_rows: i
         InputError: The file is no table, or does not fit the schema; every problem is listed.
     """
     file = _renamed(read_file(path), schema)
+    schema = levels.opened(file, schema)
     problems = [*_column_problems(file, schema, origin), *_size_problems(file, origin, minimum_rows)]
     columns = {raw.name: raw for raw in file.columns}
     parsed = {
@@ -244,6 +246,12 @@ def _units(raw: RawColumn, schema: Schema) -> Integers:
     codes, _ = pd.factorize(labels)
     units: Integers = np.append(codes, -1)[raw.codes].astype(np.int64)
     return units
+
+
+def numbered(table: Table) -> pd.DataFrame:
+    """The rows with their patients' numbers in the unit's column, where the table has any: for ``write``."""
+    unit = table.schema.unit
+    return table.frame if unit is None or table.units is None else table.frame.assign(**{unit: table.units})
 
 
 def split(table: Table, *, seed: int, holdout_share: float | None = None) -> Split:
