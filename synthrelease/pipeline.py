@@ -6,6 +6,7 @@ from the audit on. Both give back an ``Outcome`` with the very objects that the 
 
 from __future__ import annotations
 
+import json
 import platform
 import secrets
 import tempfile
@@ -19,7 +20,23 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from synthrelease import budget, bundle, checks, drafting, generators, policy, record, report, runs, schema, tables
+from synthrelease import (
+    budget,
+    bundle,
+    checks,
+    constraints,
+    drafting,
+    generators,
+    patients,
+    policy,
+    record,
+    repairs,
+    report,
+    runs,
+    schema,
+    tables,
+)
+from synthrelease import levels as label_levels
 from synthrelease.audit import MINIMUM_ROWS, NOT_TESTED
 from synthrelease.audit import run as run_checks
 from synthrelease.contracts import (
@@ -193,7 +210,8 @@ def build(
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), table.name)
     with run.stage("Reading the table"):
         source = tables.read(table, meaning)
-        split = _split(run, source, options)
+        constraints.check(source.table)
+        split, layout = _learned_levels(run, source, _split(run, source, options))
     rows = options.rows or len(source.table)
     run.packages += ("torch",)
     run.settings |= {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
@@ -204,13 +222,20 @@ def build(
             settings = FitSettings(seed=_derived(run.seed, "fit"), effort=options.effort)
             fitted = fit(split.train, settings, run.listener.step)
             fitted.save(folder.internal)
+            rules_of_rows, habits = _learned_habits(run, folder, split.train)
             run.generator, run.history = options.generator, _history(fitted)
             run.settings |= dict(fitted.description)
         with run.stage("Generating synthetic rows"):
-            quarantined = folder.quarantine / f"synthetic.{source.layout.format}"
-            frames = fitted.sample(rows, seed=_derived(run.seed, "sample"))
-            tables.write(frames, source.layout, quarantined, seed=_derived(run.seed, "surrogates"))
-            made = _read_back(run, quarantined, {})
+            quarantined = folder.quarantine / f"synthetic.{layout.format}"
+            frames = patients.dealt(
+                repairs.obeying(fitted, rules_of_rows, rows, seed=_derived(run.seed, "sample")),
+                habits,
+                unit=meaning.unit,
+                seed=_derived(run.seed, "patients"),
+                mend=lambda frame: repairs.mended(frame, rules_of_rows, seed=_derived(run.seed, "mend")),
+            )
+            tables.write(frames, layout, quarantined, seed=_derived(run.seed, "surrogates"))
+            made = _read_back(run, quarantined, split.train.schema, {})
         evidence = Evidence(split.train, split.holdout, made, _derived(run.seed, "audit"), rules.confidence)
         run.digests |= _input_digests(folder, {"table": table, "holdout": options.holdout})
         return _judge(run, folder, evidence, quarantined, budget.result(fitted.spends))
@@ -235,9 +260,11 @@ def audit(
     run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), files.synthetic.name)
     with run.stage("Reading the tables"):
         train = tables.read(files.train, meaning, minimum_rows=MINIMUM_ROWS)
+        constraints.check(train.table)
         holdout = _kept_apart(run, files.holdout)
         tables.check_disjoint(train, holdout)
-        synthetic = tables.read(files.synthetic, meaning, origin="synthetic")
+        known = label_levels.learned(train.table, min_cell=rules.min_cell)
+        synthetic = _coded(run, tables.read(files.synthetic, meaning, origin="synthetic"), known)
         reference = None if files.reference is None else _kept_apart(run, files.reference)
         if reference is not None:
             tables.check_disjoint(train, reference)
@@ -248,19 +275,22 @@ def audit(
             run.notice(text)
         quarantined = folder.quarantine / f"synthetic.{synthetic.layout.format}"
         # Written anew and not copied: whatever stands in its identifier and text columns is replaced.
-        tables.write([synthetic.table.frame], synthetic.layout, quarantined, seed=_derived(run.seed, "surrogates"))
+        tables.write(
+            [tables.numbered(synthetic.table)], synthetic.layout, quarantined, seed=_derived(run.seed, "surrogates")
+        )
         run.notice("Identifiers and withheld columns of the synthetic table are replaced in the table to hand over.")
-        made = _read_back(run, quarantined, synthetic.table.outside)
-        others = None if reference is None else reference.table
-        evidence = Evidence(train.table, holdout.table, made, _derived(run.seed, "audit"), rules.confidence, others)
+        made = _read_back(run, quarantined, known, synthetic.table.outside)
+        real = [label_levels.coded(side.table, known) for side in (train, holdout)]
+        others = None if reference is None else label_levels.coded(reference.table, known)
+        evidence = Evidence(*real, made, _derived(run.seed, "audit"), rules.confidence, others)
         run.digests |= _input_digests(folder, asdict(files))
         return _judge(run, folder, evidence, quarantined, budget.result(None))
 
 
-def _read_back(run: _Run, path: Path, outside: Mapping[str, int]) -> Table:
+def _read_back(run: _Run, path: Path, meaning: Schema, outside: Mapping[str, int]) -> Table:
     """Take the digest of the table in quarantine and read it: what is audited is what would be handed over."""
     run.digests["synthetic (SHA-256)"] = bundle.sha256(path)
-    table = tables.read(path, run.schema, origin="synthetic").table
+    table = tables.read(path, meaning, origin="synthetic").table
     return replace(table, outside={**table.outside, **outside})
 
 
@@ -335,6 +365,39 @@ def _split(run: _Run, source: tables.Source, options: BuildOptions) -> Split:
     holdout = _kept_apart(run, options.holdout)
     tables.check_disjoint(source, holdout)
     return Split(source.table, holdout.table)
+
+
+def _learned_levels(run: _Run, source: tables.Source, split: Split) -> tuple[Split, tables.Layout]:
+    """Learn the labels that the schema leaves open from the training rows, and code both sides by them."""
+    meaning = label_levels.learned(split.train, min_cell=run.policy.min_cell)
+    for name, cells in label_levels.merged(split.train, meaning).items():
+        run.notice(
+            f"{name!r}: {len(meaning.column(name).categories):,} labels were learned; {cells:,} training cells with "
+            f"labels of fewer than {run.policy.min_cell} patients stand as {meaning.column(name).other or 'missing'!r}."
+        )
+    both = Split(label_levels.coded(split.train, meaning), label_levels.coded(split.holdout, meaning))
+    return both, label_levels.laid_out(source.layout, meaning)
+
+
+def _coded(run: _Run, made: tables.Source, known: Schema) -> tables.Source:
+    """Code a vendor's table by the learned labels, so that it is handed over without any other label."""
+    for name, cells in label_levels.merged(made.table, known).items():
+        if cells:
+            run.notice(f"{name!r}: {cells:,} synthetic cells hold labels of too few training patients; replaced.")
+    return tables.Source(label_levels.coded(made.table, known), label_levels.laid_out(made.layout, known))
+
+
+def _learned_habits(run: _Run, folder: RunFolder, train: Table) -> tuple[repairs.Plan, patients.Habits | None]:
+    """Learn how rows obey the constraints and belong to patients; the latter is noted in ``model.json``."""
+    plan = repairs.plan(train, min_cell=run.policy.min_cell)
+    habits = patients.habits(train, min_cell=run.policy.min_cell)
+    if habits is not None:
+        path = folder.internal / "model.json"
+        runs.write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "patients": habits.to_json()})
+        run.notice(patients.NOT_MODELLED)
+    elif train.units is not None:
+        run.notice("Too few patients have several rows to learn from: each synthetic row is a patient of its own.")
+    return plan, habits
 
 
 def _kept_apart(run: _Run, path: Path) -> tables.Source:
