@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from synthrelease import identifiers, scales
-from synthrelease.contracts import Kind
+from synthrelease import identifiers, relations, scales
+from synthrelease.contracts import NUMBERS, FloatArray, IntArray, Kind
 from synthrelease.errors import InputError
-from synthrelease.schema import ANY_OTHER, dotted, quoted
+from synthrelease.schema import ANY_OTHER, LEARN, dotted, quoted
 from synthrelease.tablefile import Flags, RawColumn, read_file
 
 RARE_ROWS = 11
@@ -83,6 +83,7 @@ class _Proposal:
     categories: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     comments: tuple[str, ...] = field(default=())
+    learns_levels: bool = False
 
     def noting(self, *comments: str) -> _Proposal:
         """Return the proposal with more comments."""
@@ -112,7 +113,22 @@ def draft(path: Path, *, target: str | None = None, unit: str | None = None, mis
         )
     guess = target if target is not None else _guessed_target(proposals)
     head = _head(guess, unit, missing, is_guess=target is None)
-    return "\n".join([*head, *(line for each in proposals for line in _block(each, guess, unit))]) + "\n"
+    blocks = [line for each in proposals for line in _block(each, guess, unit)]
+    return "\n".join([*head, *blocks, *_constraints(surveys, proposals)]) + "\n"
+
+
+def _constraints(surveys: Sequence[_Survey], proposals: Sequence[_Proposal]) -> list[str]:
+    """The relations between learned columns that hold in every row, commented out."""
+    labels: dict[str, IntArray] = {}
+    numbers: dict[str, FloatArray] = {}
+    for survey, proposal in zip(surveys, proposals, strict=True):
+        cells = {cell: at for at, cell in enumerate(survey.cells)}
+        places = np.array([cells.get(label, -1) for label in survey.raw.labels.to_pylist()] + [-1])[survey.raw.codes]
+        if proposal.categories or proposal.learns_levels or (proposal.kind == "integer" and len(cells) <= MOST_LEVELS):
+            labels[survey.name] = places
+        if proposal.kind in NUMBERS:
+            numbers[survey.name] = np.append(survey.numbers, np.nan)[places]
+    return relations.offers(labels, numbers)
 
 
 def _is_nothing(raw: RawColumn) -> bool:
@@ -181,7 +197,7 @@ def _proposal(survey: _Survey, *, is_target: bool, is_unit: bool) -> _Proposal:
     readings: tuple[Callable[[_Survey], _Proposal | None], ...] = (
         (_binary, _class_codes, _number, _levels)
         if is_target
-        else (_binary, _dates, _identifier, _codes, _number, _levels)
+        else (_binary, _dates, _identifier, _codes, _number, _levels, _many_levels)
     )
     found = next((proposal for reading in readings if (proposal := reading(survey)) is not None), None)
     proposal = found or _text(survey, f"{len(survey.cells)} different cells are too many to learn")
@@ -340,6 +356,19 @@ def _levels(survey: _Survey) -> _Proposal | None:
     )
 
 
+def _many_levels(survey: _Survey) -> _Proposal | None:
+    """Labels too many to list that repeat enough to be learned: diagnosis codes, specialties."""
+    repeat = sum(count for count in survey.counts if count >= RARE_ROWS)
+    if len(survey.cells) <= MOST_LEVELS or len(survey.cells) * _FEWEST_ROWS_PER_LEVEL > survey.rows:
+        return None
+    if repeat < _COMMON_SHARE * survey.rows:
+        return None
+    return _Proposal(survey.name, "categorical", missing=survey.marks, learns_levels=True).noting(
+        f"{len(survey.cells)} labels: those that enough patients hold are learned from training rows, the rest becomes",
+        'the label named by `other` ("Other" unless said); list the labels instead where a public code book exists',
+    )
+
+
 def _head(target: str | None, unit: str | None, missing: Sequence[str], *, is_guess: bool) -> Iterator[str]:
     """The lines before the columns."""
     yield "# A draft, made from the table itself. Review every line before you build on it:"
@@ -377,6 +406,8 @@ def _block(proposal: _Proposal, target: str | None, unit: str | None) -> Iterato
         yield f"role = {quoted(proposal.role)}"
     if proposal.bounds:
         yield f"bounds = [{', '.join(proposal.bounds)}]"
+    if proposal.learns_levels:
+        yield f"categories = {quoted(LEARN)}"
     if proposal.categories:
         yield f"categories = [{', '.join(quoted(category) for category in proposal.categories)}]"
     if proposal.missing:
