@@ -60,6 +60,9 @@ from synthrelease.runs import RunFolder
 
 EXIT_CODES: Mapping[str, int] = {"release": 0, "refuse": 3, "undecided": 4}
 
+NOTABLE_SHARE = 0.05
+"""More rows than this left out for breaking a constraint are worth a notice."""
+
 
 class Listener(Protocol):
     """Hears how a run goes on; the command line draws it."""
@@ -174,6 +177,14 @@ class _Run:
         self.notices.append(text)
         self.listener.notice(text)
 
+    def left_out(self, share: float) -> None:
+        """Say that so many rows broke a constraint and were left out, where that may bend the table."""
+        if share > NOTABLE_SHARE:
+            self.notice(
+                f"{share:.0%} of the rows drawn broke a constraint and others were drawn instead, so that the columns "
+                "it names may be distributed otherwise than in the real table."
+            )
+
     def started(self) -> dict[str, Any]:
         """What ``run.json`` says while the run is under way."""
         return {"created": self.created, "source": self.source, "policy": self.policy.name}
@@ -228,7 +239,7 @@ def build(
         with run.stage("Generating synthetic rows"):
             quarantined = folder.quarantine / f"synthetic.{layout.format}"
             frames = patients.dealt(
-                repairs.obeying(fitted, rules_of_rows, rows, seed=_derived(run.seed, "sample")),
+                repairs.obeying(fitted, rules_of_rows, rows, seed=_derived(run.seed, "sample"), on_end=run.left_out),
                 habits,
                 unit=meaning.unit,
                 seed=_derived(run.seed, "patients"),

@@ -6,7 +6,7 @@ that a rule wants missing are emptied. A row that still breaks a rule is left ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -171,8 +171,12 @@ def mended(frame: pd.DataFrame, how: Plan, *, seed: int) -> tuple[pd.DataFrame, 
     return after, np.asarray(np.logical_or.reduce(wrong))
 
 
-def obeying(fitted: Fitted, how: Plan, rows: int, *, seed: int) -> Iterator[pd.DataFrame]:
+def obeying(
+    fitted: Fitted, how: Plan, rows: int, *, seed: int, on_end: Callable[[float], None] = lambda _: None
+) -> Iterator[pd.DataFrame]:
     """Yield frames of exactly ``rows`` rows, none of which breaks a constraint.
+
+    ``on_end`` hears which share of the rows drawn broke one and was left out.
 
     Raises:
         TrainingError: so few rows obey that the bound on draws is passed; names the rule that most of them break.
@@ -181,7 +185,7 @@ def obeying(fitted: Fitted, how: Plan, rows: int, *, seed: int) -> Iterator[pd.D
         yield from fitted.sample(rows, seed=seed)
         return
     rng = np.random.default_rng(seed)
-    done = drawn = 0
+    done = drawn = bad = 0
     wrong: dict[str, int] = {}
     while done < rows:
         if drawn >= MOST_DRAWS * rows:
@@ -194,12 +198,15 @@ def obeying(fitted: Fitted, how: Plan, rows: int, *, seed: int) -> Iterator[pd.D
             for words, flags in found.items():
                 wrong[words] = wrong.get(words, 0) + int(flags.sum())
             drawn += len(frame)
-            kept = np.flatnonzero(~np.logical_or.reduce(list(found.values())))[: rows - done]
+            good = np.flatnonzero(~np.logical_or.reduce(list(found.values())))
+            bad += len(frame) - len(good)
+            kept = good[: rows - done]
             done += len(kept)
             if len(kept):
                 yield frame.iloc[kept].reset_index(drop=True)
             if done >= rows:
                 break
+    on_end(bad / drawn)
 
 
 def _exhausted(wrong: Mapping[str, int], drawn: int) -> TrainingError:

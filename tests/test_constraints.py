@@ -239,6 +239,13 @@ def test_a_formula_is_rounded_as_the_training_rows_are():
     assert after["b"][known].tolist() == np.round(after["a"][known] / 3, 2).tolist()
 
 
+def test_rows_left_out_are_told():
+    told: list[float] = []
+    how = repairs.plan(real_table("a >= b"), min_cell=5)
+    list(repairs.obeying(Maker(), how, 500, seed=0, on_end=told.append))
+    assert 0.2 < told[0] < 0.6
+
+
 def test_a_rule_that_no_row_obeys_ends_with_its_name():
     how = repairs.plan(real_table("a is not missing", "a > 100"), min_cell=5)
     with pytest.raises(TrainingError, match=r"'a > 100'.*--effort"):
