@@ -291,9 +291,9 @@ def audit(
         )
         run.notice("Identifiers and withheld columns of the synthetic table are replaced in the table to hand over.")
         made = _read_back(run, quarantined, known, synthetic.table.outside)
-        real = [label_levels.coded(side.table, known) for side in (train, holdout)]
+        real, apart = (label_levels.coded(side.table, known) for side in (train, holdout))
         others = None if reference is None else label_levels.coded(reference.table, known)
-        evidence = Evidence(*real, made, _derived(run.seed, "audit"), rules.confidence, others)
+        evidence = Evidence(real, apart, made, _derived(run.seed, "audit"), rules.confidence, others)
         run.digests |= _input_digests(folder, asdict(files))
         return _judge(run, folder, evidence, quarantined, budget.result(None))
 

@@ -28,8 +28,8 @@ SPEC = CheckSpec(
         "Counts cells outside the declared bounds or categories, columns that vary in the training data and are "
         "constant in the synthetic table although chance would not make them so, rows that break a rule between "
         "columns that the schema declares (combinations and dependencies are held to those of the training rows), and "
-        "synthetic rows that repeat an earlier synthetic row more often than real rows repeat each other in a sample of "
-        "the same size."
+        "synthetic rows that repeat an earlier synthetic row more often than real rows repeat each other in a sample "
+        "of the same size."
     ),
 )
 
