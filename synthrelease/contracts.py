@@ -88,6 +88,10 @@ class Column:
     anchor: str | None = None
     treatment: Treatment = NO_TREATMENT
     means: str = ""
+    learns_levels: bool = False
+    """Whether the labels are learned from training rows; ``categories`` is empty until they are (see ``levels``)."""
+    other: str = "Other"
+    """Where labels are learned: the label that stands for all rare ones; "" makes them missing."""
 
     @property
     def is_learned(self) -> bool:
@@ -106,6 +110,24 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Constraint:
+    """A rule between columns that every row obeys, as the steward wrote it: exactly one of its first two fields.
+
+    ``rule`` is a sentence in the language of ``constraints``. ``combination`` names columns whose values occur together
+    only as in the training rows. ``tolerance`` is how far the two sides of an equation may lie apart, in their unit.
+    """
+
+    rule: str = ""
+    combination: tuple[str, ...] = ()
+    tolerance: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """The constraint as messages name it."""
+        return self.rule or f"combination of {', '.join(self.combination)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Schema:
     """What a table means: its columns in file order, and what the steward declared about them.
 
@@ -120,6 +142,7 @@ class Schema:
     digest: str = ""
     dates: str = ""
     """How exact dates may be in every column: "year", "month", "day", "shift", or nothing said."""
+    constraints: tuple[Constraint, ...] = ()
 
     def column(self, name: str) -> Column:
         """Return the column called ``name``; KeyError if there is none."""
@@ -415,6 +438,8 @@ class Policy:
     digest: str
     text: str = field(default="", repr=False)
     generalise: Coarsening = field(default_factory=Coarsening)
+    min_cell: int = 10
+    """A level, count or combination held by fewer patients than this is never learned as itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from synthrelease import dating, identifiers, oddities, scales
-from synthrelease.contracts import Kind
+from synthrelease import dating, identifiers, oddities, relations, scales
+from synthrelease.contracts import FloatArray, IntArray, Kind
 from synthrelease.errors import InputError
 from synthrelease.formats import Place, read_file
-from synthrelease.schema import ANY_OTHER, dotted, quoted
+from synthrelease.schema import ANY_OTHER, LEARN, dotted, quoted
 from synthrelease.tablefile import Codes, Flags, Floats, RawColumn, TableFile
 
 RARE_ROWS = 11
@@ -96,6 +96,7 @@ class _Proposal:
     anchor: str = ""
     days: Floats | None = None
     """A date in every row, in days, NaN where missing: for finding anchors, and never written."""
+    learns_levels: bool = False
 
     def noting(self, *comments: str) -> _Proposal:
         """Return the proposal with more comments."""
@@ -127,13 +128,12 @@ def draft_of(
     if unit is None:
         unit = _guessed_unit(_survey(raw, missing) for raw in columns if identifiers.is_person_number(raw.name))
     patients = next((_survey(raw, missing).raw.codes for raw in columns if raw.name == unit), None)
-    # One survey at a time: it holds the distinct cells of its column as Python objects.
-    proposals = [
-        _proposal(
-            _related(_survey(raw, missing), unit, patients), is_target=raw.name == target, is_unit=raw.name == unit
-        )
-        for raw in columns
-    ]
+    proposals: list[_Proposal] = []
+    values = _Values()
+    for raw in columns:  # one survey at a time: it holds the distinct cells of its column as Python objects
+        survey = _related(_survey(raw, missing), unit, patients)
+        proposals.append(_proposal(survey, is_target=raw.name == target, is_unit=raw.name == unit))
+        values.add(survey, proposals[-1])
     proposals = _anchored(proposals, target)
     if any(proposal.kind == "text" for proposal in proposals if proposal.name == target):
         raise InputError(
@@ -142,7 +142,27 @@ def draft_of(
         )
     guess = target if target is not None else _guessed_target(proposals)
     head = _head(guess, unit, missing, is_guess=target is None)
-    return "\n".join([*head, *(line for each in proposals for line in _block(each, guess, unit))]) + "\n"
+    blocks = [line for each in proposals for line in _block(each, guess, unit)]
+    return "\n".join([*head, *blocks, *relations.offers(values.labels, values.numbers)]) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What relations between learned columns are looked for in: codes of labels, and numbers, row by row."""
+
+    labels: dict[str, IntArray] = field(default_factory=dict)
+    numbers: dict[str, FloatArray] = field(default_factory=dict)
+
+    def add(self, survey: _Survey, proposal: _Proposal) -> None:
+        """Take in one column."""
+        cells = {cell: at for at, cell in enumerate(survey.cells)}
+        places = np.array([cells.get(label, -1) for label in survey.raw.labels.to_pylist()] + [-1])[survey.raw.codes]
+        if proposal.categories or proposal.learns_levels or (proposal.kind == "integer" and len(cells) <= MOST_LEVELS):
+            self.labels[survey.name] = places
+        if proposal.days is not None:
+            self.numbers[survey.name] = proposal.days
+        elif proposal.kind in ("numeric", "integer"):
+            self.numbers[survey.name] = np.append(survey.numbers, np.nan)[places]
 
 
 def _is_nothing(raw: RawColumn) -> bool:
@@ -218,7 +238,7 @@ def _proposal(survey: _Survey, *, is_target: bool, is_unit: bool) -> _Proposal:
     readings: tuple[Callable[[_Survey], _Proposal | None], ...] = (
         (_binary, _class_codes, _number, _levels)
         if is_target
-        else (_binary, _birth, _dates, _identifier, _codes, _number, _levels)
+        else (_binary, _birth, _dates, _identifier, _codes, _number, _levels, _many_levels)
     )
     found = next((proposal for reading in readings if (proposal := reading(survey)) is not None), None)
     proposal = found or _text(survey, f"{len(survey.cells)} different cells are too many to learn")
@@ -391,6 +411,19 @@ def _levels(survey: _Survey) -> _Proposal | None:
     )
 
 
+def _many_levels(survey: _Survey) -> _Proposal | None:
+    """Labels too many to list that repeat enough to be learned: diagnosis codes, specialties."""
+    repeat = sum(count for count in survey.counts if count >= RARE_ROWS)
+    if len(survey.cells) <= MOST_LEVELS or len(survey.cells) * _FEWEST_ROWS_PER_LEVEL > survey.rows:
+        return None
+    if repeat < _COMMON_SHARE * survey.rows:
+        return None
+    return _Proposal(survey.name, "categorical", missing=survey.marks, learns_levels=True).noting(
+        f"{len(survey.cells)} labels: those that enough patients hold are learned from training rows, the rest becomes",
+        'the label named by `other` ("Other" unless said); list the labels instead where a public code book exists',
+    )
+
+
 def _head(target: str | None, unit: str | None, missing: Sequence[str], *, is_guess: bool) -> Iterator[str]:
     """The lines before the columns."""
     yield "# A draft, made from the table itself. Review every line before you build on it:"
@@ -436,6 +469,8 @@ def _block(proposal: _Proposal, target: str | None, unit: str | None) -> Iterato
         yield f"anchor = {quoted(proposal.anchor)}"
     if proposal.bounds:
         yield f"bounds = [{', '.join(proposal.bounds)}]"
+    if proposal.learns_levels:
+        yield f"categories = {quoted(LEARN)}"
     if proposal.categories:
         yield f"categories = [{', '.join(quoted(category) for category in proposal.categories)}]"
     if proposal.missing:

@@ -147,8 +147,9 @@ def _recast(look: ColumnLayout, declared: Mapping[str, Column]) -> ColumnLayout:
 def write(frames: Iterable[pd.DataFrame], layout: Layout, path: Path, *, seed: int) -> int:
     """Stream canonical frames into a file that looks like the input; return the number of rows written.
 
-    Identifier and unit columns get fresh surrogates drawn from ``seed``, excluded ones a placeholder. The file appears
-    under its name only when it is whole and on disk.
+    Identifier and unit columns get fresh surrogates drawn from ``seed``, excluded ones a placeholder. Frames may number
+    their patients (int64, -1 = alone) in the unit's column: a patient's surrogate is then the same in all its rows. The
+    file appears under its name only when it is whole and on disk.
 
     Raises:
         InputError: An identifier's integer type has no room for as many surrogates.
@@ -231,7 +232,7 @@ def _csv_cells(
     if look.is_blank and not column.is_learned:
         return [mark] * len(frame)
     if look.column.name in supplies:
-        return [spell(_harmless(value), quoted) for value in supplies[look.column.name].draw(len(frame))]
+        return [spell(_harmless(value), quoted) for value in _fresh(look, frame, supplies)]
     if not column.is_learned:
         return [spell(WITHHELD, quoted) if column.kind == "text" else mark] * len(frame)
     if column.is_number:
@@ -242,6 +243,14 @@ def _csv_cells(
     spelled = np.array([*(spell(_harmless(label), quoted) for label in column.categories), mark], dtype=object)
     cells: list[str] = spelled[label_codes(frame[column.name], column)].tolist()
     return cells
+
+
+def _fresh(look: ColumnLayout, frame: pd.DataFrame, supplies: dict[str, Surrogates]) -> list[str]:
+    """Surrogates for a column: one a row, or one a patient where the frame numbers the patients."""
+    supply = supplies[look.column.name]
+    if look.column.role == "unit" and look.column.name in frame:
+        return supply.of(frame[look.column.name].to_numpy(dtype=np.int64))
+    return supply.draw(len(frame))
 
 
 def label_codes(values: pd.Series[Any], column: Column) -> Codes:
@@ -305,7 +314,7 @@ def _typed_cells(look: ColumnLayout, frame: pd.DataFrame, supplies: dict[str, Su
     column = look.column
     kind: pa.DataType = look.type
     if look.column.name in supplies:
-        return parquet.from_texts(supplies[look.column.name].draw(len(frame)), kind)
+        return parquet.from_texts(_fresh(look, frame, supplies), kind)
     if not column.is_learned:
         texts: list[str | None] = [WITHHELD if column.kind == "text" and not look.is_blank else None] * len(frame)
         return parquet.from_texts(texts, kind) if parquet.is_text(kind) else pa.nulls(len(frame), kind)

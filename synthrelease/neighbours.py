@@ -7,6 +7,7 @@ one returns distances that are too large, and in a privacy audit an error of tha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 
 from synthrelease.contracts import FloatArray, IntArray
 
-_REFINE_CELLS = 20_000_000  # cells of the (queries, k, width) block held at once while distances are recomputed
+_PART_CELLS = 8_000_000
+_REFINE_CELLS = 8_000_000  # cells of the (queries, k, width) block held at once while distances are recomputed
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,21 @@ def nearest(queries: np.ndarray[Any, Any], base: np.ndarray[Any, Any], k: int) -
     k = min(k, len(base))
     centre = base.mean(axis=0, dtype=np.float64)  # centring keeps the float32 cancellation small
     index = faiss.IndexFlatL2(base.shape[1])
-    index.add(np.ascontiguousarray(base - centre, dtype=np.float32))
-    _, found = index.search(np.ascontiguousarray(queries - centre, dtype=np.float32), k)
+    for part in _parts(base):
+        index.add(np.ascontiguousarray(part - centre, dtype=np.float32))
+    found = np.concatenate(
+        [index.search(np.ascontiguousarray(part - centre, dtype=np.float32), k)[1] for part in _parts(queries)]
+    )
     distance = _refined(queries, base, found)
     order = np.argsort(distance, axis=1, kind="stable")
     return Neighbours(np.take_along_axis(distance, order, 1), np.take_along_axis(found, order, 1))
+
+
+def _parts(rows: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
+    """Cut rows into parts, so that no second whole copy of a large table is held while it is centred."""
+    step = max(1, _PART_CELLS // max(1, rows.shape[1]))
+    for start in range(0, max(len(rows), 1), step):
+        yield rows[start : start + step]
 
 
 def merge(first: Neighbours, second: Neighbours, *, offset: int) -> Neighbours:

@@ -6,36 +6,35 @@ from the audit on. Both give back an ``Outcome`` with the very objects that the 
 
 from __future__ import annotations
 
+import json
 import platform
 import secrets
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
 
 from synthrelease import (
     budget,
     bundle,
     checks,
+    constraints,
     drafting,
     generalise,
     generators,
-    layout,
+    patients,
     policy,
     record,
+    repairs,
     report,
     runs,
     schema,
-    screening,
     tables,
     transforms,
 )
+from synthrelease import levels as label_levels
 from synthrelease.audit import MINIMUM_ROWS, NOT_TESTED
 from synthrelease.audit import run as run_checks
 from synthrelease.contracts import (
@@ -46,48 +45,29 @@ from synthrelease.contracts import (
     FitSettings,
     Fitted,
     Line,
-    Policy,
     RunFacts,
     Schema,
-    Split,
     Table,
-    TrainingStep,
     Verdict,
 )
 from synthrelease.errors import InputError
 from synthrelease.formats import Place, place_of
+from synthrelease.intake import (
+    Listener,
+    Run,
+    Silent,
+    coarse,
+    coarsen,
+    coded,
+    derived,
+    kept_apart,
+    learned_levels,
+    parted,
+    training_table,
+)
 from synthrelease.runs import RunFolder
 
 EXIT_CODES: Mapping[str, int] = {"release": 0, "refuse": 3, "undecided": 4}
-
-
-class Listener(Protocol):
-    """Hears how a run goes on; the command line draws it."""
-
-    def stage(self, title: str) -> None:
-        """A new stage has begun."""
-        ...
-
-    def step(self, step: TrainingStep) -> None:
-        """Training has come so far."""
-        ...
-
-    def notice(self, text: str) -> None:
-        """Something the steward should know."""
-        ...
-
-
-class Silent:
-    """A listener that says nothing."""
-
-    def stage(self, title: str) -> None:
-        """Ignore it."""
-
-    def step(self, step: TrainingStep) -> None:
-        """Ignore it."""
-
-    def notice(self, text: str) -> None:
-        """Ignore it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,48 +122,6 @@ class Outcome:
         return self.folder / "internal" / "report.html"
 
 
-@dataclass(slots=True)
-class _Run:
-    """What a run gathers on its way to the report."""
-
-    schema: Schema
-    schema_file: Path
-    policy: Policy
-    seed: int
-    listener: Listener
-    source: str
-    created: str = field(default_factory=runs.utc_now)
-    seconds: dict[str, float] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
-    notices: list[str] = field(default_factory=list)
-    generator: str = ""
-    history: tuple[Figure, ...] = ()
-    packages: tuple[str, ...] = ("numpy", "pandas", "scikit-learn", "faiss-cpu")
-    wanted: Schema = field(init=False)
-    """As declared, with the treatments that schema and policy demand; ``schema`` is what they leave of it."""
-
-    def __post_init__(self) -> None:
-        self.wanted = self.schema
-
-    @contextmanager
-    def stage(self, title: str) -> Iterator[None]:
-        """Announce a stage and time it."""
-        self.listener.stage(title)
-        started = time.perf_counter()
-        yield
-        self.seconds[title] = round(time.perf_counter() - started, 2)
-
-    def notice(self, text: str) -> None:
-        """Tell the steward now, and the reader of the report later."""
-        self.notices.append(text)
-        self.listener.notice(text)
-
-    def started(self) -> dict[str, Any]:
-        """What ``run.json`` says while the run is under way."""
-        return {"created": self.created, "source": self.source, "policy": self.policy.name}
-
-
 def build(
     table: Path | str | Place,
     *,
@@ -212,15 +150,13 @@ def build(
     rules = policy.load(policy_name, known_checks())
     meaning = schema.load(Path(schema_file), target=options.target)
     fit = generators.load(options.generator)
-    run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), table.name)
-    _coarsen(run)
+    run = Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), table.name)
+    coarsen(run)
     with run.stage("Reading the table"):
-        exact = tables.read(table, run.wanted)
-        if exact.layout.notice:
-            run.notice(exact.layout.notice)
-        _screen(run, exact)
-        source = _coarse(run, exact)
-        split = _split(run, exact, source.table, options)
+        exact = training_table(run, table)
+        source = coarse(run, exact)
+        constraints.check(source.table)
+        split, look = learned_levels(run, source, parted(run, exact, source.table, options.holdout))
     rows = options.rows or len(source.table)
     run.packages += ("torch",)
     run.settings |= {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
@@ -228,20 +164,27 @@ def build(
         for text in folder.notices:
             run.notice(text)
         with run.stage("Training the generator"):
-            settings = FitSettings(seed=_derived(run.seed, "fit"), effort=options.effort)
+            settings = FitSettings(seed=derived(run.seed, "fit"), effort=options.effort)
             transform = transforms.fit(split.train)
-            fitted = transform.wrap(fit(transform.apply(split.train), settings, run.listener.step))
+            trained = fit(transform.apply(split.train), settings, run.listener.step)
+            fitted = transform.wrap(trained, lambda frame: generalise.snapped(frame, split.train.schema))
             fitted.save(folder.internal)
+            plan, habits = _learned_habits(run, folder, split.train)
             run.generator, run.history = options.generator, _history(fitted)
             run.settings |= dict(fitted.description)
         with run.stage("Generating synthetic rows"):
-            quarantined = folder.quarantine / f"synthetic.{source.layout.format}"
-            drawn = fitted.sample(rows, seed=_derived(run.seed, "sample"))
-            frames = (generalise.snapped(frame, run.schema) for frame in drawn)
-            tables.write(frames, source.layout, quarantined, seed=_derived(run.seed, "surrogates"))
-            made = _read_back(run, quarantined, {})
-        evidence = Evidence(split.train, split.holdout, made, _derived(run.seed, "audit"), rules.confidence)
-        run.digests |= _input_digests(folder, {"table": source.digest or table, "holdout": options.holdout})
+            quarantined = folder.quarantine / f"synthetic.{look.format}"
+            frames = patients.dealt(
+                repairs.obeying(fitted, plan, rows, seed=derived(run.seed, "sample"), on_end=run.left_out),
+                habits,
+                unit=meaning.unit,
+                seed=derived(run.seed, "patients"),
+                mend=lambda frame: repairs.mended(frame, plan, seed=derived(run.seed, "mend")),
+            )
+            tables.write(frames, look, quarantined, seed=derived(run.seed, "surrogates"))
+            made = _read_back(run, quarantined, split.train.schema, {})
+        evidence = Evidence(split.train, split.holdout, made, derived(run.seed, "audit"), rules.confidence)
+        run.digests |= _input_digests(folder, {"table": exact.digest or table, "holdout": options.holdout})
         return _judge(run, folder, evidence, quarantined, budget.result(fitted.spends))
 
 
@@ -262,41 +205,41 @@ def audit(
     _check_are_files(*(place for _, place in _each(files)))
     rules = policy.load(policy_name, known_checks())
     meaning = schema.load(Path(schema_file), target=options.target)
-    run = _Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), files.synthetic.name)
-    _coarsen(run, is_audit=True)
+    run = Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), files.synthetic.name)
+    coarsen(run, is_audit=True)
     with run.stage("Reading the tables"):
-        train = tables.read(files.train, run.wanted, minimum_rows=MINIMUM_ROWS)
-        _screen(run, train)
-        holdout = _kept_apart(run, files.holdout)
-        tables.check_disjoint(train, holdout)
-        reference = None if files.reference is None else _kept_apart(run, files.reference)
-        if reference is not None:
-            tables.check_disjoint(train, reference)
-            tables.check_disjoint(holdout, reference)
-            reference = _coarse(run, reference)
-        synthetic = tables.read(files.synthetic, run.wanted, origin="synthetic")
-        if synthetic.layout.notice:
-            run.notice(synthetic.layout.notice)
-        train, holdout, synthetic = (_coarse(run, each) for each in (train, holdout, synthetic))
+        exact = training_table(run, files.train, minimum_rows=MINIMUM_ROWS)
+        apart = [kept_apart(run, place) for place in (files.holdout, files.reference) if place is not None]
+        for at, other in enumerate(apart):
+            for earlier in (exact, *apart[:at]):
+                tables.check_disjoint(earlier, other)
+        train = coarse(run, exact).table
+        constraints.check(train)
+        known = label_levels.learned(train, min_cell=rules.min_cell)
+        made = coded(run, coarse(run, tables.read(files.synthetic, run.wanted, origin="synthetic")), known)
+        if made.layout.notice:
+            run.notice(made.layout.notice)
+        real = [label_levels.coded(each, known) for each in (train, *(coarse(run, each).table for each in apart))]
     run.generator = "unknown"
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
         for text in folder.notices:
             run.notice(text)
-        quarantined = folder.quarantine / f"synthetic.{synthetic.layout.format}"
+        quarantined = folder.quarantine / f"synthetic.{made.layout.format}"
         # Written anew and not copied: whatever stands in its identifier and text columns is replaced.
-        tables.write([synthetic.table.frame], synthetic.layout, quarantined, seed=_derived(run.seed, "surrogates"))
+        tables.write([tables.numbered(made.table)], made.layout, quarantined, seed=derived(run.seed, "surrogates"))
         run.notice("Identifiers and withheld columns of the synthetic table are replaced in the table to hand over.")
-        made = _read_back(run, quarantined, synthetic.table.outside)
-        others = None if reference is None else reference.table
-        evidence = Evidence(train.table, holdout.table, made, _derived(run.seed, "audit"), rules.confidence, others)
+        judged = _read_back(run, quarantined, known, made.table.outside)
+        evidence = Evidence(
+            real[0], real[1], judged, derived(run.seed, "audit"), rules.confidence, real[2] if len(real) > 2 else None
+        )
         run.digests |= _input_digests(folder, dict(_each(files)))
         return _judge(run, folder, evidence, quarantined, budget.result(None))
 
 
-def _read_back(run: _Run, path: Path, outside: Mapping[str, int]) -> Table:
+def _read_back(run: Run, path: Path, meaning: Schema, outside: Mapping[str, int]) -> Table:
     """Take the digest of the table in quarantine and read it: what is audited is what would be handed over."""
     run.digests["synthetic (SHA-256)"] = bundle.sha256(path)
-    table = tables.read(path, run.schema, origin="synthetic").table
+    table = tables.read(path, meaning, origin="synthetic").table
     return replace(table, outside={**table.outside, **outside})
 
 
@@ -320,7 +263,7 @@ def demo() -> Iterator[tuple[Path, Path]]:
         yield demo_files(Path(folder))
 
 
-def _judge(run: _Run, folder: RunFolder, evidence: Evidence, table: Path, ledger: CheckResult) -> Outcome:
+def _judge(run: Run, folder: RunFolder, evidence: Evidence, table: Path, ledger: CheckResult) -> Outcome:
     """Audit, decide, write the internal files, and release the table if the verdict says so."""
     with run.stage("Auditing the synthetic table"):
         results = (*run_checks(evidence, on_check=lambda title: run.listener.stage(f"  {title}")), ledger)
@@ -360,65 +303,17 @@ def _seed(options: BuildOptions) -> int:
     return secrets.randbelow(2**31) if options.seed is None else options.seed
 
 
-def _derived(seed: int, purpose: str) -> int:
-    """A seed of its own for each purpose, so that one stage's draws never depend on another's."""
-    words = np.random.SeedSequence([seed, *purpose.encode()]).generate_state(1)
-    return int(words[0] >> 1)
-
-
-def _split(run: _Run, exact: tables.Source, coarse: Table, options: BuildOptions) -> Split:
-    """Part the coarse rows; whether a holdout file holds the same people is told from the exact ones."""
-    if options.holdout is None:
-        return tables.split(coarse, seed=_derived(run.seed, "split"))
-    holdout = _kept_apart(run, options.holdout)
-    tables.check_disjoint(exact, holdout)
-    return Split(coarse, _coarse(run, holdout).table)
-
-
-def _coarsen(run: _Run, *, is_audit: bool = False) -> None:
-    """Settle how coarse the tables are made, and say what the policy adds to the schema."""
-    declared = run.schema
-    run.wanted = generalise.required(declared, run.policy.generalise, year=int(run.created[:4]))
-    for name, words in generalise.demands(declared, run.wanted).items():
-        run.notice(f"The policy {run.policy.name} wants {name!r} coarser, and so it is made: {words}.")
-    if is_audit and generalise.shifts(run.wanted):
-        run.wanted = generalise.unshifted(run.wanted)
-        run.notice("Dates cannot be moved in an audit: whoever made the synthetic table would have had to do it.")
-    run.schema = generalise.domain(run.wanted)
-
-
-def _coarse(run: _Run, source: tables.Source) -> tables.Source:
-    """Make a table as coarse as schema and policy demand: the one place where that is done."""
-    table = generalise.apply(source.table, seed=_derived(run.seed, "shift"))
-    return replace(source, table=table, layout=layout.recast(source.layout, run.schema))
-
-
-def _screen(run: _Run, source: tables.Source) -> None:
-    """Refuse a real table with a direct identifier among its learned columns; tell once what the schema answers for."""
-    for text in screening.screen(source.table):
-        if text not in run.notices:
-            run.notice(text)
-
-
-def _kept_apart(run: _Run, path: Path | Place) -> tables.Source:
-    """Read real rows that no generator sees. Nothing is learned from them, so a cell outside the domain is no fault.
-
-    Raises:
-        InputError: the file does not fit the schema, or does not say which patient a row belongs to.
-    """
-    source = tables.read(path, run.wanted, origin="synthetic", minimum_rows=MINIMUM_ROWS)
-    table = source.table
-    if run.schema.unit is not None and table.units is None:
-        raise InputError(
-            f"Real rows must name their patient in {run.schema.unit!r}, however {path.name} has no such column. Add it."
-        )
-    for name, cells in table.outside.items():
-        number = run.schema.column(name).is_number
-        what = "kept for the audit" if number else "counted as missing"
-        run.notice(f"{path.name}, column {name!r}: {cells:,} outside what the schema declares, {what}.")
-    source = replace(source, table=replace(table, origin="real", outside={}))
-    _screen(run, source)
-    return source
+def _learned_habits(run: Run, folder: RunFolder, train: Table) -> tuple[repairs.Plan, patients.Habits | None]:
+    """Learn how rows obey the constraints and belong to patients; the latter is noted in ``model.json``."""
+    plan = repairs.plan(train, min_cell=run.policy.min_cell)
+    habits = patients.habits(train, min_cell=run.policy.min_cell)
+    if habits is not None:
+        path = folder.internal / "model.json"
+        runs.write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "patients": habits.to_json()})
+        run.notice(patients.NOT_MODELLED)
+    elif train.units is not None:
+        run.notice("Too few patients have several rows to learn from: each synthetic row is a patient of its own.")
+    return plan, habits
 
 
 def _each(files: AuditTables) -> Iterator[tuple[str, Path | Place | None]]:
@@ -468,7 +363,7 @@ def _history(fitted: Fitted) -> tuple[Figure, ...]:
     return (figure,) if lines else ()
 
 
-def _facts(run: _Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
+def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
     meaning = run.schema
     sizes = {"train": evidence.train, "holdout": evidence.holdout, "synthetic": evidence.synthetic}
     digests = {

@@ -76,6 +76,7 @@ class _PolicyFile(BaseModel):
     recipient: _Text
     sign_off: Annotated[list[_Text], Field(min_length=1)]
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
+    min_cell: Annotated[int, Field(ge=2)] = 10
     rules: Annotated[list[_RuleFile], Field(min_length=1)]
     generalise: _GeneraliseFile = _GeneraliseFile()
 
@@ -131,6 +132,7 @@ def load(name_or_file: str, known: Mapping[str, CheckSpec]) -> Policy:
         digest=hashlib.sha256(content).hexdigest(),
         text=content.decode("utf-8"),
         generalise=Coarsening(**parsed.generalise.model_dump()),
+        min_cell=parsed.min_cell,
     )
 
 

@@ -23,7 +23,7 @@ from synthrelease.contracts import (
 
 _TREATMENTS = {
     "identifier": "never learned; replaced by fresh surrogate values",
-    "unit": "never learned; replaced by fresh surrogate values, one patient a row",
+    "unit": "never learned; replaced by fresh surrogate values",
     "excluded": "never learned; withheld",
 }
 
@@ -54,6 +54,9 @@ def _domain(column: Column) -> str:
         if column.is_moment:
             return f"{moments.written(low, column.kind)} to {moments.written(high, column.kind)}"
         return f"{low:g} to {high:g}"
+    if column.learns_levels:
+        rare = f'become "{column.other}"' if column.other else "count as missing"
+        return f"learned from training rows; labels of too few patients {rare}"
     if column.categories:
         return ", ".join(column.categories)
     return "not declared"

@@ -15,11 +15,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from synthrelease import generalise, moments
-from synthrelease.contracts import MOMENTS, Column, Kind, Role, Schema, Treatment
+from synthrelease import constraints, generalise, moments
+from synthrelease.contracts import MOMENTS, Column, Constraint, Kind, Role, Schema, Treatment
 from synthrelease.errors import SchemaError, listing
 
 ANY_OTHER = "*"
@@ -28,6 +37,9 @@ ANY_OTHER = "*"
 It lets a table with rare levels be read without the schema naming them. In a column of dates or times, every cell that
 is not spelled as its format says counts as missing. In a number column it is an ordinary mark.
 """
+
+LEARN = "learn"
+"""As ``categories``: the labels are learned from training rows, and rare ones merged."""
 
 LABELS: frozenset[str] = frozenset({"boolean", "categorical", "ordinal"})
 """Kinds whose values are declared one by one."""
@@ -77,6 +89,26 @@ class _ColumnEntry(BaseModel):
     truncate: Literal["year", "month", "day"] | None = None
     zip3: StrictBool = False
     merge: dict[str, list[_Label]] = {}
+    other: StrictStr | None = None
+    learns_levels: bool = Field(default=False, validation_alias="\0")  # set below, by a name that no file can use
+
+    @model_validator(mode="before")
+    @classmethod
+    def _learned(cls, entry: Any) -> Any:
+        """Take ``categories = "learn"`` apart from a list of labels."""
+        if isinstance(entry, dict) and entry.get("categories") == LEARN:
+            return {**entry, "categories": None, "\0": True}
+        return entry
+
+
+class _ConstraintEntry(BaseModel):
+    """One ``[[constraints]]`` block, as written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: StrictStr = ""
+    combination: list[StrictStr] = []
+    tolerance: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0.0
 
 
 class _SchemaFile(BaseModel):
@@ -90,6 +122,7 @@ class _SchemaFile(BaseModel):
     missing: list[_Label] = []
     dates: Literal["year", "month", "day", "shift"] | None = None
     columns: dict[str, _ColumnEntry]
+    constraints: list[_ConstraintEntry] = []
 
 
 def load(path: Path, *, target: str | None = None) -> Schema:
@@ -109,7 +142,7 @@ def load(path: Path, *, target: str | None = None) -> Schema:
         problems += [*_file_problems(entry, overridden=target is not None), *_column_problems(entry, spoilt)]
     if entry is None or problems:
         raise SchemaError(listing(_title(path, len(problems)), problems))
-    return Schema(
+    schema = Schema(
         columns=tuple(_column(name, column, entry) for name, column in entry.columns.items()),
         target=entry.target,
         unit=entry.unit,
@@ -117,7 +150,12 @@ def load(path: Path, *, target: str | None = None) -> Schema:
         purpose=entry.purpose,
         digest=hashlib.sha256(content).hexdigest(),
         dates=entry.dates or "",
+        constraints=tuple(Constraint(c.rule, tuple(c.combination), c.tolerance) for c in entry.constraints),
     )
+    wrong = list(constraints.problems(schema))
+    if wrong:
+        raise SchemaError(listing(_title(path, len(wrong)), wrong))
+    return schema
 
 
 def with_target(schema: Schema, target: str) -> Schema:
@@ -374,9 +412,14 @@ def _category_problems(column: _ColumnEntry, kind: Kind, entry: _SchemaFile) -> 
     if len(set(column.missing)) < len(column.missing):
         yield "missing: a mark is listed twice. Remove the repetition"
     if kind not in LABELS:
-        if categories is not None:
+        if categories is not None or column.learns_levels:
             yield f"categories: belong to boolean, categorical and ordinal columns, not to {kind}. Remove them"
         return
+    if column.learns_levels:
+        yield from _learning_problems(column, kind, entry)
+        return
+    if column.other is not None:
+        yield f'other: belongs to columns with categories = "{LEARN}". Remove it'
     if not categories:
         yield f"categories: a {kind} column must list its labels, spelled as in the table. Add them"
         return
@@ -389,6 +432,15 @@ def _category_problems(column: _ColumnEntry, kind: Kind, entry: _SchemaFile) -> 
     if not marks.isdisjoint(categories):
         both = len(marks.intersection(categories))
         yield f"categories: {both} of them also stand for a missing value. Keep the label or the missing mark, not both"
+
+
+def _learning_problems(column: _ColumnEntry, kind: Kind, entry: _SchemaFile) -> Iterator[str]:
+    if kind != "categorical":
+        yield f'categories: "{LEARN}" belongs to categorical columns, however this one is {kind}. List its labels'
+    if ANY_OTHER in column.missing:
+        yield f'missing: "{ANY_OTHER}" means labels that are not declared, however these are learned. Remove the mark'
+    if column.other and column.other in {*column.missing, *entry.missing}:
+        yield 'other: also stands for a missing value. Choose another label, or "" to make rare labels missing'
 
 
 def _kind(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Kind | None:
@@ -425,4 +477,6 @@ def _column(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Column:
         anchor=column.anchor,
         treatment=_treatment(column),
         means=column.means or "",
+        learns_levels=column.learns_levels,
+        other="Other" if column.other is None else column.other.strip(),
     )

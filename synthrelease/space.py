@@ -20,6 +20,13 @@ Points = np.ndarray[Any, np.dtype[np.float32]]
 
 _LABEL = np.float32(1 / np.sqrt(2))  # two different one-hot blocks of this height lie exactly 1 apart
 _KNOTS = 4_096
+MOST_BLOCK_LEVELS = 64
+"""A label column with more levels than this becomes a code of ``CODE_WIDTH`` signs a level instead of a one-hot block.
+
+Seven hundred diagnosis codes would else take most of the memory and time of every search. Two different levels then lie
+about 1 apart (within 0.2 in most cases) and never at one place; equal ones still lie exactly 0 apart.
+"""
+CODE_WIDTH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,22 @@ class Space:
 
     def embed(self, frame: pd.DataFrame) -> Points:
         """Return the rows as points: float32 (rows, width)."""
-        blocks = [self._block(column, frame[column.name]) for column in self.columns]
-        return np.ascontiguousarray(np.concatenate(blocks, axis=1))
+        empty = frame.iloc[:0]
+        widths = [self._block(column, empty[column.name]).shape[1] for column in self.columns]
+        points = np.empty((len(frame), sum(widths)), dtype=np.float32)
+        start = 0
+        for column, width in zip(self.columns, widths, strict=True):
+            points[:, start : start + width] = self._block(column, frame[column.name])
+            start += width
+        return points
 
     def _block(self, column: Column, cells: pd.Series[Any]) -> Points:
         if not column.is_number:
-            return _one_hot(cells.cat.codes.to_numpy(), len(column.categories))
+            codes, levels = cells.cat.codes.to_numpy(), len(column.categories)
+            if levels <= MOST_BLOCK_LEVELS:
+                return _one_hot(codes, levels)
+            points: Points = _sign_codes(levels)[codes]
+            return points
         values = cells.to_numpy(np.float64)
         missing = np.isnan(values)
         knots = self.knots[column.name]
@@ -76,3 +93,11 @@ def _one_hot(codes: np.ndarray[Any, Any], levels: int) -> Points:
     block = np.zeros((len(codes), levels + 1), dtype=np.float32)
     block[np.arange(len(codes)), np.where(codes < 0, levels, codes)] = _LABEL
     return block
+
+
+def _sign_codes(levels: int) -> Points:
+    """A fixed code for each level, and a last one for missing (code -1): float32 (levels + 1, CODE_WIDTH)."""
+    signs = np.random.default_rng(levels).integers(0, 2, size=(levels + 1, CODE_WIDTH))
+    signs[:, : (levels + 1).bit_length()] = (np.arange(levels + 1)[:, None] >> np.arange((levels + 1).bit_length())) & 1
+    codes: Points = ((2 * signs - 1) * np.sqrt(1 / (2 * CODE_WIDTH))).astype(np.float32)
+    return codes

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from synthrelease.contracts import IntArray
 from synthrelease.errors import InputError
 
 _INTEGER = re.compile(r"^(0|[1-9]\d*)(\.0+)?$")
@@ -64,6 +65,7 @@ class Surrogates:
         self._taken = frozenset(taken)
         self._rng = rng
         self._cursor = 0
+        self._numbered: list[str] = []
         self._start(pattern_of(sorted(self._taken), longest=longest))
 
     def draw(self, count: int) -> list[str]:
@@ -82,6 +84,14 @@ class Surrogates:
             values += [value for value in self._spelled(order) if value not in self._taken]
             self._cursor = stop
         return values
+
+    def of(self, numbers: IntArray) -> list[str]:
+        """Return the value of each numbered patient, the same one at each call; -1 is a patient of its own."""
+        missing = int(numbers.max(initial=-1)) + 1 - len(self._numbered)
+        if missing > 0:
+            self._numbered += self.draw(missing)
+        alone = iter(self.draw(int((numbers < 0).sum())))
+        return [next(alone) if number < 0 else self._numbered[number] for number in numbers.tolist()]
 
     def _start(self, pattern: Pattern) -> None:
         if pattern.longest is not None and len(pattern.alphabets) > pattern.longest:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from scipy import stats
 
-from synthrelease import generalise, moments
+from synthrelease import generalise, levels, moments
 from synthrelease.contracts import Column, Origin, Schema, Split, Table
 from synthrelease.errors import InputError, listing
 from synthrelease.formats import Place, place_of, read_file
@@ -69,6 +69,7 @@ def read(where: Path | Place, schema: Schema, *, origin: Origin = "real", minimu
     """
     place = place_of(where)
     file = _renamed(read_file(place), schema)
+    schema = levels.opened(file, schema)
     problems = [*_column_problems(file, schema, origin), *_size_problems(file, origin, minimum_rows)]
     layout, content = layout_of(file, schema), file.digest
     columns = {raw.name: raw for raw in file.columns}
@@ -266,6 +267,12 @@ def _units(raw: RawColumn, schema: Schema) -> Integers:
     codes, _ = pd.factorize(labels)
     units: Integers = np.append(codes, -1)[raw.codes].astype(np.int64)
     return units
+
+
+def numbered(table: Table) -> pd.DataFrame:
+    """The rows with their patients' numbers in the unit's column, where the table has any: for ``write``."""
+    unit = table.schema.unit
+    return table.frame if unit is None or table.units is None else table.frame.assign(**{unit: table.units})
 
 
 def split(table: Table, *, seed: int, holdout_share: float | None = None) -> Split:

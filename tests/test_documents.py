@@ -61,6 +61,11 @@ def test_the_schemas_in_the_readme_are_schemas(tmp_path, block):
 
 def with_named_columns(block: str) -> str:
     """A schema that shows some columns only, with the unit and the target that it names."""
+    if block.startswith("[[constraints]]"):
+        numbers = ("admission_day", "discharge_day", "bmi", "weight", "height", "pregnancies")
+        block += "".join(f'\n[columns.{name}]\nkind = "numeric"\n' for name in numbers)
+        labels = {"sex": ["F", "M"], "ward": ["A", "B"], "clinic": ["x"], "education": ["e"], "education-num": ["1"]}
+        block += "".join(f'\n[columns.{n}]\nkind = "categorical"\ncategories = {v!r}\n' for n, v in labels.items())
     named = re.findall(r'^(?:unit|target) = "(\w+)"', block, re.MULTILINE)
     missing = [name for name in named if f"[columns.{name}]" not in block]
     return block + "".join(f'\n[columns.{name}]\nkind = "boolean"\ncategories = ["no", "yes"]\n' for name in missing)

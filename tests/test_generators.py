@@ -95,6 +95,13 @@ def test_no_rows_is_not_an_amount(quick, rows, chunk_rows):
         next(quick.sample(rows, seed=0, chunk_rows=chunk_rows))
 
 
+def test_rows_are_drawn_in_pieces_that_bound_memory(quick, monkeypatch):
+    monkeypatch.setattr(gan, "SAMPLED_CELLS", 7 * quick.layout.parts)
+    frame = draw(quick, 100)
+    assert len(frame) == 100
+    assert not frame.duplicated().all()
+
+
 def test_samples_have_the_canonical_form(quick):
     table, sample = clinic(), draw(quick)
     assert sample.dtypes.tolist() == table.frame.dtypes.tolist()

@@ -23,6 +23,16 @@ def test_distances_equal_the_slow_loops(k):
     np.testing.assert_allclose(found.distance, taken)
 
 
+def test_pieces_that_bound_memory_change_no_distance(monkeypatch):
+    rng = np.random.default_rng(3)
+    queries, base = rng.random((60, 7), dtype=np.float32), rng.random((40, 7), dtype=np.float32)
+    whole = neighbours.nearest(queries, base, 3)
+    monkeypatch.setattr(neighbours, "_PART_CELLS", 7 * 11)
+    pieces = neighbours.nearest(queries, base, 3)
+    np.testing.assert_array_equal(pieces.index, whole.index)
+    np.testing.assert_array_equal(pieces.distance, whole.distance)
+
+
 def test_a_copy_is_exactly_zero_away_even_far_from_the_origin():
     base = (np.random.default_rng(1).random((500, 30)) + 1_000).astype(np.float32)
     found = neighbours.nearest(base, base, 2)

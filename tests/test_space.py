@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from synthrelease.contracts import Column, Schema, Table
-from synthrelease.space import Space
+from synthrelease.space import CODE_WIDTH, Space
 
 SCHEMA = Schema((Column("n", "numeric"), Column("c", "categorical", categories=("a", "b", "d"))))
 
@@ -40,3 +40,18 @@ def test_numbers_are_mid_ranks_of_all_real_rows_together():
 def test_a_column_without_values_has_no_say():
     space = Space.fit(rows([np.nan, np.nan], ["a", "b"]))
     assert gap(space, rows([1, 5], ["a", "a"]), 0, 1) == 0.0
+
+
+@pytest.mark.parametrize("levels", [65, 700, 5_000])
+def test_many_levels_lie_about_one_apart_in_few_places(levels):
+    names = tuple(f"L{k}" for k in range(levels))
+    codes = np.append(np.arange(levels), -1)
+    schema = Schema((Column("c", "categorical", categories=names),))
+    table = Table(pd.DataFrame({"c": pd.Categorical.from_codes(codes, list(names))}), schema, "real")
+    points = Space.fit(table).embed(table.frame)
+    assert points.shape == (levels + 1, CODE_WIDTH)
+    assert len(np.unique(points, axis=0)) == levels + 1
+    chosen = points[np.random.default_rng(0).permutation(levels + 1)[:60]].astype(float)
+    gaps = np.linalg.norm(chosen[:, None] - chosen[None, :], axis=2)[np.triu_indices(len(chosen), 1)]
+    assert gaps.mean() == pytest.approx(1.0, abs=0.05)
+    assert gaps.min() > 0.4

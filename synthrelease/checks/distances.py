@@ -73,7 +73,7 @@ NNDR_READING = (
     "NNDR compares the closest patient with the second closest; its 5th percentile towards holdout patients is "
     "{:+.3f} above that towards training patients."
 )
-MOST_QUERIES = 50_000
+MOST_QUERIES = 20_000
 CURVE = tuple(float(q) for q in np.linspace(0.01, 0.99, 50))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from synthrelease.constraints import violations
 from synthrelease.contracts import CheckResult, CheckSpec, Evidence, Metric, MetricSpec, Table
 from synthrelease.intervals import draw, proportion_difference
 
@@ -20,12 +21,15 @@ SPEC = CheckSpec(
             "cells_outside_domain", "Do all values lie within what the schema declares?", "share of cells", "lower"
         ),
         MetricSpec("collapsed_columns", "Does every column still vary?", "columns", "lower"),
+        MetricSpec("broken_rules", "Does every row obey the declared rules?", "rows", "lower"),
         MetricSpec("repeated_row_excess", "Do synthetic rows repeat each other?", "share of synthetic rows", "lower"),
     ),
     about=(
         "Counts cells outside the declared bounds or categories, columns that vary in the training data and are "
-        "constant in the synthetic table although chance would not make them so, and synthetic rows that repeat an "
-        "earlier synthetic row more often than real rows repeat each other in a sample of the same size."
+        "constant in the synthetic table although chance would not make them so, rows that break a rule between "
+        "columns that the schema declares (combinations and dependencies are held to those of the training rows), and "
+        "synthetic rows that repeat an earlier synthetic row more often than real rows repeat each other in a sample "
+        "of the same size."
     ),
 )
 
@@ -65,6 +69,7 @@ def measure(evidence: Evidence) -> CheckResult:
             f"{len(collapsed):,} columns have become constant" + (f": {', '.join(collapsed)}." if collapsed else "."),
             0.0,
         ),
+        _broken(evidence),
         _repeats(evidence),
     )
     return CheckResult(check=SPEC.name, status="measured", n=n, metrics=metrics)
@@ -77,6 +82,19 @@ def _collapsed(train: Table, synthetic: Table, name: str) -> bool:
     counts = train.frame[name].value_counts(dropna=False)
     others = len(train) - int(counts.iloc[0])
     return others >= FEWEST_OTHERS and (1 - others / len(train)) ** len(synthetic) < BY_CHANCE
+
+
+def _broken(evidence: Evidence) -> Metric:
+    """Rows of the synthetic table that break a declared constraint, counted once each."""
+    found = violations(evidence.synthetic, evidence.train)
+    n = len(evidence.synthetic)
+    rows = int(np.logical_or.reduce([np.zeros(n, dtype=np.bool_), *found.values()]).sum())
+    counts = {words: int(wrong.sum()) for words, wrong in found.items() if wrong.any()}
+    where = "; ".join(f"{words} ({count:,})" for words, count in counts.items())
+    reading = f"{rows:,} of {n:,} rows break one of {len(found):,} declared rules" + (f": {where}." if where else ".")
+    if not found:
+        reading = "The schema declares no rule between columns, so that no row can break one."
+    return Metric("broken_rules", rows, rows, rows, "rows", n, reading, 0.0)
 
 
 def _repeats(evidence: Evidence) -> Metric:

@@ -43,6 +43,8 @@ MAX_HISTORY = 200
 MANY_PARTS = 1_024
 """Tables with more parts than this get smaller batches, so that an update's cost stays in bounds."""
 WIDE_PARTS = 4_096
+SAMPLED_CELLS = 1 << 24
+"""Logits held at once while rows are sampled: 64 MB, however wide the table is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +176,27 @@ class FittedGan:
         groups = torch.multinomial(shares, rows, replacement=True, generator=rng)  # (rows,)
         noise = torch.randn(rows, self.network.sizes.noise, generator=rng, device=device)  # (rows, noise)
         condition = functional.one_hot(groups, len(shares)).float()  # (rows, groups)
+        step = max(1, SAMPLED_CELLS // max(self.layout.parts, 1))
+        pieces = [
+            self._drawn(*each, rng) for each in zip(torch.split(noise, step), torch.split(condition, step), strict=True)
+        ]
+        chosen, levels = (torch.cat(each) for each in zip(*pieces, strict=True))  # (rows, blocks), (rows, numbers)
+        encoded = self.layout.encoded(self.encoder, chosen.cpu().numpy(), levels.cpu().numpy(), groups.cpu().numpy())
+        return self.encoder.decode(encoded, sampling=True)
+
+    def _drawn(self, noise: Tensor, condition: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return the part drawn in each block, (rows, blocks), and levels (rows, numbers) of a few rows."""
         logits, levels = self.network(noise, condition)  # (rows, parts), (rows, numbers)
         if not (torch.isfinite(logits).all() and torch.isfinite(levels).all()):
             raise TrainingError(
                 "A generator must produce finite values, however its network does not. Train again with another seed."
             )
-        allowed = torch.from_numpy(self.layout.emitted(self.encoder)).to(device)  # (parts,)
+        allowed = torch.from_numpy(self.layout.emitted(self.encoder)).to(rng.device)  # (parts,)
         gumbel = -torch.empty_like(logits).exponential_(generator=rng).clamp_min(1e-20).log()  # (rows, parts)
         scores = (logits + gumbel).masked_fill(~allowed, -torch.inf)  # (rows, parts)
         starts = self.layout.starts
         parts = [scores[:, start:stop].argmax(1) for start, stop in pairwise(starts)]
-        chosen = torch.stack(parts, dim=1) if parts else groups.new_zeros(rows, 0)  # (rows, blocks)
-        encoded = self.layout.encoded(self.encoder, chosen.cpu().numpy(), levels.cpu().numpy(), groups.cpu().numpy())
-        return self.encoder.decode(encoded, sampling=True)
+        return torch.stack(parts, dim=1) if parts else logits.new_zeros(len(logits), 0, dtype=torch.long), levels
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``model.json`` (bin edges and shares: keep it inside the run folder)."""

@@ -1,0 +1,217 @@
+"""Synthetic rows that obey the schema's constraints: repaired where that is exact, otherwise drawn again.
+
+Combinations and dependencies are filled in from those that enough training patients share, formulas are computed, cells
+that a rule wants missing are emptied. A row that still breaks a rule is left out and another one drawn, up to a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from synthrelease import constraints
+from synthrelease.constraints import Dependency
+from synthrelease.contracts import BoolArray, Fitted, IntArray, Schema, Table
+from synthrelease.errors import InputError, TrainingError
+
+MOST_DRAWS = 40
+"""So many rows may be drawn for each one asked for."""
+_MOST_DECIMALS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What training patients share: combinations of a dependency's columns, each with its number of patients."""
+
+    names: Dependency
+    rows: pd.DataFrame
+    patients: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How rows are made to obey a schema. ``decimals``: places to which each computed column is rounded."""
+
+    schema: Schema
+    shared: tuple[Shared, ...] = ()
+    decimals: Mapping[str, int] = field(default_factory=dict)
+
+
+def plan(train: Table, *, min_cell: int) -> Plan:
+    """Learn from training rows what repairs need; no combination of fewer than ``min_cell`` patients is kept.
+
+    Raises:
+        InputError: a dependency has no combination that enough patients share.
+    """
+    names = [constraints.dependency(constraint) for constraint in train.schema.constraints]
+    formulas = [constraints.formula(constraint, train.schema) for constraint in train.schema.constraints]
+    return Plan(
+        schema=train.schema,
+        shared=tuple(_shared(train, each, min_cell) for each in names if each is not None),
+        decimals={each.target: _decimals(train, each.target) for each in formulas if each is not None},
+    )
+
+
+def _shared(train: Table, names: Dependency, min_cell: int) -> Shared:
+    columns = [*names.columns]
+    units = np.arange(len(train)) if train.units is None else train.units
+    groups = train.frame.groupby(columns, dropna=False, observed=True, sort=True).ngroup().to_numpy()
+    pairs = pd.DataFrame({"group": groups, "unit": units}).drop_duplicates()
+    patients = np.bincount(pairs["group"].to_numpy(), minlength=1)
+    first = pd.Series(groups).drop_duplicates()
+    rows = train.frame[columns].iloc[first.index[np.argsort(first.to_numpy(), kind="stable")]].reset_index(drop=True)
+    kept = np.flatnonzero(patients >= min_cell)
+    if names.outcomes:  # one combination for each set of keys: the commonest
+        order = kept[np.argsort(-patients[kept], kind="stable")]
+        kept = np.sort(order[~rows.iloc[order].duplicated([*names.keys]).to_numpy()])
+    if not len(kept):
+        raise InputError(
+            f"Columns that belong together need combinations that at least {min_cell} training patients share, however "
+            f"{', '.join(map(repr, columns))} have none. Group their values, or remove the constraint."
+        )
+    return Shared(names, rows.iloc[kept].reset_index(drop=True), patients[kept].astype(np.int64))
+
+
+def _decimals(train: Table, name: str) -> int:
+    values = train.frame[name].dropna().to_numpy(dtype=np.float64)
+    exact = (places for places in range(_MOST_DECIMALS) if np.array_equal(np.round(values, places), values))
+    return next(exact, _MOST_DECIMALS)
+
+
+def repaired(frame: pd.DataFrame, how: Plan, rng: np.random.Generator) -> pd.DataFrame:
+    """Return the rows repaired as far as that can be done exactly."""
+    frame = frame.copy()
+    for _ in range(2):  # a second pass, because repairs may share columns
+        for constraint in how.schema.constraints:
+            blank = constraints.blanked(constraint)
+            if blank is not None:
+                condition, name = blank
+                true = constraints.truths(condition, frame, how.schema, tolerance=constraint.tolerance) == 1.0
+                frame[name] = frame[name].mask(true)
+        for shared in how.shared:
+            _fill_in(frame, shared, rng)
+        for constraint in how.schema.constraints:
+            _compute(frame, constraints.formula(constraint, how.schema), how)
+    return frame
+
+
+def _fill_in(frame: pd.DataFrame, shared: Shared, rng: np.random.Generator) -> None:
+    """Give every row a shared combination: the one its keys determine, else one with the same first column."""
+    match = _positions(frame, shared)
+    lost = np.flatnonzero(match < 0)
+    if len(lost):
+        match[lost] = _drawn(frame.iloc[lost], shared, rng)
+    for name in shared.names.columns:
+        cells, known = frame[name], shared.rows[name]
+        if isinstance(cells.dtype, pd.CategoricalDtype):
+            codes = known.cat.codes.to_numpy()[match]
+            frame[name] = pd.Categorical.from_codes(codes, dtype=cells.dtype)
+        else:
+            frame[name] = known.to_numpy(dtype=np.float64)[match]
+
+
+def _positions(frame: pd.DataFrame, shared: Shared) -> IntArray:
+    """Place of each row's combination (or of its keys, where they determine the rest), -1 if it is not shared."""
+    keys = [*shared.names.keys]
+    places = shared.rows[keys].assign(**{"\0": np.arange(len(shared.rows))})
+    found = frame[keys].merge(places, on=keys, how="left")["\0"]
+    return found.fillna(-1).to_numpy(dtype=np.int64)
+
+
+def _drawn(lost: pd.DataFrame, shared: Shared, rng: np.random.Generator) -> IntArray:
+    """Draw a combination for each row, as likely as it is among patients, with the row's first column if any has it."""
+    first = shared.names.keys[0]
+    both = pd.concat([lost[first], shared.rows[first]], ignore_index=True)
+    codes = pd.factorize(both, use_na_sentinel=False)[0]
+    wanted, known = codes[: len(lost)], codes[len(lost) :]
+    out = np.empty(len(lost), dtype=np.int64)
+    for value in np.unique(wanted):
+        rows, fits = np.flatnonzero(wanted == value), np.flatnonzero(known == value)
+        fits = fits if len(fits) else np.arange(len(known))
+        weights = shared.patients[fits] / shared.patients[fits].sum()
+        out[rows] = rng.choice(fits, size=len(rows), p=weights)
+    return out
+
+
+def _compute(frame: pd.DataFrame, formula: constraints.Formula | None, how: Plan) -> None:
+    """Fill in a computed column where it is not missing and its parts are known."""
+    if formula is None:
+        return
+    value = np.round(constraints.numbers(formula.expression, frame, how.schema), how.decimals[formula.target])
+    was = frame[formula.target].to_numpy(dtype=np.float64)
+    frame[formula.target] = np.where(np.isnan(was) | np.isnan(value), was, value + 0.0)
+
+
+def breaks(frame: pd.DataFrame, how: Plan) -> dict[str, BoolArray]:
+    """Which rows break each constraint or a computed column's bounds, by the constraint's words."""
+    out = {}
+    shared = iter(how.shared)
+    for constraint in how.schema.constraints:
+        if constraints.dependency(constraint) is not None:
+            each = next(shared)
+            out[constraint.words] = constraints.outside(frame, Dependency(each.names.columns, ()), each.rows)
+            continue
+        wrong = constraints.broken(frame, constraint, how.schema)
+        formula = constraints.formula(constraint, how.schema)
+        bounds = None if formula is None else how.schema.column(formula.target).bounds
+        if formula is not None and bounds is not None:
+            values = frame[formula.target].to_numpy(dtype=np.float64)
+            wrong = wrong | (values < bounds[0]) | (values > bounds[1])
+        out[constraint.words] = wrong
+    return out
+
+
+def mended(frame: pd.DataFrame, how: Plan, *, seed: int) -> tuple[pd.DataFrame, BoolArray]:
+    """Return the rows repaired, and which of them break a constraint all the same, (rows,)."""
+    after = repaired(frame, how, np.random.default_rng(seed)) if how.schema.constraints else frame
+    wrong = [np.zeros(len(after), dtype=np.bool_), *breaks(after, how).values()]
+    return after, np.asarray(np.logical_or.reduce(wrong))
+
+
+def obeying(
+    fitted: Fitted, how: Plan, rows: int, *, seed: int, on_end: Callable[[float], None] = lambda _: None
+) -> Iterator[pd.DataFrame]:
+    """Yield frames of exactly ``rows`` rows, none of which breaks a constraint.
+
+    ``on_end`` hears which share of the rows drawn broke one and was left out.
+
+    Raises:
+        TrainingError: so few rows obey that the bound on draws is passed; names the rule that most of them break.
+    """
+    if not how.schema.constraints:
+        yield from fitted.sample(rows, seed=seed)
+        return
+    rng = np.random.default_rng(seed)
+    done = drawn = bad = 0
+    wrong: dict[str, int] = {}
+    while done < rows:
+        if drawn >= MOST_DRAWS * rows:
+            raise _exhausted(wrong, drawn)
+        share = max(done / drawn if drawn else 1.0, 1 / MOST_DRAWS)
+        ask = min(int((rows - done) / share) + 1, MOST_DRAWS * rows - drawn)
+        for raw in fitted.sample(ask, seed=int(rng.integers(2**31)) if drawn else seed):
+            frame = repaired(raw, how, rng)
+            found = breaks(frame, how)
+            for words, flags in found.items():
+                wrong[words] = wrong.get(words, 0) + int(flags.sum())
+            drawn += len(frame)
+            good = np.flatnonzero(~np.logical_or.reduce(list(found.values())))
+            bad += len(frame) - len(good)
+            kept = good[: rows - done]
+            done += len(kept)
+            if len(kept):
+                yield frame.iloc[kept].reset_index(drop=True)
+            if done >= rows:
+                break
+    on_end(bad / drawn)
+
+
+def _exhausted(wrong: Mapping[str, int], drawn: int) -> TrainingError:
+    worst = max(wrong, key=lambda words: wrong[words])
+    return TrainingError(
+        f"Synthetic rows must obey every constraint, however {wrong[worst] / drawn:.0%} of {drawn:,} rows break "
+        f"{worst!r}. Train longer (--effort), or express the rule as a formula or a combination."
+    )
