@@ -229,6 +229,9 @@ class Encoder:
         apart. The inner edges lie half-way between two neighbouring values. The target keeps all of its classes, rare
         or not, since a class that cannot be sampled cannot be studied.
 
+        Everything is counted in patients where the table says whose a row is: a value that one patient has in many rows
+        is still one patient's.
+
         Raises:
             InputError: the table has no rows, or an infinite number.
         """
@@ -236,9 +239,9 @@ class Encoder:
             raise InputError("A generator needs training rows, however the table has none. Check the split.")
         return cls(
             tuple(
-                _fit_number(column, train.frame[column.name].to_numpy(dtype=np.float64))
+                _fit_number(column, train.frame[column.name].to_numpy(dtype=np.float64), train.units)
                 if column.is_number
-                else _fit_label(column, train.frame[column.name], is_target=column.name == train.schema.target)
+                else _fit_label(column, train, is_target=column.name == train.schema.target)
                 for column in train.schema.learned
             )
         )
@@ -323,9 +326,18 @@ def _unseen(name: str, rows: int, what: str) -> InputError:
     )
 
 
-def _fit_label(column: Column, values: pd.Series[Any], *, is_target: bool) -> LabelCoding:
-    places = values.cat.codes.to_numpy()
-    counts = np.bincount(places[places >= 0], minlength=len(column.categories))
+def _once_a_patient(values: IntArray, units: IntArray | None) -> IntArray:
+    """The positions of rows in which a patient has a value for the first time; all rows where each is a patient."""
+    if units is None:
+        return np.arange(len(values))
+    return np.sort(np.unique(np.column_stack([values, units]), axis=0, return_index=True)[1])
+
+
+def _fit_label(column: Column, train: Table, *, is_target: bool) -> LabelCoding:
+    values = train.frame[column.name]
+    places = values.cat.codes.to_numpy().astype(np.int64)
+    held = places[_once_a_patient(places, train.units)]
+    counts = np.bincount(held[held >= 0], minlength=len(column.categories))
     present, common = np.flatnonzero(counts), np.flatnonzero(counts >= MIN_COUNT)
     if is_target or not len(common):
         common = present
@@ -339,18 +351,20 @@ def _fit_label(column: Column, values: pd.Series[Any], *, is_target: bool) -> La
     )
 
 
-def _fit_number(column: Column, values: FloatArray) -> NumberCoding:
+def _fit_number(column: Column, values: FloatArray, units: IntArray | None) -> NumberCoding:
     has_missing = bool(np.isnan(values).any())
+    owners = None if units is None else units[~np.isnan(values)]
     present = values[~np.isnan(values)] + 0.0  # -0.0 becomes 0.0: one zero, not two
     if np.isinf(present).any():
         raise InputError(
             f"{column.name} must hold finite numbers, however {int(np.isinf(present).sum())} rows are infinite. "
             "Declare the mark that stands for them as missing in the schema."
         )
-    distinct, counts = np.unique(present, return_counts=True)
+    distinct, which = np.unique(present, return_inverse=True)
+    counts = np.bincount(which[_once_a_patient(which, owners)], minlength=len(distinct))
     decimals = _decimals(distinct)
-    bins = int(np.clip(len(present) // ROWS_PER_BIN, 1, MAX_BINS))
-    is_atom = counts >= max(MIN_COUNT, ATOM_SHARE * len(present) / bins)
+    bins = int(np.clip(counts.sum() // ROWS_PER_BIN, 1, MAX_BINS))
+    is_atom = counts >= max(MIN_COUNT, ATOM_SHARE * counts.sum() / bins)
     if len(distinct) == 1:
         is_atom[:] = True
     rest, rest_counts = distinct[~is_atom], counts[~is_atom]
@@ -365,15 +379,25 @@ def _fit_number(column: Column, values: FloatArray) -> NumberCoding:
         has_missing=has_missing,
         thin=bool(rest_counts.sum() < MIN_COUNT),
     )
-    return coding if not lows else _with_limits(coding, np.repeat(rest, rest_counts))
+    if not lows:
+        return coding
+    binned = np.isin(present, rest)
+    return _with_limits(coding, present[binned], None if owners is None else owners[binned])
 
 
-def _with_limits(coding: NumberCoding, binned: FloatArray) -> NumberCoding:
-    """Return the coding with the limits of sampling set from its binned values (sorted)."""
+def _with_limits(coding: NumberCoding, binned: FloatArray, owners: IntArray | None) -> NumberCoding:
+    """Return the coding with the limits of sampling set from the most extreme binned value of each patient."""
+    lowest, highest = np.sort(binned), np.sort(binned)
+    if owners is not None:
+        _, patient = np.unique(owners, return_inverse=True)
+        lowest, highest = np.full(patient.max() + 1, np.inf), np.full(patient.max() + 1, -np.inf)
+        np.minimum.at(lowest, patient, binned)
+        np.maximum.at(highest, patient, binned)
+        lowest, highest = np.sort(lowest), np.sort(highest)
     # Divided before they are added, so that the mean of huge values does not overflow.
-    tail = min(MIN_COUNT, len(binned))
-    floor = float(np.clip((binned[:tail] / tail).sum(), binned[0], binned[tail - 1]))
-    ceiling = float(np.clip((binned[-tail:] / tail).sum(), binned[-tail], binned[-1]))
+    tail = min(MIN_COUNT, len(lowest))
+    floor = float(np.clip((lowest[:tail] / tail).sum(), lowest[0], lowest[tail - 1]))
+    ceiling = float(np.clip((highest[-tail:] / tail).sum(), highest[-tail], highest[-1]))
     if coding.decimals is not None:
         scale = 10.0**coding.decimals
         floor, ceiling = float(np.ceil(floor * scale) / scale), float(np.floor(ceiling * scale) / scale)

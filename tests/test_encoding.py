@@ -230,3 +230,19 @@ def test_thousands_of_levels_stay_small():
     table = table_of({"x": levels}, {"x": "categorical"})
     assert Encoder.fit(table).codings[0].size == 3_000
     assert_round_trip(table)
+
+
+def test_rare_and_extreme_are_counted_in_patients():
+    """One patient with forty rows: neither the value nor the label that only this patient has may come out."""
+    rng = np.random.default_rng(0)
+    values = np.r_[rng.normal(70, 10, 200).round(1), np.full(40, 312.4)]
+    labels = np.r_[rng.choice(["a", "b"], 200), np.full(40, "only")]
+    frame = pd.DataFrame({"x": values, "c": pd.Categorical(labels, categories=["a", "b", "only"])})
+    schema = Schema((Column("x", "numeric"), Column("c", "categorical", categories=("a", "b", "only"))))
+    by_row = Encoder.fit(Table(frame, schema, "real"))
+    by_patient = Encoder.fit(Table(frame, schema, "real", np.r_[np.arange(200), np.full(40, 200)]))
+    assert 312.4 in by_row.codings[0].atoms
+    assert 312.4 not in by_patient.codings[0].atoms
+    assert by_patient.codings[0].ceiling < 200
+    assert by_patient.codings[1].common == (0, 1)
+    assert by_patient.decode(by_patient.encode(frame)).equals(frame)
