@@ -363,9 +363,8 @@ def check_disjoint(source: Source, holdout: Source) -> None:
 
 
 def _row_keys(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """A 64-bit hash a row over all learned columns."""
-    plain = {n: c.cat.codes if isinstance(c.dtype, pd.CategoricalDtype) else c for n, c in frame.items()}
-    return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(plain), index=False), dtype=np.uint64)
+    """A 64-bit hash a row over all learned columns; labels count as spelled, since two files may number them apart."""
+    return np.asarray(pd.util.hash_pandas_object(frame, index=False), dtype=np.uint64)
 
 
 def _patients(source: Source, unit: str | None) -> frozenset[str]:

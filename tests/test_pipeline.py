@@ -235,3 +235,17 @@ def test_settings_that_make_no_sense_are_refused_before_anything_is_written(ward
     with pytest.raises(InputError):
         build(ward_files, tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_overlap_shows_where_labels_are_learned_and_numbered_apart(tmp_path):
+    frame = ward(400).assign(ward=[f"W{n % 97:02d}" for n in range(400)])
+    frame.to_csv(tmp_path / "ward.csv", index=False)
+    schema_file = drafted(tmp_path / "ward.csv", tmp_path, "readmitted")
+    blocks = schema_file.read_text(encoding="utf-8").split("\n\n")
+    learned = '[columns.ward]\nkind = "categorical"\ncategories = "learn"'
+    text = "\n\n".join(learned if block.startswith("[columns.ward]") else block for block in blocks)
+    schema_file.write_text(text, encoding="utf-8")
+    part = frame[frame["ward"] > "W40"].assign(patient_id=lambda f: range(len(f)))
+    part.to_csv(tmp_path / "holdout.csv", index=False)
+    with pytest.raises(InputError, match="other people than the table"):
+        build((tmp_path / "ward.csv", schema_file), tmp_path / "run", holdout=tmp_path / "holdout.csv")
