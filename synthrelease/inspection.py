@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from synthrelease import drafting, identifiers, oddities
+from synthrelease import drafting, identifiers, oddities, relations
 from synthrelease.formats import Place, read_file
 from synthrelease.schema import ANY_OTHER
 from synthrelease.tablefile import Codes, RawColumn, TableFile
@@ -229,7 +229,9 @@ def _remarks(file: TableFile, document: Mapping[str, Any]) -> Iterator[str]:
         for raw in file.columns
         if raw.name in declared and raw.name != unit and declared[raw.name].get("role") != "identifier"
     ]
-    yield from _dependences(usable, file.rows)
+    if len(usable) > relations.MOST_COMPARED:
+        yield f"Only the first {relations.MOST_COMPARED} columns were compared with each other."
+    yield from _dependences(usable[: relations.MOST_COMPARED], file.rows)
 
 
 def _repeated_rows(codes: Sequence[Codes], rows: int) -> int:

@@ -267,7 +267,10 @@ def rounded(values: Floats, look: ColumnLayout) -> Floats:
     if most >= _FULL_PRECISION:
         return values
     low, high = look.column.bounds or (-np.inf, np.inf)
-    close = np.round(values, most) + 0.0  # adding 0.0 turns -0.0 into 0.0
+    whole = np.abs(values) >= 2.0**53  # such numbers have no decimals, and rounding the largest would overflow
+    close = (
+        np.where(whole, values, np.round(np.where(whole, 0.0, values), most)) + 0.0
+    )  # adding 0.0 turns -0.0 into 0.0
     return np.where((values >= low) & (values <= high), np.clip(close, low, high), close)
 
 

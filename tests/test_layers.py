@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "oddities": set(),
     "relations": {"contracts"},
     "drafting": TABLES | {"dating", "formats", "identifiers", "oddities", "relations", "scales", "tablefile"},
-    "inspection": TABLES | {"drafting", "formats", "identifiers", "oddities", "tablefile"},
+    "inspection": TABLES | {"drafting", "formats", "identifiers", "oddities", "relations", "tablefile"},
     "merging": BASE,
     "conversation": {"inspection", "merging", "wording"},
     "intake": TABLES

@@ -54,6 +54,9 @@ SPEC = CheckSpec(
 NEAR_QUANTILE = 0.01
 FEWEST_COLUMNS = 8
 
+_NO_DECIMALS_FROM = 2.0**53
+"""A float64 as large as this is a whole number."""
+
 Keys = np.ndarray[Any, np.dtype[np.uint64]]
 
 
@@ -87,10 +90,16 @@ def _plain(table: Table) -> pd.DataFrame:
     """Labels as codes and numbers without float dust, so that equal cells are equal bits."""
     return pd.DataFrame(
         {
-            name: column.cat.codes if isinstance(column.dtype, pd.CategoricalDtype) else column.round(12)
+            name: column.cat.codes if isinstance(column.dtype, pd.CategoricalDtype) else _undusted(column)
             for name, column in table.frame.items()
         }
     )
+
+
+def _undusted(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers to 12 decimals; what is too large to have any stays, because rounding it would overflow."""
+    small = values.abs() < _NO_DECIMALS_FROM
+    return values.where(~small, values.where(small).round(12))
 
 
 def _equal_but_one(evidence: Evidence) -> list[BoolArray]:
