@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 import re
@@ -205,9 +207,18 @@ def test_a_table_needs_a_schema_and_the_demo_needs_none(tmp_path):
 def start(ward_files, out: Path, effort: str = "0.1") -> subprocess.Popen[str]:
     table, schema_file = ward_files
     words = ["build", table, "--schema", schema_file, "--policy", "internal_sandbox", "--out", out, "--seed", "3"]
-    command = [sys.executable, "-m", "synthrelease", *map(str, words), "--effort", effort]
+    # A shell's background job ignores the interrupt; a person at a terminal does not.
+    listening = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    run = "runpy.run_module('synthrelease', run_name='__main__', alter_sys=True)"
+    command = [sys.executable, "-c", listening + run, *map(str, words), "--effort", effort]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
 
 
 def test_interruption_clears_the_run_and_says_so(ward_files, tmp_path):
@@ -227,34 +238,62 @@ def wait_for(condition, process) -> None:
         time.sleep(0.02)
 
 
+def begun(out: Path) -> float:
+    """When the run folder's record was last written; 0 if there is none."""
+    return (out / "run.json").stat().st_mtime if (out / "run.json").exists() else 0.0
+
+
+def is_whole(release: Path) -> bool:
+    """Whether every file of a release is there and as its manifest says."""
+    files = json.loads((release / "manifest.json").read_text(encoding="utf-8"))["files"]
+    return all(hashlib.sha256((release / name).read_bytes()).hexdigest() == digest for name, digest in files.items())
+
+
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments_a_build_never_leaves_a_release(ward_files, tmp_path):
-    """Each build starts where the one before was killed, says what it found, and goes on."""
-    out = tmp_path / "run"
+    """Each build starts where the one before was killed, says what it found, and goes on.
+
+    Three in four are killed after they have claimed the folder, the others at any moment. A build that is killed after
+    its last step, while the interpreter shuts down, has been a whole build.
+    """
     started = time.monotonic()
-    process = start(ward_files, out)
+    process = start(ward_files, tmp_path / "whole")
+    wait_for((tmp_path / "whole" / "run.json").exists, process)
+    claimed = time.monotonic()
     process.communicate(timeout=300)
-    whole = time.monotonic() - started
-    assert (out / "run.json").is_file()
+    whole, work = time.monotonic() - started, time.monotonic() - claimed
     moments = random.Random(5)
-    found_unfinished = 0
+    found_unfinished = cut_short = 0
     for number in range(20):
-        out = tmp_path / f"run{number % 2}"  # half of the builds meet what the one before the last left
+        out = tmp_path / f"run{number % 2}"
+        before = begun(out)
         process = start(ward_files, out)
-        try:
-            output, _ = process.communicate(timeout=moments.uniform(0.45, 1.0) * whole)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
-            assert not (out / "release").exists()
-        else:  # quicker than measured: a whole run, which the next build would rightly refuse to touch
-            shutil.rmtree(out)
+        if number % 4:
+            wait_for(lambda out=out, before=before: begun(out) > before, process)
+            time.sleep(moments.uniform(0.0, 0.8) * work)
+        else:
+            time.sleep(moments.uniform(0.0, 1.0) * whole)
+        process.kill()
+        output, _ = process.communicate(timeout=60)
         found_unfinished += "Found an unfinished run" in output
+        if (out / "release").exists():
+            assert json.loads((out / "run.json").read_text(encoding="utf-8"))["state"] == "finished"
+            assert is_whole(out / "release")
+        finished = out.exists() and '"state": "finished"' in record_of(out)
+        cut_short += not finished
+        if finished:
+            shutil.rmtree(out)  # the next build would rightly refuse to touch it
+    assert cut_short >= 8
     assert found_unfinished >= 3
     process = start(ward_files, tmp_path / "run0")
     output, _ = process.communicate(timeout=300)
     assert process.returncode in (0, 3, 4), output
     assert (tmp_path / "run0" / "release").exists() == (process.returncode == 0)
+
+
+def record_of(out: Path) -> str:
+    path = out / "run.json"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def test_drafted_schemas_need_no_editing(tmp_path):
