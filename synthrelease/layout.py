@@ -154,8 +154,11 @@ def write(frames: Iterable[pd.DataFrame], layout: Layout, path: Path, *, seed: i
     Raises:
         InputError: An identifier's integer type has no room for as many surrogates.
     """
+    real = frozenset[str]().union(*(look.taken for look in layout.columns))
     supplies = {
-        look.column.name: Surrogates(look.taken, np.random.default_rng([seed, at]), longest=parquet.digits(look.type))
+        look.column.name: Surrogates(
+            look.taken, np.random.default_rng([seed, at]), longest=parquet.digits(look.type), others=real
+        )
         for at, look in enumerate(layout.columns)
         if look.column.role in ("identifier", "unit") and not look.is_blank
     }

@@ -60,9 +60,20 @@ class Pattern:
 class Surrogates:
     """An endless supply of surrogate values for one column; its state is how far it has counted."""
 
-    def __init__(self, taken: Collection[str], rng: np.random.Generator, *, longest: int | None = None) -> None:
-        """Learn the shape of the real values ``taken``; ``rng`` fixes the order in which surrogates come."""
+    def __init__(
+        self,
+        taken: Collection[str],
+        rng: np.random.Generator,
+        *,
+        longest: int | None = None,
+        others: Collection[str] = frozenset(),
+    ) -> None:
+        """Learn the shape of the real values ``taken``; ``rng`` fixes the order in which surrogates come.
+
+        ``others`` are the real values of further identifiers of the table, which must not come out here either.
+        """
         self._taken = frozenset(taken)
+        self._avoided = self._taken | frozenset(others)
         self._rng = rng
         self._cursor = 0
         self._numbered: list[str] = []
@@ -81,7 +92,7 @@ class Surrogates:
                 continue
             stop = min(self._cursor + count - len(values), self._usable)
             order = _shuffled(np.arange(self._cursor, stop, dtype=np.uint64), self._range, self._keys)
-            values += [value for value in self._spelled(order) if value not in self._taken]
+            values += [value for value in self._spelled(order) if value not in self._avoided]
             self._cursor = stop
         return values
 

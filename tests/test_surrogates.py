@@ -107,3 +107,10 @@ def test_labels_that_share_a_shape_keep_it():
 def test_what_a_few_values_share_is_not_kept():
     streets = ["Camino Real 12", "Camino Real 45", *(f"{'A' * n} {n * 1111}" for n in range(1, 9))]
     assert not any("Camino" in value or "Real" in value for value in drawn(streets, 50))
+
+
+def test_the_values_of_other_identifiers_do_not_come_out_either():
+    taken, others = [str(n) for n in range(100_000, 100_300)], [str(n) for n in range(200_000, 800_000)]
+    drawn = Surrogates(taken, np.random.default_rng(0), others=others).draw(2_000)
+    assert len(set(drawn)) == 2_000
+    assert not set(drawn) & {*taken, *others}
