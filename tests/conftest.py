@@ -15,6 +15,12 @@ from synthrelease.contracts import Table
 TARGETS = {"wdbc": "diagnosis", "pima": "Outcome", "stroke": "stroke"}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let ``pytest -m nightly`` ask for the many examples that everyday runs leave out."""
+    if "nightly" in str(config.option.markexpr):
+        os.environ["SYNTHRELEASE_NIGHTLY"] = "1"
+
+
 def data_folder() -> Path:
     """Where real tables lie: SYNTHRELEASE_DATA, or a folder beside the checkout."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"

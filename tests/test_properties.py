@@ -1,6 +1,6 @@
 """What holds for any schema and any table: coding loses nothing and sampling keeps to the schema.
 
-50 generated examples each; with SYNTHRELEASE_NIGHTLY=1 in the environment, 500.
+50 generated examples each; 500 by `pytest -m nightly`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from synthrelease.contracts import Column, Constraint, FitSettings, Schema, Tabl
 from synthrelease.encoding import Encoder
 from synthrelease.generators import gan
 
+pytestmark = pytest.mark.nightly
 EXAMPLES = 500 if os.environ.get("SYNTHRELEASE_NIGHTLY") == "1" else 50
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 KINDS = ("integer", "numeric", "boolean", "categorical", "ordinal", "date", "datetime", "time", "duration")
