@@ -190,7 +190,7 @@ def _nearest_sides(gaps: list[FloatArray], count: int) -> tuple[int, int]:
 def _scan(gaps: list[FloatArray], sizes: tuple[int, int]) -> Metric:
     """Sign tests of the nearest 15 to 480 patients, the smallest p-value times the number of tests (Bonferroni).
 
-    A fixed share of a large table dilutes a few dozen copied patients; here they show whatever the table's size. The
+    A fixed share of a large table dilutes a few dozen exact copies; here they show. Blurred ones may escape. The
     p-value is computed, not estimated, so both ends of its interval are the value itself.
     """
     chance = sizes[0] / sum(sizes)
