@@ -143,9 +143,8 @@ class _Form:
             else:
                 places = tuple(str(place) for place in range(len(levels)))
                 columns.append(Column(name, "categorical", categories=places))
-                cells[name] = pd.Categorical.from_codes(
-                    pd.Index(levels).get_indexer(values.astype(object)), list(places)
-                )
+                found = pd.Index(levels, dtype=object).get_indexer(pd.Index(values, dtype=object))
+                cells[name] = pd.Categorical.from_codes(found.astype(np.int64), dtype=pd.CategoricalDtype(list(places)))
         places = tuple(str(place) for place in range(classes))
         columns.append(Column(TARGET, "categorical", "target", categories=places))
         cells[TARGET] = pd.Categorical.from_codes(codes.astype(np.int64), dtype=pd.CategoricalDtype(list(places)))

@@ -148,9 +148,11 @@ def _made(
 
 
 def interpolated(
-    real: Table, wanted: Mapping[int, int], counts: IntArray, *, method: Method, seed: int
+    real: Table, wanted: Mapping[int, int], counts: IntArray, *, method: Method, seed: int, whole: bool = True
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return rows made by SMOTE, ADASYN or SMOTENC (imbalanced-learn), as a canonical frame, and notices.
+
+    Numbers are rounded where all real ones of their column are whole, unless told otherwise.
 
     Raises:
         OversamplingError: the method cannot work with labels, missing values or so small a class.
@@ -181,11 +183,11 @@ def interpolated(
         ) from error
     made = pd.DataFrame(
         {
-            column.name: _column(rows[len(matrix) :, at] * width[at] + low[at], real.frame[column.name])
+            column.name: _column(rows[len(matrix) :, at] * width[at] + low[at], real.frame[column.name], whole=whole)
             for at, column in enumerate(features)
         }
     )
-    made[target] = _column(labels[len(matrix) :].astype(np.float64), real.frame[target])
+    made[target] = _column(labels[len(matrix) :].astype(np.float64), real.frame[target], whole=whole)
     return made[list(real.frame.columns)], notices
 
 
@@ -238,17 +240,17 @@ def _sampler(
     if method == "adasyn":
         return ADASYN(sampling_strategy=dict(strategy), n_neighbors=neighbours, random_state=seed)
     if method == "smotenc":
-        labels = np.flatnonzero(is_label)
+        labels = np.flatnonzero(is_label).tolist()
         return SMOTENC(labels, sampling_strategy=dict(strategy), k_neighbors=neighbours, random_state=seed)
     return SMOTE(sampling_strategy=dict(strategy), k_neighbors=neighbours, random_state=seed)
 
 
-def _column(values: FloatArray, real: pd.Series[Any]) -> Any:
+def _column(values: FloatArray, real: pd.Series[Any], *, whole: bool) -> Any:
     """Return made numbers, whole where all real ones are, or labels from their codes."""
     dtype: Any = real.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return pd.Categorical.from_codes(np.rint(values).astype(np.int64), dtype=dtype)
-    return np.rint(values) if (real == np.rint(real)).all() else values
+    return np.rint(values) if whole and (real == np.rint(real)).all() else values
 
 
 def _write(out: Path, real: TableFile, made: TableFile | None, column: str) -> None:

@@ -353,6 +353,44 @@ def balance(
     click.echo(f"Wrote {out}; {chosen['column']} is 1 in made rows.")
 
 
+@main.command()
+@click.option("--experiment", type=click.IntRange(1, 3), required=True, help="1, 2, or 3, which goes beyond the paper.")
+@click.option("--data", type=_FILE, required=True, help="The folder with the paper's tables.")
+@click.option("--out", type=_FILE, default=Path("reports/paper"), show_default=True, help="Where results are kept.")
+@click.option("--quick", is_flag=True, help="Three repetitions of 300 epochs of the small networks.")
+@click.option("--as-published", is_flag=True, help="Also with the leak of the authors' code, named as such.")
+@click.option("--repetitions", type=int, help="Trainings a row.  [default: 20 or 5, as the paper]")
+@click.option("--epochs", type=int, help="Of the paper's networks.  [default: 1500]")
+@click.option("--generator", "more", multiple=True, metavar="NAME", help="One more row; may be repeated.")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@_reported
+def paper(experiment: Any, data: Path, out: Path, **chosen: Any) -> None:
+    """Reproduce Tanaka & Aranha (2019), "Data Augmentation Using GANs", beside its published figures.
+
+    A run that was stopped goes on where it was: give the same command again.
+
+    \b
+    Example:
+      synthrelease paper --experiment 1 --data tables/ --quick --out reports/paper
+    """
+    from synthrelease.paper import experiments
+
+    options = experiments.PaperOptions(experiment, data, out, **chosen)
+    console = Console(stderr=True, highlight=False)
+    done = experiments.reproduce(
+        options, on_trial=lambda progress: console.print(_trial_line(progress), soft_wrap=True)
+    )
+    for line in done.lines:
+        click.echo(line)
+    click.echo(f"Report: {done.page}\nFigures: {done.table}")
+
+
+def _trial_line(progress: Any) -> str:
+    left = "" if progress.seconds_left is None else f", about {progress.seconds_left / 60:,.0f} min left"
+    last = f"  {escape(progress.last)}" if progress.last else ""
+    return f"{progress.done:,} of {progress.trials:,} trials, {progress.seconds / 60:,.0f} min{left}{last}"
+
+
 def _explain(loaded: Policy) -> None:
     known = pipeline.known_checks()
     click.echo(f"{loaded.name} {loaded.version}: {loaded.title}")

@@ -107,7 +107,7 @@ def load(name: str, folder: Path) -> Material:
         )
     is_sample = path.name == "creditcard_sample.csv"
     low, high = _full_ranges(folder) if is_sample else (frame.min(), frame.max())
-    return Material(source, frame, low, high, _digest(path), is_sample)
+    return Material(source, frame, low, high, digest(path), is_sample)
 
 
 def find(folder: Path, names: tuple[str, ...]) -> Path:
@@ -131,7 +131,8 @@ def _full_ranges(folder: Path) -> tuple[pd.Series[float], pd.Series[float]]:
     return low, high
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Return the beginning of a file's SHA-256: the files are public."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
