@@ -153,12 +153,12 @@ def badness(sign: Sign, limits: Limits) -> tuple[State, str]:
         return "diverged", f"a gradient's norm is above {limits.gradient:g}"
     if sign.spread < limits.spread:
         return "collapsed", f"made rows lie {sign.spread:.2f} as far from each other as real ones"
-    if sign.coverage < limits.coverage:
-        return "collapsed", f"made rows reach {sign.coverage:.0%} of where real ones lie"
     if sign.repeats > limits.repeats:
         return "collapsed", f"{sign.repeats:.0%} of made rows repeat one another"
     if sign.margins > limits.margins:
         return "diverged", f"columns lie {sign.margins:.2f} apart on average (Kolmogorov-Smirnov)"
+    if sign.coverage < limits.coverage:
+        return "collapsed", f"made rows reach {sign.coverage:.0%} of where real ones lie"
     return "healthy", ""
 
 
