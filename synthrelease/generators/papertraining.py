@@ -28,7 +28,8 @@ LOOKED_AT = 500
 MAX_HISTORY = 200
 REPORT_SECONDS = 0.5
 MOST_RECOVERIES = 6
-SMALLEST = 1e-12
+SMALLEST = torch.tensor(1e-12)
+"""What ``nn.BCELoss`` divides by at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,9 @@ class Pair:
         fake, made = self.rows[:batch], self.made.rows(batch, 2 * batch)
         wanted = torch.cat([torch.ones(batch, 1), torch.zeros(batch, 1)])  # (2 * batch, 1)
         masks = [layer.unbind(0) for layer in block.drop]
+        weights = block.weight.repeat(1, 2, 1)  # (updates, 2 * batch, 1)
         steps = zip(
-            block.real.unbind(0), block.weight.unbind(0), block.noise.unbind(0), labels.unbind(0), *masks, strict=True
+            block.real.unbind(0), weights.unbind(0), block.noise.unbind(0), labels.unbind(0), *masks, strict=True
         )
         for real, weight, noise, answer, *drop in steps:
             in_generator = [mask[batch:] for mask in drop] if is_text else []
@@ -135,19 +137,19 @@ class Pair:
 
             # Algorithm 1: the discriminator learns to label real data 1 and fake data 0.
             if is_text:
-                self._learn(real, 1.0, weight, answer[:batch])
-                self._learn(fake, 0.0, weight, answer[batch : 2 * batch])
+                self._learn(real, 1.0, weight[:batch], answer[:batch])
+                self._learn(fake, 0.0, weight[:batch], answer[batch : 2 * batch])
             else:
                 self.real.entry.copy_(real)
                 self.fake.entry.copy_(fake)
                 label = torch.sigmoid(discriminator.forward(self.judged, in_judging), out=answer[: 2 * batch])
-                discriminator.backward(self.judged, slope_of(label, wanted, weight.repeat(2, 1)), in_judging)
+                discriminator.backward(self.judged, slope_of(label, wanted, weight), in_judging)
                 discriminator.update(self.rates["discriminator"])
 
             # Algorithm 2: the generator learns to make fake data that the discriminator labels 1.
             self.fooling.entry.copy_(self.rows[batch:])
             label = torch.sigmoid(discriminator.forward(self.fooling, in_fooling), out=answer[2 * batch :])
-            slope = slope_of(label, wanted[:batch], weight)  # (batch, 1)
+            slope = slope_of(label, wanted[:batch], weight[:batch])  # (batch, 1)
             slope = discriminator.backward_to_entry(self.fooling, slope, in_fooling)  # (batch, columns)
             slope = torch.ops.aten.sigmoid_backward(slope, self.rows[batch:])  # (batch, columns)
             generator.backward(made, slope, [mask[batch:] for mask in in_generator])
@@ -189,7 +191,7 @@ def slope_of(label: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     or 1 teaches nothing any more.
     """
     doubt = torch.addcmul(label, label, label, value=-1.0)  # label * (1 - label)
-    return (label - wanted).mul_(weight).mul_(doubt.mul_(1.0 / SMALLEST).clamp_max_(1.0))
+    return (label - wanted).mul_(weight).mul_(doubt.div_(SMALLEST).clamp_max_(1.0))
 
 
 def losses_of(labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

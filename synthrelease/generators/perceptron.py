@@ -67,7 +67,7 @@ class Perceptron:
         shapes = [(width + 1, after) for width, after in pairwise(self.sizes)]
         length = sum(rows * columns for rows, columns in shapes)
         self.flat, self.slope, self.mean, self.square = torch.zeros(4, length).unbind(0)
-        self.updates = torch.zeros(())
+        self.updates, self.one = torch.zeros(()), torch.ones(())  # a number in place of a tensor is copied into one
         self.weights = _views(self.flat, shapes)
         self.weight_slopes = _views(self.slope, shapes)
         self.turned = tuple(weight[:-1].t() for weight in self.weights)
@@ -118,7 +118,7 @@ class Perceptron:
 
         It is called below ``torch.optim``, which costs ten times what a small network's update does.
         """
-        self.updates.add_(1)
+        self.updates.add_(self.one)
         torch._fused_adam_(
             [self.flat], [self.slope], [self.mean], [self.square], [], [self.updates],
             lr=rate, beta1=BETAS[0], beta2=BETAS[1], weight_decay=0.0, eps=EPSILON, amsgrad=False, maximize=False,
