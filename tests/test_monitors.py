@@ -98,9 +98,12 @@ def test_a_training_is_ill_after_two_bad_signs_in_a_row_and_well_after_a_good_on
     assert diagnose(signs(GOOD, bad, bad, GOOD), 400) == HEALTHY
 
 
-def test_the_beginning_of_a_training_is_not_judged_unless_a_loss_is_lost():
+def test_a_slow_beginning_is_no_illness_but_a_lost_loss_is_one_at_once():
     bad, lost = replace(GOOD, spread=0.0), replace(GOOD, losses={"g": math.nan})
-    assert diagnose(signs(bad, bad), 10_000) == HEALTHY
+    assert diagnose(signs(bad, bad, bad, bad), 1_000) == HEALTHY
+    assert diagnose(signs(bad, bad, bad, bad), 600).since == 300
+    assert diagnose(signs(bad, GOOD, bad, bad), 1_000).since == 300
+    assert diagnose(signs(*[replace(GOOD, losses={"g": 50.0})] * 2), 1_000).state == "diverged"
     assert diagnose(signs(lost), 10_000).state == "diverged"
     assert diagnose([], 100) == HEALTHY
 

@@ -70,10 +70,11 @@ def test_a_label_that_is_wrong_and_sure_teaches_nothing_as_in_bce_loss():
     torch.testing.assert_close(slope, sums.grad)
 
 
-def test_the_presets_are_the_six_architectures_of_the_paper_in_three_readings():
+def test_the_presets_are_the_papers_architectures_in_three_readings_and_a_provoked_divergence():
     names = [name for name in generators.REGISTRY if name.startswith("paper-")]
     assert list(paper.PRESETS) == names
-    assert len(names) == 18
+    assert len(names) == 18 + 2
+    assert paper.recipe_of("paper-128-hot").rate == 50 * paper.RATE
     assert paper.recipe_of("paper-256-512-1024").hidden == (256, 512, 1024)
     assert paper.recipe_of("paper-128-256").reading == "code"
     assert paper.recipe_of("paper-128-as-written").reading == "text"
@@ -226,3 +227,17 @@ def test_a_loss_that_is_not_finite_stops_the_training_unless_it_may_recover(monk
     with pytest.raises(TrainingError, match="Train again with another seed"):
         fit(clinic(100), FitSettings(seed=0, effort=0.01))
     assert fit(clinic(100), FitSettings(seed=0, effort=0.01), "paper-128-recovering").recoveries > 0
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_is_told_and_recovery_mends_it():
+    table = clinic(200)
+    ill, mended = (
+        fit(table, FitSettings(seed=0, effort=0.1), name) for name in ("paper-128-hot", "paper-128-hot-recovering")
+    )
+    assert ill.diagnosis.state in ("diverged", "collapsed")
+    assert ill.recoveries == 0
+    assert mended.diagnosis.state == "healthy"
+    assert mended.recoveries >= 1
+    assert mended.signs[-1].margins < 0.4 < ill.signs[-1].margins
+    assert fit(table, FitSettings(seed=0, effort=0.1)).diagnosis.state == "healthy"

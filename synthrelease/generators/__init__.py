@@ -11,6 +11,8 @@ PAPER_ARCHITECTURES = ("256-512-1024", "256-512", "256", "128-256-512", "128-256
 """The six networks of Tanaka & Aranha 2019 (table 2); the name of a preset is ``paper-`` and one of them."""
 PAPER_READINGS = ("", "-as-written", "-recovering")
 """How a preset's name ends: as in the authors' code, as in their text, or with recovery from divergence."""
+PAPER_PROVOKED = ("paper-128-hot", "paper-128-hot-recovering")
+"""The smallest network at fifty times the paper's learning rate: a divergence that can be had whenever it is needed."""
 REGISTRY: dict[str, str] = {
     "gan": "synthrelease.generators.gan",
     **{
@@ -18,6 +20,7 @@ REGISTRY: dict[str, str] = {
         for reading in PAPER_READINGS
         for architecture in PAPER_ARCHITECTURES
     },
+    **dict.fromkeys(PAPER_PROVOKED, "synthrelease.generators.paper"),
 }
 """Module of each generator: its ``fit`` is the generator, or its ``PRESETS`` hold it by name."""
 DEFAULT = "gan"

@@ -47,21 +47,22 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a sign is bad. The defaults were set on the paper's own runs (see the test of this module).
+    """When a sign is bad; set on trainings of the paper's networks at its learning rate and at 10 and 50 times that.
 
-    ``loss``, ``gradient``: more is divergence. ``margins``: likewise, made columns lie elsewhere than real ones.
-    ``spread``, ``coverage``: less is collapse; ``repeats``: more is. ``patience``: so many signs in a row must be bad.
-    ``warm_up``: share of a training in which nothing is judged.
+    ``loss``, ``gradient``: more is divergence (a generator's loss of 10: its rows are told from real ones for sure).
+    ``margins``: more is divergence, made columns lie elsewhere than real ones. ``spread``, ``coverage``: less is
+    collapse; ``repeats``: more is. ``patience``: so many signs in a row must be bad. ``slow``: a training may take this
+    share of its updates to begin well; until then only losses and gradients are judged.
     """
 
-    loss: float = 20.0
+    loss: float = 10.0
     gradient: float = 1e4
     margins: float = 0.5
     spread: float = 0.35
     coverage: float = 0.5
     repeats: float = 0.5
     patience: int = 2
-    warm_up: float = 0.1
+    slow: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +144,9 @@ def margins(real: FloatArray, made: FloatArray) -> float:
 
 def badness(sign: Sign, limits: Limits) -> tuple[State, str]:
     """Return what one sign says by itself, and why."""
-    numbers = [*sign.losses.values(), *sign.gradients.values()]
-    if not all(math.isfinite(number) for number in numbers):
-        return "diverged", "a loss or a gradient is not finite"
-    worst = max(sign.losses.values(), default=0.0)
-    if worst > limits.loss:
-        return "diverged", f"a loss of {worst:.1f} is above {limits.loss:g}"
-    if max(sign.gradients.values(), default=0.0) > limits.gradient:
-        return "diverged", f"a gradient's norm is above {limits.gradient:g}"
+    words = blown(sign, limits)
+    if words:
+        return "diverged", words
     if sign.spread < limits.spread:
         return "collapsed", f"made rows lie {sign.spread:.2f} as far from each other as real ones"
     if sign.repeats > limits.repeats:
@@ -162,23 +158,36 @@ def badness(sign: Sign, limits: Limits) -> tuple[State, str]:
     return "healthy", ""
 
 
+def blown(sign: Sign, limits: Limits) -> str:
+    """Return what is wrong with the losses and gradients of a sign, "" if nothing is."""
+    if not all(math.isfinite(number) for number in (*sign.losses.values(), *sign.gradients.values())):
+        return "a loss or a gradient is not finite"
+    worst, steepest = max(sign.losses.values(), default=0.0), max(sign.gradients.values(), default=0.0)
+    if worst > limits.loss:
+        return f"a loss of {worst:.1f} is above {limits.loss:g}"
+    return f"a gradient's norm is above {limits.gradient:g}" if steepest > limits.gradient else ""
+
+
 def diagnose(signs: Sequence[Sign], steps: int, limits: Limits | None = None) -> Diagnosis:
-    """Return how a training stands that plans ``steps`` updates: bad only after ``patience`` bad signs in a row."""
+    """Return how a training stands that plans ``steps`` updates.
+
+    It is ill after ``patience`` bad signs in a row, counted from its first good sign on, or from when it should have
+    had one. A loss that is not finite needs no second sign.
+    """
     limits = limits or Limits()
-    judged = [sign for sign in signs if sign.step >= limits.warm_up * steps or not _is_finite(sign)]
-    bad: list[tuple[Sign, State, str]] = []
-    for sign in reversed(judged):
+    bad: list[tuple[Sign, str, State]] = []
+    has_begun = False
+    for sign in signs:
         state, why = badness(sign, limits)
-        if state == "healthy":
-            break
-        bad.append((sign, state, why))
-    if not bad or (len(bad) < limits.patience and _is_finite(bad[0][0])):
+        has_begun = has_begun or state == "healthy" or sign.step >= limits.slow * steps
+        if state == "healthy" or not (has_begun or blown(sign, limits)):
+            bad = []
+        else:
+            bad.append((sign, why, state))
+    is_lost = bool(bad) and not all(math.isfinite(loss) for loss in bad[-1][0].losses.values())
+    if len(bad) < limits.patience and not is_lost:
         return HEALTHY
-    return Diagnosis(bad[0][1], since=bad[-1][0].step, why=bad[0][2])
-
-
-def _is_finite(sign: Sign) -> bool:
-    return all(math.isfinite(number) for number in (*sign.losses.values(), *sign.gradients.values()))
+    return Diagnosis(bad[-1][2], since=bad[0][0].step, why=bad[-1][1])
 
 
 def quality(sign: Sign) -> float:

@@ -230,7 +230,8 @@ class Watch:
         self.sums = {name: [0.0, 0.0, 0.0] for name in self.since}  # losses of both, accuracy
         self.signs: list[Sign] = []
         self.history: list[TrainingStep] = []
-        self.good = pair.state()
+        self.start = pair.state()
+        self.good: tuple[Tensor, Tensor] | None = None
         self.last = -math.inf
         self._report()
 
@@ -276,12 +277,16 @@ class Watch:
         self.signs.append(sign)
         if not self.pair.recipe.recovers:
             return
-        diagnosis = monitors.diagnose(self.signs, self.steps)
-        if diagnosis.state == "healthy":
-            if monitors.badness(sign, monitors.Limits())[0] == "healthy":
-                self.good = self.pair.state()
-        elif self.recoveries < MOST_RECOVERIES:
-            self.pair.restore(self.good)
+        if monitors.badness(sign, monitors.Limits())[0] == "healthy":
+            self.good = self.pair.state()
+        elif monitors.diagnose(self.signs, self.steps).state != "healthy":
+            self._go_back(sign)
+
+    def _go_back(self, sign: Sign) -> None:
+        """Return to the last good state; where there was none, to the start if losses have blown up, else nowhere."""
+        state = self.good or (self.start if monitors.blown(sign, monitors.Limits()) else None)
+        if state is not None and self.recoveries < MOST_RECOVERIES:
+            self.pair.restore(state)
             self.recoveries += 1
 
     def _report(self) -> None:
@@ -296,6 +301,6 @@ class Watch:
     def outcome(self) -> Outcome:
         """Return the trained generator; a training that ended badly and may recover gives back its last good state."""
         diagnosis = monitors.diagnose(self.signs, self.steps)
-        if diagnosis.state != "healthy" and self.pair.recipe.recovers:
+        if diagnosis.state != "healthy" and self.pair.recipe.recovers and self.good is not None:
             self.pair.restore(self.good)
         return Outcome(self.pair.generator.weights, tuple(self.history), tuple(self.signs), diagnosis, self.recoveries)
