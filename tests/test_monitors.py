@@ -90,20 +90,20 @@ def test_real_repeats_are_no_collapse():
     (replace(GOOD, coverage=0.2), "collapsed"),
     (replace(GOOD, repeats=0.9), "collapsed"),
 ])  # fmt: skip
-def test_a_training_is_ill_after_two_bad_signs_in_a_row_and_well_after_a_good_one(bad, state):
-    assert diagnose(signs(GOOD, bad), 200) == HEALTHY
-    found = diagnose(signs(GOOD, bad, bad), 300)
+def test_a_training_is_ill_after_three_bad_signs_in_a_row_and_well_after_a_good_one(bad, state):
+    assert diagnose(signs(GOOD, bad, bad), 300) == HEALTHY
+    found = diagnose(signs(GOOD, bad, bad, bad), 400)
     assert (found.state, found.since) == (state, 200)
     assert found.why
-    assert diagnose(signs(GOOD, bad, bad, GOOD), 400) == HEALTHY
+    assert diagnose(signs(GOOD, bad, bad, bad, GOOD), 500) == HEALTHY
 
 
 def test_a_slow_beginning_is_no_illness_but_a_lost_loss_is_one_at_once():
     bad, lost = replace(GOOD, spread=0.0), replace(GOOD, losses={"g": math.nan})
     assert diagnose(signs(bad, bad, bad, bad), 1_000) == HEALTHY
-    assert diagnose(signs(bad, bad, bad, bad), 600).since == 300
-    assert diagnose(signs(bad, GOOD, bad, bad), 1_000).since == 300
-    assert diagnose(signs(*[replace(GOOD, losses={"g": 50.0})] * 2), 1_000).state == "diverged"
+    assert diagnose(signs(bad, bad, bad, bad, bad), 600).since == 300
+    assert diagnose(signs(bad, GOOD, bad, bad, bad), 1_000).since == 300
+    assert diagnose(signs(*[replace(GOOD, losses={"g": 50.0})] * 3), 1_000).state == "diverged"
     assert diagnose(signs(lost), 10_000).state == "diverged"
     assert diagnose([], 100) == HEALTHY
 

@@ -61,7 +61,7 @@ class Limits:
     spread: float = 0.35
     coverage: float = 0.5
     repeats: float = 0.5
-    patience: int = 2
+    patience: int = 3
     slow: float = 0.5
 
 

@@ -225,7 +225,7 @@ class Watch:
     def __init__(self, real: Tensor, pair: Pair, on_step: OnStep) -> None:
         self.real, self.pair, self.on_step = real.numpy(), pair, on_step
         self.steps = pair.recipe.updates
-        self.step, self.recoveries = 0, 0
+        self.step, self.recoveries, self.judged_from = 0, 0, 0
         self.since = {"report": 0, "look": 0}
         self.sums = {name: [0.0, 0.0, 0.0] for name in self.since}  # losses of both, accuracy
         self.signs: list[Sign] = []
@@ -277,17 +277,20 @@ class Watch:
         self.signs.append(sign)
         if not self.pair.recipe.recovers:
             return
+        ill = monitors.diagnose(self.signs[self.judged_from :], self.steps)
         if monitors.badness(sign, monitors.Limits())[0] == "healthy":
             self.good = self.pair.state()
-        elif monitors.diagnose(self.signs, self.steps).state != "healthy":
-            self._go_back(sign)
+        elif ill.state != "healthy":
+            self._go_back(ill, sign)
 
-    def _go_back(self, sign: Sign) -> None:
-        """Return to the last good state; where there was none, to the start if losses have blown up, else nowhere."""
-        state = self.good or (self.start if monitors.blown(sign, monitors.Limits()) else None)
+    def _go_back(self, ill: Diagnosis, sign: Sign) -> None:
+        """Return to the last good state; where there was none, to the start, unless rows are merely late to fit."""
+        is_late = ill.state == "diverged" and not monitors.blown(sign, monitors.Limits())
+        state = self.good or (None if is_late else self.start)
         if state is not None and self.recoveries < MOST_RECOVERIES:
             self.pair.restore(state)
             self.recoveries += 1
+            self.judged_from = len(self.signs)
 
     def _report(self) -> None:
         losses = self._means("report")[0] if self.step else {}

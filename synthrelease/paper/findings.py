@@ -318,15 +318,19 @@ def _second_words(records: Records) -> list[str]:
             if ours is None:
                 continue
             sides = [
-                f"{'at least' if ours.mean >= other.mean else 'below'} {name_of(row)} ({other.mean:.3f})"
-                for row, other in others
-                if other
+                f"{_beside(ours.mean, other.mean)} {name_of(row)} ({other.mean:.3f})" for row, other in others if other
             ]
             words.append(
                 f"{SCORE_NAMES[score]} of {model} on the imbalanced test: {name_of(generators.DEFAULT)} "
                 f"{ours.mean:.3f}, {_listed(sides)}."
             )
     return words
+
+
+def _beside(ours: float, other: float) -> str:
+    if round(ours, 3) == round(other, 3):
+        return "level with"
+    return "above" if ours > other else "below"
 
 
 def _scores(records: Records, table: str, part: str, title: str) -> Matrix:
