@@ -140,6 +140,16 @@ def test_an_experiment_writes_its_page_and_table_and_a_second_run_trains_nothing
     assert not (tmp_path / ".lock").exists()
 
 
+@pytest.mark.slow
+def test_a_quick_run_as_it_is_uses_every_core(data, tmp_path):
+    words = ["paper", "--experiment", "1", "--data", str(data), "--out", str(tmp_path), "--quick"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert "20 of 20 trials" in result.output
+    epochs = {record["trial"]["epochs"] for record in journal.read(tmp_path / "trials-1.jsonl").values()}
+    assert epochs == {300, 1_500}  # the original table is trained on by a tree alone
+
+
 def test_no_record_holds_a_row(data, tmp_path):
     """Values of scaled rows have many digits; what is kept is rounded or a share of rows."""
     invoke(data, tmp_path, 1)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
 
 from synthrelease.balancing import interpolated
 from synthrelease.contracts import Column, FloatArray, Schema, Table
@@ -105,24 +106,28 @@ def run(trial: Trial, data: Path) -> dict[str, Any]:
     """Carry out a trial of experiment 3."""
     started = time.process_time()
     train, test = load(trial.table, data, trial.seed)
-    classes = train.frame[TARGET].cat.codes.to_numpy().astype(np.int64)
-    weights = None
-    scores: dict[str, dict[str, float]] = {}
     note: dict[str, Any] = {}
     try:
-        frame = pd.concat([train.frame, _more(trial, train, classes)], ignore_index=True)
-        if trial.row == "weights":
-            weights = np.where(classes == 1, (classes == 0).sum() / max((classes == 1).sum(), 1), 1.0)
-        rows, truth = plain(frame, train.schema), test.frame[TARGET].cat.codes.to_numpy().astype(np.int64)
-        labels = frame[TARGET].cat.codes.to_numpy().astype(np.int64)
-        for model in scoring.MODELS:
-            inputs = plain(test.frame, test.schema)
-            chance = scoring.chances(model, rows, labels, inputs, seed=trial.seed, weights=weights)
-            scores[model] = scoring.scores(truth, chance)
+        with threadpool_limits(1):  # as in the other experiments
+            scores = _scored(trial, train, test)
     except (OversamplingError, TrainingError) as error:
-        note = {"failed": str(error)}
+        scores, note = {}, {"failed": str(error)}
     seconds = round(time.process_time() - started, 2)
     return {"trial": asdict(trial), "core_seconds": seconds, "scores": scores, **note}
+
+
+def _scored(trial: Trial, train: Table, test: Table) -> dict[str, dict[str, float]]:
+    """Oversample, train both classifiers, and score them on the test part."""
+    classes, truth = (part.frame[TARGET].cat.codes.to_numpy().astype(np.int64) for part in (train, test))
+    frame = pd.concat([train.frame, _more(trial, train, classes)], ignore_index=True)
+    rows, inputs = plain(frame, train.schema), plain(test.frame, test.schema)
+    labels = frame[TARGET].cat.codes.to_numpy().astype(np.int64)
+    rare = (classes == 0).sum() / max((classes == 1).sum(), 1)
+    weights = np.where(classes == 1, rare, 1.0) if trial.row == "weights" else None
+    return {
+        model: scoring.scores(truth, scoring.chances(model, rows, labels, inputs, seed=trial.seed, weights=weights))
+        for model in scoring.MODELS
+    }
 
 
 def _more(trial: Trial, train: Table, classes: np.ndarray[Any, Any]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from synthrelease import generators
 from synthrelease.contracts import FitSettings, Fitted, IntArray, TrainingStep
@@ -59,7 +60,8 @@ def run(trial: Trial, data: Path) -> dict[str, Any]:
     started = time.process_time()
     found = material.load(trial.table, data)
     try:
-        outcome = _first(trial, found) if trial.experiment == 1 else _second(trial, found)
+        with threadpool_limits(1):  # trials run side by side, and threads that wait for each other cost minutes
+            outcome = _first(trial, found) if trial.experiment == 1 else _second(trial, found)
     except TrainingError as error:
         outcome = {"scores": {}, "failed": str(error)}
     return {"trial": asdict(trial), "core_seconds": round(time.process_time() - started, 2), **outcome}
