@@ -216,7 +216,7 @@ def test_a_single_column_is_a_table_too(column, values):
     assert set(sample.dropna()) <= set(np.arange(12.0)) | {"0", "1", 2.5}
 
 
-def test_a_loss_that_is_not_finite_stops_the_training_unless_it_may_recover(monkeypatch):
+def test_a_loss_that_is_not_finite_stops_the_training_unless_it_may_recover(monkeypatch, tmp_path):
     real_train = Pair.train
 
     def broken(self: Pair, block: papertraining.Block) -> torch.Tensor:
@@ -226,7 +226,10 @@ def test_a_loss_that_is_not_finite_stops_the_training_unless_it_may_recover(monk
     monkeypatch.setattr(Pair, "train", broken)
     with pytest.raises(TrainingError, match="Train again with another seed"):
         fit(clinic(100), FitSettings(seed=0, effort=0.01))
-    assert fit(clinic(100), FitSettings(seed=0, effort=0.01), "paper-128-recovering").recoveries > 0
+    recovered = fit(clinic(100), FitSettings(seed=0, effort=0.01), "paper-128-recovering")
+    assert recovered.recoveries > 0
+    recovered.save(tmp_path)
+    assert paper.load(tmp_path).recoveries == recovered.recoveries
 
 
 def measured(rows: int = 300) -> Table:

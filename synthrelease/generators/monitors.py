@@ -190,11 +190,6 @@ def diagnose(signs: Sequence[Sign], steps: int, limits: Limits | None = None) ->
     return Diagnosis(bad[-1][2], since=bad[0][0].step, why=bad[-1][1])
 
 
-def quality(sign: Sign) -> float:
-    """Return one number to choose between states of a training by: smaller is better."""
-    return sign.margins + max(0.0, 1.0 - sign.spread) + (1.0 - sign.coverage)
-
-
 def as_json(sign: Sign) -> dict[str, Any]:
     """Return a sign as plain JSON values, numbers that are not finite as None."""
 
@@ -207,3 +202,17 @@ def as_json(sign: Sign) -> dict[str, Any]:
         "gradients": {name: plain(value) for name, value in sign.gradients.items()},
         **{name: plain(getattr(sign, name)) for name in ("accuracy", "spread", "coverage", "repeats", "margins")},
     }
+
+
+def from_json(facts: Mapping[str, Any]) -> Sign:
+    """Return the sign that ``as_json`` wrote; what was not finite is NaN."""
+
+    def number(value: float | None) -> float:
+        return math.nan if value is None else float(value)
+
+    return Sign(
+        step=int(facts["step"]),
+        losses={name: number(value) for name, value in facts["losses"].items()},
+        gradients={name: number(value) for name, value in facts["gradients"].items()},
+        **{name: number(facts[name]) for name in ("accuracy", "spread", "coverage", "repeats", "margins")},
+    )

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from synthrelease.contracts import FitSettings, Generator, OnStep, PrivacySpend, Table, TrainingStep
 from synthrelease.errors import InputError, TrainingError
-from synthrelease.generators import PAPER_ARCHITECTURES, REGISTRY
+from synthrelease.generators import PAPER_ARCHITECTURES, REGISTRY, monitors
 from synthrelease.generators.monitors import Diagnosis, Sign
 from synthrelease.generators.papertraining import Recipe, train
 from synthrelease.generators.perceptron import SLOPE, one_thread
@@ -116,7 +116,7 @@ class FittedPaperGan:
             "recipe": asdict(self.recipe),
             "scale": self.scale.to_json(),
             "history": [asdict(step) for step in self.history],
-            "signs": [asdict(sign) for sign in self.signs],
+            "signs": [monitors.as_json(sign) for sign in self.signs],
             "diagnosis": asdict(self.diagnosis),
             "recoveries": self.recoveries,
         }
@@ -148,7 +148,7 @@ def load(folder: Path) -> FittedPaperGan:
         scale=UnitScale.from_json(facts["scale"]),
         weights=tuple(state[f"layer{at}"] for at in range(len(state))),
         history=tuple(TrainingStep(**step) for step in facts["history"]),
-        signs=tuple(Sign(**sign) for sign in facts["signs"]),
+        signs=tuple(monitors.from_json(sign) for sign in facts["signs"]),
         diagnosis=Diagnosis(**facts["diagnosis"]),
         recoveries=facts["recoveries"],
         rows=facts["rows"],

@@ -293,7 +293,8 @@ class Watch:
             self.judged_from = len(self.signs)
 
     def _report(self) -> None:
-        losses = self._means("report")[0] if self.step else {}
+        means = self._means("report")[0] if self.step else {}
+        losses = {name: mean for name, mean in means.items() if math.isfinite(mean)}
         report = TrainingStep(step=self.step, steps=self.steps, losses=losses)
         self.last = time.monotonic()
         if len(self.history) >= MAX_HISTORY - 1:
