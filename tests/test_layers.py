@@ -53,13 +53,29 @@ ALLOWED: dict[str, set[str]] = {
     | {"audit", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
     "encoding": BASE,
     "generators": BASE | {"encoding"},
+    "oversampling": BASE | {"generators"},
+    "balance": BASE | {"generators", "oversampling"},
+    "balancing": TABLES | {"constraints", "formats", "generators", "oversampling", "repairs", "tablefile", "tables"},
+    "paper": BASE | {"balancing", "charts", "generators", "neighbours", "oversampling", "runs", "wording"},
     "runs": {"errors"},
     "record": {"contracts", "generalise", "moments"},
     "bundle": BASE | {"report", "runs"},
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
     | {"constraints", "generalise", "intake", "levels", "patients", "repairs", "tables", "transforms"},
-    "cli": BASE | {"conversation", "formats", "inspection", "merging", "pipeline", "policy", "runs", "wording"},
+    "cli": BASE
+    | {
+        "balancing",
+        "conversation",
+        "formats",
+        "inspection",
+        "merging",
+        "paper",
+        "pipeline",
+        "policy",
+        "runs",
+        "wording",
+    },
     "__init__": BASE | {"pipeline"},
     "__main__": {"cli"},
 }
