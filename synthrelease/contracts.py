@@ -211,10 +211,16 @@ class OnStep(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """How to train: ``effort`` multiplies the default number of updates, ``seed`` fixes weights and batches."""
+    """How to train: ``effort`` multiplies the default number of updates, ``seed`` fixes weights and batches.
+
+    ``overrides`` are settings of the generator by name. ``lead``: columns that will be asked for by value, so that a
+    generator which writes column by column writes them first.
+    """
 
     seed: int
     effort: float = 1.0
+    overrides: Mapping[str, float] = field(default_factory=dict)
+    lead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +246,11 @@ class Fitted(Protocol):
     @property
     def description(self) -> Mapping[str, Any]:
         """Settings and sizes as plain JSON values, for the report and ``run.json``; no statistic of the data."""
+        ...
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the reader of the report should know of the training, as sentences."""
         ...
 
     @property

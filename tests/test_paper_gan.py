@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from plain_gan import follow
-from test_generators import clinic, ignore
+from made_tables import clinic, ignore
 
 from synthrelease import generators
 from synthrelease.contracts import Column, FitSettings, Schema, Table, TrainingStep

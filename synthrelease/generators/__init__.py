@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
 from synthrelease.contracts import Generator
@@ -15,6 +16,7 @@ PAPER_PROVOKED = ("paper-128-hot", "paper-128-hot-recovering")
 """The smallest network at fifty times the paper's learning rate: a divergence that can be had whenever it is needed."""
 REGISTRY: dict[str, str] = {
     "gan": "synthrelease.generators.gan",
+    "marginals": "synthrelease.generators.marginals",
     **{
         f"paper-{architecture}{reading}": "synthrelease.generators.paper"
         for reading in PAPER_READINGS
@@ -24,6 +26,16 @@ REGISTRY: dict[str, str] = {
 }
 """Module of each generator: its ``fit`` is the generator, or its ``PRESETS`` hold it by name."""
 DEFAULT = "gan"
+_ABOUT: Mapping[str, str] = {
+    "gan": "writes a row column by column, trained by likelihood and against a critic; the best on every table measured",
+    "marginals": "makes rows at once so that all tables of pairs are right; quick, without a critic, coarser",
+    "paper": "the GAN of Tanaka & Aranha 2019, to compare with; its name gives the widths of its layers",
+}
+
+
+def about(name: str) -> str:
+    """Say in one line what a generator does."""
+    return _ABOUT[name.split("-")[0]]
 
 
 def load(name: str) -> Generator:
