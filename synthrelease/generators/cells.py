@@ -35,7 +35,7 @@ MAX_PLAIN_LABELS = 64
 """Label columns with more labels than this get learned features, beside indicators of the commonest."""
 COMMON_LABELS = 32
 LEARNED_FEATURES = 24
-SCORE_SCALE = 4
+SCORE_SCALE = 3
 """Normal scores are stretched by this, so that columns that follow each other closely need no large weights."""
 
 
