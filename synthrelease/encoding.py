@@ -13,41 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from synthrelease.binning import (
+    COARSE,
+    MIN_COUNT,
+    ROWS_PER_BIN,
+    Resolution,
+    atoms_of,
+    decimals_of,
+    edges,
+    grid,
+    quantile_groups,
+)
 from synthrelease.contracts import BoolArray, Column, FloatArray, IntArray, Table
 from synthrelease.errors import InputError
-
-MIN_COUNT = 5
-"""A value, category or bin held by fewer training rows than this is not sampled by itself."""
-ROWS_PER_BIN = 12
-MAX_DECIMALS = 15
-MAX_EXACT = 2.0**52
-"""Above this a float64 no longer tells neighbouring halves apart, so no grid of decimals is kept there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """How finely numbers are told apart.
-
-    A column has at most ``bins`` bins. A value is an atom when it holds at least ``atom_share`` bins' worth of rows and
-    ``atom_rows`` rows; of those the ``atoms`` commonest.
-    """
-
-    bins: int
-    atoms: int
-    atom_share: float = 0.0
-    atom_rows: int = MIN_COUNT
-
-
-COARSE = Resolution(bins=32, atoms=64, atom_share=1.5)
-"""For generators that pay for every bin."""
-FINE = Resolution(bins=256, atoms=128, atom_rows=8)
-"""For generators whose cost hardly depends on the number of bins: heaped values and far tails stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +140,14 @@ class NumberCoding:
             width = highs / 2 - lows / 2
             shares = np.divide(values / 2 - lows / 2, width, out=np.full(len(values), 0.5), where=width > 0)
             return np.asarray(shares.clip(0, 1))
-        low, high = _grid(lows, self.decimals), _grid(highs, self.decimals)
+        low, high = grid(lows, self.decimals), grid(highs, self.decimals)
         # The middle of a grid cell: a uniform position then decodes to a uniform grid value, ends included.
-        return np.asarray((_grid(values, self.decimals) - low + 0.5) / (high - low + 1.0))
+        return np.asarray((grid(values, self.decimals) - low + 0.5) / (high - low + 1.0))
 
     def _value(self, positions: FloatArray, lows: FloatArray, highs: FloatArray) -> FloatArray:
         if self.decimals is None:
             return np.clip(lows * (1.0 - positions) + highs * positions, lows, highs)
-        low, high = _grid(lows, self.decimals), _grid(highs, self.decimals)
+        low, high = grid(lows, self.decimals), grid(highs, self.decimals)
         steps = np.minimum(np.floor(positions * (high - low + 1.0)), high - low)
         return np.asarray((low + steps) / 10.0**self.decimals)
 
@@ -242,8 +225,9 @@ class Encoder:
     def fit(cls, train: Table, resolution: Resolution = COARSE) -> Encoder:
         """Learn bins, atoms and categories from training rows.
 
-        Bins hold about ``ROWS_PER_BIN`` rows or more; equal values are never torn apart. The inner edges lie half-way between two neighbouring values. The target keeps all of its classes, rare
-        or not, since a class that cannot be sampled cannot be studied.
+        Bins hold about ``ROWS_PER_BIN`` rows or more; equal values are never torn apart. The inner edges lie half-way
+        between two neighbouring values. The target keeps all of its classes, rare or not, since a class that cannot be
+        sampled cannot be studied.
 
         Everything is counted in patients where the table says whose a row is: a value that one patient has in many rows
         is still one patient's.
@@ -312,7 +296,7 @@ class Encoder:
         lows, highs = np.asarray(coding.lows), np.asarray(coding.highs)
         if coding.decimals is None:
             return np.zeros(len(lows))
-        return np.asarray(1.0 / (_grid(highs, coding.decimals) - _grid(lows, coding.decimals) + 1.0))
+        return np.asarray(1.0 / (grid(highs, coding.decimals) - grid(lows, coding.decimals) + 1.0))
 
     def _number_coding(self, place: int) -> NumberCoding:
         coding = self.codings[place]
@@ -367,9 +351,7 @@ def _fit_label(column: Column, train: Table, *, is_target: bool) -> LabelCoding:
     )
 
 
-def _fit_number(
-    column: Column, values: FloatArray, units: IntArray | None, resolution: Resolution
-) -> NumberCoding:
+def _fit_number(column: Column, values: FloatArray, units: IntArray | None, resolution: Resolution) -> NumberCoding:
     has_missing = bool(np.isnan(values).any())
     owners = None if units is None else units[~np.isnan(values)]
     present = values[~np.isnan(values)] + 0.0  # -0.0 becomes 0.0: one zero, not two
@@ -380,14 +362,14 @@ def _fit_number(
         )
     distinct, which = np.unique(present, return_inverse=True)
     counts = np.bincount(which[_once_a_patient(which, owners)], minlength=len(distinct))
-    decimals = _decimals(distinct)
+    decimals = decimals_of(distinct)
     bins = int(np.clip(counts.sum() // ROWS_PER_BIN, 1, resolution.bins))
-    is_atom = _atoms(counts, bins, resolution)
-    if len(distinct) == 1:
-        is_atom[:] = True
+    is_atom = (
+        atoms_of(distinct, counts, bins, resolution) if len(distinct) > 1 else np.ones(len(distinct), dtype=np.bool_)
+    )
     rest, rest_counts = distinct[~is_atom], counts[~is_atom]
-    groups = _quantile_groups(rest_counts, int(np.clip(rest_counts.sum() // ROWS_PER_BIN, 1, bins)))
-    lows, highs = _edges(rest, groups, decimals)
+    groups = quantile_groups(rest_counts, int(np.clip(rest_counts.sum() // ROWS_PER_BIN, 1, bins)))
+    lows, highs = edges(rest, groups, decimals)
     coding = NumberCoding(
         name=column.name,
         decimals=decimals,
@@ -401,14 +383,6 @@ def _fit_number(
         return coding
     binned = np.isin(present, rest)
     return _with_limits(coding, present[binned], None if owners is None else owners[binned])
-
-
-def _atoms(counts: IntArray, bins: int, resolution: Resolution) -> BoolArray:
-    """Which distinct values (held by ``counts`` rows each) are atoms."""
-    least = max(MIN_COUNT, resolution.atom_rows, resolution.atom_share * counts.sum() / bins)
-    commonest = np.zeros(len(counts), dtype=np.bool_)
-    commonest[np.argsort(-counts, kind="stable")[: resolution.atoms]] = True
-    return commonest & (counts >= least)
 
 
 def _with_limits(coding: NumberCoding, binned: FloatArray, owners: IntArray | None) -> NumberCoding:
@@ -428,56 +402,6 @@ def _with_limits(coding: NumberCoding, binned: FloatArray, owners: IntArray | No
         scale = 10.0**coding.decimals
         floor, ceiling = float(np.ceil(floor * scale) / scale), float(np.floor(ceiling * scale) / scale)
     return replace(coding, floor=min(floor, coding.highs[0]), ceiling=max(ceiling, coding.lows[-1]))
-
-
-def _decimals(distinct: FloatArray) -> int | None:
-    """Return the fewest decimal places that hold every value exactly, None if more than ``MAX_DECIMALS``."""
-    for decimals in range(MAX_DECIMALS + 1):
-        scaled = distinct * 10.0**decimals
-        if len(distinct) and np.abs(scaled).max() >= MAX_EXACT:
-            return None
-        # A grid point divided by an exact power of ten is the very float that its decimal spelling parses to.
-        if (np.rint(scaled) / 10.0**decimals == distinct).all():
-            return decimals
-    return None
-
-
-def _quantile_groups(counts: IntArray, bins: int) -> list[tuple[int, int]]:
-    """Cut sorted distinct values (``counts`` rows each) into at most ``bins`` runs (start, stop) of similar weight.
-
-    Every run holds at least ``MIN_COUNT`` rows unless all values together hold fewer.
-    """
-    if not len(counts):
-        return []
-    middles = (np.cumsum(counts) - counts / 2) / counts.sum()
-    owner = np.minimum((middles * bins).astype(np.int64), bins - 1)
-    starts = [0, *(np.flatnonzero(np.diff(owner)) + 1).tolist(), len(counts)]
-    kept = [0]
-    for stop in starts[1:]:
-        if counts[kept[-1] : stop].sum() >= MIN_COUNT:
-            kept.append(stop)
-    if kept[-1] != len(counts):
-        kept = [*kept[:-1], len(counts)] if len(kept) > 1 else [0, len(counts)]
-    return list(pairwise(kept))
-
-
-def _edges(values: FloatArray, groups: list[tuple[int, int]], decimals: int | None) -> tuple[list[float], list[float]]:
-    """Return the lowest and the highest value of each run; inner edges are moved half-way to the neighbour."""
-    lows = [float(values[start]) for start, _ in groups]
-    highs = [float(values[stop - 1]) for _, stop in groups]
-    for place in range(len(groups) - 1):
-        below, above = highs[place], lows[place + 1]
-        if decimals is None:
-            highs[place] = lows[place + 1] = below / 2 + above / 2
-        else:
-            scale = 10.0**decimals
-            edge = float(np.floor((np.rint(below * scale) + np.rint(above * scale)) / 2))
-            highs[place], lows[place + 1] = edge / scale, (edge + 1.0) / scale
-    return lows, highs
-
-
-def _grid(values: FloatArray, decimals: int) -> FloatArray:
-    return np.asarray(np.rint(values * 10.0**decimals))
 
 
 def _nearest(atoms: FloatArray, values: FloatArray) -> IntArray:

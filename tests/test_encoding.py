@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synthrelease.binning import COARSE, MIN_COUNT
 from synthrelease.contracts import Column, Kind, Schema, Table
-from synthrelease.encoding import COARSE, MIN_COUNT, Encoded, Encoder, LabelCoding, NumberCoding
+from synthrelease.encoding import Encoded, Encoder, LabelCoding, NumberCoding
 from synthrelease.errors import InputError
 
 

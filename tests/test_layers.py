@@ -51,8 +51,9 @@ ALLOWED: dict[str, set[str]] = {
     "conversation": {"inspection", "merging", "wording"},
     "intake": TABLES
     | {"audit", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
-    "encoding": BASE,
-    "generators": BASE | {"encoding"},
+    "binning": {"contracts"},
+    "encoding": BASE | {"binning"},
+    "generators": BASE | {"binning", "encoding"},
     "oversampling": BASE | {"generators"},
     "balance": BASE | {"generators", "oversampling"},
     "balancing": TABLES | {"constraints", "formats", "generators", "oversampling", "repairs", "tablefile", "tables"},

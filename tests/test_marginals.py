@@ -24,7 +24,9 @@ def test_rows_are_drawn_in_pieces_that_bound_memory(monkeypatch):
 
 
 def test_more_training_rows_and_effort_mean_more_updates():
-    assert marginals.recipe_for(1_000, 100, 2.0).steps == pytest.approx(2 * marginals.recipe_for(1_000, 100, 1.0).steps, abs=1)
+    assert marginals.recipe_for(1_000, 100, 2.0).steps == pytest.approx(
+        2 * marginals.recipe_for(1_000, 100, 1.0).steps, abs=1
+    )
     assert marginals.recipe_for(10**9, 100, 1.0).steps < 10_000
     assert marginals.recipe_for(1_000, 10_000, 1.0).batch < marginals.recipe_for(1_000, 100, 1.0).batch
 

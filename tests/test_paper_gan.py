@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from plain_gan import follow
 from made_tables import clinic, ignore
+from plain_gan import follow
 
 from synthrelease import generators
 from synthrelease.contracts import Column, FitSettings, Schema, Table, TrainingStep

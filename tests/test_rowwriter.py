@@ -7,8 +7,9 @@ import pytest
 import torch
 from made_tables import clinic
 
+from synthrelease.binning import FINE
 from synthrelease.contracts import BoolArray, Column, Schema, Table
-from synthrelease.encoding import FINE, Encoder
+from synthrelease.encoding import Encoder
 from synthrelease.errors import TrainingError
 from synthrelease.generators.cells import LEARNED_FEATURES, Cells
 from synthrelease.generators.drawing import Choice, Manner, choices, draw, piece_rows
@@ -25,7 +26,7 @@ def made(table: Table, width: Width = WIDTHS[1], *, scale: float = 0.2) -> tuple
     writer = RowWriter(cells, width, rng=torch.Generator().manual_seed(0)).requires_grad_(requires_grad=False)
     rng = torch.Generator().manual_seed(1)
     for each in writer.parameters():
-        each += scale * torch.randn(each.shape, generator=rng)
+        each.add_(scale * torch.randn(each.shape, generator=rng))
     return cells, writer, torch.from_numpy(cells.codes(encoded))
 
 
@@ -198,6 +199,8 @@ def test_cells_come_back_from_json_and_many_labels_share_features():
     assert cells.columns[0].width < 200
     assert piece_rows(RowWriter(cells, Width(8, 0), rng=torch.Generator()), cells) >= 256
     assert isinstance(
-        choices(*(lambda w: (w, w.weights()))(RowWriter(cells, Width(8, 0), rng=torch.Generator())), cells, Manner())[0],
+        choices(*(lambda w: (w, w.weights()))(RowWriter(cells, Width(8, 0), rng=torch.Generator())), cells, Manner())[
+            0
+        ],
         Choice,
     )

@@ -24,6 +24,8 @@ from scipy import stats
 from synthrelease.contracts import BoolArray, FloatArray, IntArray
 from synthrelease.encoding import Coding, Encoded, Encoder, NumberCoding
 
+Float32Array = np.ndarray[Any, np.dtype[np.float32]]
+
 MAX_INDICATORS = 128
 """Values of one number column with an indicator of their own."""
 INDICATOR_ROWS = 10
@@ -36,7 +38,7 @@ MAX_PLAIN_LABELS = 64
 COMMON_LABELS = 32
 LEARNED_FEATURES = 24
 SCORE_SCALE = 3
-"""Normal scores are stretched by this, so that columns that follow each other closely need no large weights."""
+"""Normal scores are stretched threefold, so that columns that follow each other closely need no large weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class ColumnCells:
     """
 
     shares: FloatArray
-    features: FloatArray
+    features: Float32Array
     learned: int
     order: IntArray
     ranks: FloatArray
@@ -64,7 +66,7 @@ class ColumnCells:
     @property
     def width(self) -> int:
         """How many features a cell has, learned ones included."""
-        return self.features.shape[1] + self.learned
+        return int(self.features.shape[1]) + self.learned
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from synthrelease.contracts import BoolArray, FloatArray, IntArray
 from synthrelease.errors import TrainingError
-from synthrelease.generators.cells import Cells
+from synthrelease.generators.cells import Cells, Float32Array
 from synthrelease.generators.rowwriter import RowWriter, Walk, Weights
 
 GOLDEN = (5**0.5 - 1) / 2
@@ -113,8 +113,8 @@ def draw(
     return codes, positions
 
 
-def _numbers(expected: FloatArray, rng: np.random.Generator, *, is_even: bool) -> FloatArray:
-    """Numbers in [0, 1) for the rows, (rows,), float32: evenly spread among rows of like expectation, or independent."""
+def _numbers(expected: FloatArray, rng: np.random.Generator, *, is_even: bool) -> Float32Array:
+    """Numbers in [0, 1) for the rows, (rows,): evenly spread among rows of like expectation, or independent."""
     if not is_even:
         return rng.random(len(expected), dtype=np.float32)
     shuffled = rng.permutation(len(expected))  # so that rows of equal expectation come in random order

@@ -27,8 +27,9 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
+from synthrelease.binning import FINE
 from synthrelease.contracts import BoolArray, FitSettings, Fitted, OnStep, PrivacySpend, Table, TrainingStep
-from synthrelease.encoding import FINE, Encoder, LabelCoding, NumberCoding
+from synthrelease.encoding import Encoder, LabelCoding, NumberCoding
 from synthrelease.errors import InputError
 from synthrelease.generators import marginals
 from synthrelease.generators.cells import Cells
@@ -36,7 +37,7 @@ from synthrelease.generators.config import SMALL_ROWS, Config, config_for
 from synthrelease.generators.drawing import Manner, choices, draw, piece_rows
 from synthrelease.generators.progress import Progress
 from synthrelease.generators.rowwriter import RowWriter, Weights, Width
-from synthrelease.generators.training import SLOWER, Trained, Unstable, train
+from synthrelease.generators.training import SLOWER, Trained, UnstableError, train
 
 FORMAT = "synthrelease-gan-2"
 RESTARTS = 2
@@ -211,7 +212,7 @@ def fit(train_rows: Table, settings: FitSettings, on_step: OnStep) -> Fitted:
         try:
             with threads_for(cells):
                 trained = _fitted(cells, codes, train_rows, tried, seed=settings.seed + attempt, progress=progress)
-        except Unstable as trouble:
+        except UnstableError as trouble:
             notices.append(f"{trouble} Training began again from another seed with smaller learning rates.")
             progress.again()
             continue

@@ -59,6 +59,7 @@ class FittedPaperGan:
     recoveries: int = 0
     spends: tuple[PrivacySpend, ...] = ()
     rows: int = 0
+    notices: tuple[str, ...] = ()
 
     @property
     def description(self) -> Mapping[str, Any]:

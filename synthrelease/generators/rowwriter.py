@@ -1,8 +1,8 @@
 """The generator network: it writes a row column by column, each given the ones before it.
 
 All columns share one masked network (Germain et al. 2015, "MADE: Masked Autoencoder for Distribution Estimation",
-arXiv:1502.03509), so that one pass gives every column's distribution for rows that are known, and writing new rows costs
-one pass as well: a hidden unit is computed as soon as the columns that it may see are written.
+arXiv:1502.03509), so that one pass gives every column's distribution for rows that are known, and writing new rows
+costs one pass as well: a hidden unit is computed as soon as the columns that it may see are written.
 
 Cost of an update, in multiplications per row of the batch: ``features * hidden * 2 + layers * 2 * hidden**2``, and
 ``features**2`` for the linear part (left out above ``MAX_LINEAR_FEATURES``), and for each number column its features
@@ -61,7 +61,9 @@ class RowWriter(nn.Module):
         self.feature_starts: list[int] = cells.feature_starts.tolist()
         self.columns = len(cells.columns)
         features = self.feature_starts[-1]
-        owner = torch.repeat_interleave(torch.arange(self.columns), torch.tensor([each.width for each in cells.columns]))
+        owner = torch.repeat_interleave(
+            torch.arange(self.columns), torch.tensor([each.width for each in cells.columns])
+        )
         # A unit of degree d sees the columns before d, and is seen by the columns from d on.
         degree = 1 + torch.arange(width.hidden) * max(self.columns - 1, 1) // width.hidden  # (hidden,), rising
         self.reach = [*(int((degree <= column).sum()) for column in range(self.columns)), width.hidden]
@@ -143,7 +145,9 @@ class RowWriter(nn.Module):
         walk = Walk(self, weights, batch)
         for place, table in enumerate(weights.tables):
             logits = self.logits(place, walk.scores(place), weights)  # (batch, its cells)
-            chance = torch.rand(logits.shape, generator=rng, device=logits.device).clamp_min(1e-20)  # (batch, its cells)
+            chance = torch.rand(logits.shape, generator=rng, device=logits.device).clamp_min(
+                1e-20
+            )  # (batch, its cells)
             noise = -(-chance.log()).clamp_min(1e-20).log()  # Gumbel; quicker than exponential_() on a CPU
             soft = functional.softmax((logits + noise) / tau, dim=1)  # (batch, its cells)
             hard, mean = functional.embedding(soft.argmax(1), table), soft @ table  # (batch, its features)

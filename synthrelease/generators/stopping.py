@@ -18,8 +18,8 @@ SURELY_WORSE = 2.0
 class InnerWatch:
     """Watches how well a writer predicts inner rows: training rows that it does not learn from, (rows, columns).
 
-    ``kept`` is the last state that was not surely worse than the best, ``step`` its update. A state that is only a little
-    worse by chance is kept, since the end of training, with its small steps, is worth more than a lucky look.
+    ``kept`` is the last state that was not surely worse than the best, ``step`` its update. A state that is only
+    a little worse by chance is kept, since the end of training, with its small steps, is worth more than a lucky look.
     """
 
     def __init__(self, rows: Tensor) -> None:

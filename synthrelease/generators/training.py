@@ -2,9 +2,10 @@
 
 Every update has two teachers. The likelihood of real rows (each column given the real columns before it) teaches what
 rows look like; by itself it never sees what the writer makes of its own rows. From ``adversarial_start`` on a critic
-compares pairs of a real row and a row written freely (relativistic pairing with zero-centred gradient penalties on both
-sides: Huang et al. 2024, "The GAN is dead; long live the GAN!", arXiv:2501.05441), and its gradient reaches every
-column's draw. A normal prior on the weights, worth ``weight_decay`` rows, keeps single rows from being learned by heart.
+compares pairs of a real row and a row written freely (relativistic pairing with zero-centred gradient penalties on
+both sides: Huang et al. 2024, "The GAN is dead; long live the GAN!", arXiv:2501.05441), and its gradient reaches
+every column's draw. A normal prior on the weights, worth ``weight_decay`` rows, keeps single rows from being learned by
+heart.
 
 The loop looks at itself some 25 times (``monitors``): when losses, gradients, spread, coverage or columns go wrong, it
 goes back to the last good state with smaller learning rates, and gives up the second time. Rows set apart from the
@@ -55,7 +56,7 @@ class Report(Protocol):
         ...
 
 
-class Unstable(TrainingError):
+class UnstableError(TrainingError):
     """Training went wrong, and going back with smaller learning rates did not mend it."""
 
 
@@ -82,7 +83,7 @@ class State:
 
     def copied(self) -> State:
         """Return a copy that training does not change."""
-        return State(*(copy.deepcopy(each) for each in (self.writer, self.average, self.critic)))
+        return State(copy.deepcopy(self.writer), copy.deepcopy(self.average), copy.deepcopy(self.critic))
 
 
 def train(  # the loop is written out, top to bottom
@@ -99,7 +100,7 @@ def train(  # the loop is written out, top to bottom
         report: hears losses; likelihoods are in nats a row.
 
     Raises:
-        Unstable: losses or rows went wrong twice.
+        UnstableError: losses or rows went wrong twice.
     """
     device, count = rows.device, len(rows)
     rng = torch.Generator(device=device).manual_seed(seed)
@@ -150,7 +151,7 @@ def train(  # the loop is written out, top to bottom
         found = _diagnosis(signs, config)
         if found.state != "healthy":
             if mended:
-                raise Unstable(f"Training {found.state} at update {found.since}: {found.why}.")
+                raise UnstableError(f"Training {found.state} at update {found.since}: {found.why}.")
             mended = f"{found.state} at update {found.since}: {found.why}"
             state, signs = good.copied(), []
             generator_lr, discriminator_lr = generator_lr * SLOWER, discriminator_lr * SLOWER
@@ -226,9 +227,7 @@ def _look(
     weights: Weights = state.average.weights()
     try:
         ready = choices(state.average, weights, cells, Manner())
-        made, _ = draw(
-            state.average, weights, ready, len(ranks), is_even=True, rng=np.random.default_rng([seed, step])
-        )
+        made, _ = draw(state.average, weights, ready, len(ranks), is_even=True, rng=np.random.default_rng([seed, step]))
         rows = _ranks(cells, made)
     except TrainingError:
         rows = np.full_like(ranks, np.nan)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from synthrelease.binning import MIN_COUNT
 from synthrelease.contracts import Column, FloatArray, IntArray, Table
-from synthrelease.encoding import MIN_COUNT
 from synthrelease.errors import InputError
 
 _MAX_DECIMALS = 12
