@@ -143,6 +143,8 @@ class Schema:
     dates: str = ""
     """How exact dates may be in every column: "year", "month", "day", "shift", or nothing said."""
     constraints: tuple[Constraint, ...] = ()
+    linkability: tuple[tuple[str, ...], ...] = ()
+    """Two sets of columns that two parties could hold, for the linkability attack; empty means not declared."""
 
     def column(self, name: str) -> Column:
         """Return the column called ``name``; KeyError if there is none."""
@@ -264,12 +266,33 @@ class Generator(Protocol):
         ...
 
 
+class Refit(Protocol):
+    """Trains the release's own generator anew, with the same settings, and samples from it."""
+
+    def __call__(self, train: Table, rows: int, seed: int) -> pd.DataFrame:
+        """Return ``rows`` synthetic rows of a generator trained on ``train`` alone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refits:
+    """What an audit of a release made here may do beside looking at the table: train its generator again.
+
+    ``shadow_models`` and ``folds`` are how many times for the shadow-model attack and for the cross-audit; 0 for not.
+    """
+
+    refit: Refit
+    shadow_models: int = 0
+    folds: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The only argument of a check.
 
     ``reference`` is a further sample of real people that the attacker may hold; None means that attacks cross-fit one
     from the holdout. ``confidence`` is one-sided (0.95: each end of an interval is exceeded with probability 5%).
+    ``refits`` is None for a table that anything else made: its generator is not at hand.
     """
 
     train: Table
@@ -278,6 +301,7 @@ class Evidence:
     seed: int
     confidence: float = 0.95
     reference: Table | None = None
+    refits: Refits | None = None
 
     def __post_init__(self) -> None:
         if self.train.origin != "real" or self.holdout.origin != "real":
@@ -395,6 +419,8 @@ class CheckSpec:
     family: Literal["privacy", "fidelity", "utility", "validity"]
     metrics: tuple[MetricSpec, ...]
     about: str
+    cost: float = 1.0
+    """Seconds that it takes beside the other checks, for telling how much time is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +435,8 @@ class Rule:
     min_n: int
     why: str
     source: str
+    confidence: float = 0.95
+    """One-sided level that the rule asks for; intervals are made at the policy's, which is never lower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,6 +468,14 @@ class Policy:
     generalise: Coarsening = field(default_factory=Coarsening)
     min_cell: int = 10
     """A level, count or combination held by fewer patients than this is never learned as itself."""
+    shadow_models: int = 0
+    """How many times the generator is trained again for the shadow-model attack."""
+    folds: int = 0
+    """How many times it is trained again for the cross-audit."""
+    derived_from: str = ""
+    """Name and version of the policy this one was derived from."""
+    loosened: tuple[str, ...] = ()
+    """In words, everything that is looser than in that policy; the report shows each."""
 
 
 @dataclass(frozen=True, slots=True)
