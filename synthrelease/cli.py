@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from synthrelease import conversation, inspection, merging, pipeline, policy, runs
-from synthrelease.contracts import Policy, TrainingStep
+from synthrelease.contracts import Policy, Rule, TrainingStep
 from synthrelease.errors import SynthreleaseError
 from synthrelease.formats import Place, place_of
 from synthrelease.wording import limit_in_words
@@ -48,7 +48,7 @@ class _Screen:
     def stage(self, title: str) -> None:
         """Print the stage."""
         self._end_bar()
-        self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {escape(title)}")
+        self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {escape(title)}", soft_wrap=True)
 
     def notice(self, text: str) -> None:
         """Print the notice."""
@@ -182,6 +182,8 @@ def inspect(
 )
 @click.option("--generator", default="gan", show_default=True, metavar="NAME", help="How rows are made.")
 @click.option("--effort", type=float, default=1.0, show_default=True, help="Multiplies the training time.")
+@click.option("--shadow-models", type=click.IntRange(0, 256), help="Trainings for the shadow-model attack (0 or 8 up).")
+@click.option("--folds", type=click.IntRange(0, 50), help="Trainings for the cross-audit of small tables.")
 @click.option("--force", is_flag=True, help="Replace a finished run in the run folder.")
 @_reported
 def build(
@@ -306,6 +308,10 @@ def policies(name: str | None) -> None:
 def _explain(loaded: Policy) -> None:
     known = pipeline.known_checks()
     click.echo(f"{loaded.name} {loaded.version}: {loaded.title}")
+    if loaded.derived_from:
+        click.echo(f"Derived from {loaded.derived_from}. It asks for less in {len(loaded.loosened)} points:")
+        for item in loaded.loosened:
+            click.echo(f"  {item}")
     click.echo(f"For {loaded.recipient}. To be signed by: {', '.join(loaded.sign_off)}.")
     click.echo(
         f"A rule is met when the whole interval (each end at {loaded.confidence:.0%} confidence) is within the limit,\n"
@@ -320,9 +326,24 @@ def _explain(loaded: Policy) -> None:
         for rule in (rule for rule in loaded.rules if rule.severity == severity):
             spec = next(spec for spec in known[rule.check].metrics if spec.name == rule.metric)
             click.echo(f"  {spec.question}")
-            click.echo(f"    {rule.metric}: {limit_in_words(rule, spec.unit)}; at least {rule.min_n:,} rows to decide")
+            click.echo(
+                f"    {rule.metric}: {limit_in_words(rule, spec.unit)}; at least {rule.min_n:,} {_counted(rule)} to "
+                f"decide, at {rule.confidence:.0%} confidence"
+            )
+            click.echo(
+                f"    measured by: {known[rule.check].title.lower()}. {_first_sentence(known[rule.check].about)}"
+            )
             click.echo(f"    why: {rule.why}")
             click.echo(f"    source: {rule.source}")
+
+
+def _counted(rule: Rule) -> str:
+    """What a rule's smallest number counts."""
+    return {"shadow": "shadow models", "self_test": "patients"}.get(rule.check, "rows")
+
+
+def _first_sentence(text: str) -> str:
+    return text.split(". ")[0].rstrip(".") + "."
 
 
 def _demands(loaded: Policy) -> list[str]:
