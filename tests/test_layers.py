@@ -22,7 +22,8 @@ ALLOWED: dict[str, set[str]] = {
     "intervals": {"contracts"},
     "neighbours": {"contracts"},
     "space": {"contracts"},
-    "checks": {"constraints", "contracts", "intervals", "neighbours", "space"},
+    "exchange": {"contracts"},
+    "checks": {"constraints", "contracts", "exchange", "intervals", "neighbours", "space"},
     "audit": {"contracts", "checks"},
     "moments": {"contracts"},
     "generalise": {"contracts", "identifiers", "moments", "scales"},
@@ -53,12 +54,14 @@ ALLOWED: dict[str, set[str]] = {
     | {"audit", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
     "encoding": BASE,
     "generators": BASE | {"encoding"},
+    "refitting": {"contracts", "generalise", "repairs", "transforms"},
     "runs": {"errors"},
     "record": {"contracts", "generalise", "moments"},
     "bundle": BASE | {"report", "runs"},
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
-    | {"constraints", "generalise", "intake", "levels", "patients", "repairs", "tables", "transforms"},
+    | {"constraints", "generalise", "intake", "levels", "patients", "refitting", "repairs"}
+    | {"tables", "transforms"},
     "cli": BASE | {"conversation", "formats", "inspection", "merging", "pipeline", "policy", "runs", "wording"},
     "__init__": BASE | {"pipeline"},
     "__main__": {"cli"},
