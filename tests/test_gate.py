@@ -135,7 +135,7 @@ def leaky_and_honest(audited, name, metric):
 def test_every_privacy_metric_finds_the_copy_machine_worse_than_honest_rows(audited, name, metric):
     leaky, honest = leaky_and_honest(audited, name, metric)
     if metric[1] in PROBABILITIES:  # the copy machine's is the smaller one
-        assert leaky.value < 0.001 < 0.002 < honest.value
+        assert leaky.value < 0.001 < honest.value
     else:
         assert leaky.low > honest.value
 
@@ -152,7 +152,7 @@ def test_metrics_on_declared_roles_find_the_copy_machine_worse(audited, name, me
 def test_the_audit_notices_planted_rows_and_stays_calm_about_honest_ones(audited, name):
     result = next(r for r in audited(name, "fresh", 0.95) if r.check == "self_test")
     assert result.metric("planted_copies_p").value < 0.01
-    assert result.metric("honest_rows_p").value > 0.002
+    assert result.metric("honest_rows_p").value > 0.001
     assert 0 < result.metric("smallest_leak").value < 0.3
 
 
