@@ -30,12 +30,16 @@ def test_exact_search_costs_little_more_than_bare_faiss(k):
         index.add(base)
         index.search(queries, k)
 
-    started = time.perf_counter()
-    bare()
-    middle = time.perf_counter()
-    nearest(queries, base, k)
-    ratio = (time.perf_counter() - middle) / (middle - started)
-    print(f"\n{ROWS:,} x {ROWS:,} x 60, k = {k}: {ratio:.2f} times bare IndexFlatL2 ({middle - started:.0f} s)")
+    times = {"bare": [], "ours": []}
+    for name in ("bare", "ours", "bare", "ours"):  # in turn, so that the machine's other work disturbs both alike
+        started = time.perf_counter()
+        if name == "bare":
+            bare()
+        else:
+            nearest(queries, base, k)
+        times[name].append(time.perf_counter() - started)
+    ratio = min(times["ours"]) / min(times["bare"])
+    print(f"\n{ROWS:,} x {ROWS:,} x 60, k = {k}: {ratio:.2f} times bare IndexFlatL2 ({min(times['bare']):.0f} s)")
     assert ratio < 1.5
 
 
@@ -48,7 +52,7 @@ def large(rows: int, seed: int, origin: str = "real") -> Table:
         columns.append(Column(f"n{i}", "numeric", "quasi_identifier" if i < 3 else "feature"))
         cells[f"n{i}"] = hidden[:, i % 4] + rng.normal(size=rows) * (0.5 + i % 3)
     for i in range(20):
-        levels = tuple(f"l{j}" for j in range(3 + 2 * i))
+        levels = tuple(f"l{j}" for j in range(2 + i // 2))
         role = "quasi_identifier" if i < 4 else "sensitive" if i < 6 else "target" if i == 6 else "feature"
         columns.append(Column(f"c{i}", "categorical", role, categories=levels))
         place = np.abs(hidden[:, i % 4] + rng.normal(size=rows)) / 4
@@ -59,7 +63,7 @@ def large(rows: int, seed: int, origin: str = "real") -> Table:
 @pytest.mark.bench
 def test_a_whole_audit_of_a_large_table_in_units_of_one_bare_search():
     train, holdout, made = large(80_000, 1), large(20_000, 2), large(ROWS, 3, "synthetic")
-    results = run(Evidence(train, holdout, made, seed=4))
+    results = run(Evidence(train, holdout, made, seed=4), on_check=lambda title: print(title, flush=True))
     total = sum(result.seconds for result in results)
     points = np.random.default_rng(0).random((20_000, 60), dtype=np.float32)
     base = np.random.default_rng(1).random((ROWS, 60), dtype=np.float32)
