@@ -194,7 +194,7 @@ def test_a_rare_combination_counts_per_patient_and_common_ones_do_not():
 
 def test_small_cells_and_extremes_and_labels_are_counted():
     found = {m.name: m for m in combinations.measure(copy_machine()).metrics}
-    assert found["small_cell_excess"].low > 0
+    assert found["small_group_excess"].low > 0
     assert found["rarest_label"].value == 400  # all labels are declared
     assert found["repeated_extremes"].value >= found["repeated_extremes"].reference
     learned = replace(SCHEMA, columns=tuple(replace(c, learns_levels=c.name == "code") for c in SCHEMA.columns))

@@ -116,7 +116,7 @@ ALWAYS = (
     ("membership", "tpr_at_1pct_fpr"), ("membership", "mia_advantage"), ("linkability", "linkability_risk"),
 )  # fmt: skip
 WITH_ROLES = (
-    ("combinations", "small_cell_excess"), ("identity", "identity_risk"), ("attributes", "attribute_gap"),
+    ("combinations", "small_group_excess"), ("identity", "identity_risk"), ("attributes", "attribute_gap"),
     ("inference", "inference_risk"), ("singling_out", "singling_out_risk"),
 )  # fmt: skip
 """Measured where the schema declares quasi-identifiers and something sensitive."""

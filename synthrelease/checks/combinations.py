@@ -32,7 +32,7 @@ SPEC = CheckSpec(
             "higher",
         ),
         MetricSpec(
-            "small_cell_excess",
+            "small_group_excess",
             "Does the table repeat small groups of quasi-identifiers that only training patients form?",
             "share of synthetic rows",
             "lower",
@@ -183,7 +183,7 @@ class _Sides:
 def _small_cells(rng: np.random.Generator, evidence: Evidence) -> Metric:
     """Synthetic rows in small cells that training patients alone form, less those in cells of the holdout alone."""
     known = [i for i, c in enumerate(evidence.train.schema.learned) if c.role == "quasi_identifier"]
-    name, unit = "small_cell_excess", SPEC.metrics[1].unit
+    name, unit = "small_group_excess", SPEC.metrics[1].unit
     if not known:
         nan = float("nan")
         return Metric(name, nan, nan, nan, unit, 1, "The schema declares no quasi-identifier.", 0.0)
