@@ -16,11 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from synthrelease import conversation, inspection, merging, pipeline, policy, runs
-from synthrelease.contracts import Policy, Rule, TrainingStep
+from synthrelease import balancing, conversation, explanation, inspection, merging, pipeline, policy, runs
+from synthrelease.contracts import TrainingStep
 from synthrelease.errors import SynthreleaseError
 from synthrelease.formats import Place, place_of
-from synthrelease.wording import limit_in_words
 
 _WORDS = {"release": "RELEASE", "refuse": "DO NOT RELEASE", "undecided": "HUMAN REVIEW NEEDED"}
 _COLOURS = {"release": "green", "refuse": "red", "undecided": "yellow"}
@@ -293,7 +292,8 @@ def policies(name: str | None) -> None:
     """
     known = pipeline.known_checks()
     if name is not None:
-        _explain(policy.load(name, known))
+        for line in explanation.of_policy(policy.load(name, known), known):
+            click.echo(line)
         return
     for each in policy.names():
         loaded = policy.load(each, known)
@@ -305,56 +305,92 @@ def policies(name: str | None) -> None:
     click.echo(f"They lie in {policy.folder()}")
 
 
-def _explain(loaded: Policy) -> None:
-    known = pipeline.known_checks()
-    click.echo(f"{loaded.name} {loaded.version}: {loaded.title}")
-    if loaded.derived_from:
-        click.echo(f"Derived from {loaded.derived_from}. It asks for less in {len(loaded.loosened)} points:")
-        for item in loaded.loosened:
-            click.echo(f"  {item}")
-    click.echo(f"For {loaded.recipient}. To be signed by: {', '.join(loaded.sign_off)}.")
-    click.echo(
-        f"A rule is met when the whole interval (each end at {loaded.confidence:.0%} confidence) is within the limit,\n"
-        "breached when the whole interval lies beyond it, and has no evidence otherwise.\n"
-        "A breached blocking rule refuses the table; a blocking rule without evidence leaves it undecided."
+@main.command()
+@click.argument("table", type=str)
+@_chosen_rows
+@click.option("--schema", "schema_file", type=_FILE, required=True, help="What the columns mean; drafted by `inspect`.")
+@click.option(
+    "--method", type=click.Choice(balancing.METHODS), default="gan", show_default=True, help="How rows are made."
+)
+@click.option("--out", type=_FILE, required=True, help="The CSV file to write.")
+@click.option("--target", metavar="COL", help="The class column; overrides the schema's.")
+@click.option("--column", default="synthetic", show_default=True, metavar="NAME", help="Marks made rows with 1.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Makes it repeatable.")
+@click.option("--generator", default="gan", show_default=True, metavar="NAME", help="The generator of --method gan.")
+@click.option("--effort", type=float, default=1.0, show_default=True, help="Multiplies the training time.")
+@click.option(
+    "--typical", type=click.FloatRange(0, 1, max_open=True), default=0.25, show_default=True,
+    help="Of --method gan: keep made rows that look at least as typical of their class as this share of real ones.",
+)  # fmt: skip
+@_reported
+def balance(
+    table: str,
+    sheet: str | None,
+    table_name: str | None,
+    query: str | None,
+    schema_file: Path,
+    out: Path,
+    **chosen: Any,
+) -> None:
+    """Make rows of the rare classes of TABLE until all are as large as the largest.
+
+    Real and made rows are written together, with a column that tells them apart. The result stays in the house.
+
+    \b
+    Example:
+      synthrelease balance patients.csv --schema schema.toml --target readmitted --out balanced.csv
+    """
+    with _screen() as screen:
+        done = balancing.balance(
+            place_of(table, sheet=sheet, table=table_name, query=query),
+            schema_file=schema_file,
+            out=out,
+            options=balancing.BalanceOptions(**chosen),
+            on_step=screen.step,
+        )
+        for text in done.notices:
+            screen.notice(text)
+    for label, rows in done.real.items():
+        click.echo(f"{label}: {rows:,} real rows, {done.made.get(label, 0):,} made")
+    click.echo(f"Wrote {out}; {chosen['column']} is 1 in made rows.")
+
+
+@main.command()
+@click.option("--experiment", type=click.IntRange(1, 3), required=True, help="1, 2, or 3, which goes beyond the paper.")
+@click.option("--data", type=_FILE, required=True, help="The folder with the paper's tables.")
+@click.option("--out", type=_FILE, default=Path("reports/paper"), show_default=True, help="Where results are kept.")
+@click.option("--quick", is_flag=True, help="Three repetitions of 300 epochs of the small networks.")
+@click.option("--as-published", is_flag=True, help="Also with the leak of the authors' code, named as such.")
+@click.option("--repetitions", type=int, help="Trainings a row.  [default: 20 or 5, as the paper]")
+@click.option("--epochs", type=int, help="Of the paper's networks.  [default: 1500]")
+@click.option("--generator", "more", multiple=True, metavar="NAME", help="One more row; may be repeated.")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@_reported
+def paper(experiment: Any, data: Path, out: Path, **chosen: Any) -> None:
+    """Reproduce Tanaka & Aranha (2019), "Data Augmentation Using GANs", beside its published figures.
+
+    A run that was stopped goes on where it was: give the same command again.
+
+    \b
+    Example:
+      synthrelease paper --experiment 1 --data tables/ --quick --out reports/paper
+    """
+    from synthrelease.paper import experiments
+
+    options = experiments.PaperOptions(experiment, data, out, **chosen)
+    console = Console(stderr=True, highlight=False)
+    done = experiments.reproduce(
+        options, on_trial=lambda progress: console.print(_trial_line(progress), soft_wrap=True)
     )
-    demands = _demands(loaded)
-    if demands:
-        click.echo(f"Real tables are made coarser first: {'; '.join(demands)}.")
-    for severity, title in (("block", "Blocking rules"), ("warn", "Rules that warn")):
-        click.echo(f"\n{title}")
-        for rule in (rule for rule in loaded.rules if rule.severity == severity):
-            spec = next(spec for spec in known[rule.check].metrics if spec.name == rule.metric)
-            click.echo(f"  {spec.question}")
-            click.echo(
-                f"    {rule.metric}: {limit_in_words(rule, spec.unit)}; at least {rule.min_n:,} {_counted(rule)} to "
-                f"decide, at {rule.confidence:.0%} confidence"
-            )
-            click.echo(
-                f"    measured by: {known[rule.check].title.lower()}. {_first_sentence(known[rule.check].about)}"
-            )
-            click.echo(f"    why: {rule.why}")
-            click.echo(f"    source: {rule.source}")
+    for line in done.lines:
+        click.echo(line)
+    click.echo(f"Report: {done.page}\nFigures: {done.table}")
 
 
-def _counted(rule: Rule) -> str:
-    """What a rule's smallest number counts."""
-    return {"shadow": "shadow models", "self_test": "patients"}.get(rule.check, "rows")
-
-
-def _first_sentence(text: str) -> str:
-    return text.split(". ")[0].rstrip(".") + "."
-
-
-def _demands(loaded: Policy) -> list[str]:
-    """What a policy wants coarser, in words."""
-    wants = loaded.generalise
-    dates = {"shift": "dates are moved by random weeks", None: ""}.get(
-        wants.dates, f"of dates the {wants.dates} is kept"
-    )
-    ages = "" if wants.ages is None else f"ages above {wants.ages:g} are one group"
-    steps = [f"numbers of role {role} are rounded to {step:g}" for role, step in wants.round_to.items()]
-    return [text for text in (dates, ages, "postcodes keep three characters" if wants.zip3 else "", *steps) if text]
+def _trial_line(progress: Any) -> str:
+    left = "" if progress.seconds_left is None else f", about {progress.seconds_left / 60:,.0f} min left"
+    last = f"  {escape(progress.last)}" if progress.last else ""
+    return f"{progress.done:,} of {progress.trials:,} trials, {progress.seconds / 60:,.0f} min{left}{last}"
 
 
 def _show(result: pipeline.Outcome) -> None:

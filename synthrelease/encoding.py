@@ -24,13 +24,30 @@ from synthrelease.errors import InputError
 
 MIN_COUNT = 5
 """A value, category or bin held by fewer training rows than this is not sampled by itself."""
-MAX_BINS = 32
 ROWS_PER_BIN = 12
-ATOM_SHARE = 1.5
-"""A value is an atom when it holds at least this many bins' worth of rows."""
 MAX_DECIMALS = 15
 MAX_EXACT = 2.0**52
 """Above this a float64 no longer tells neighbouring halves apart, so no grid of decimals is kept there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """How finely numbers are told apart.
+
+    A column has at most ``bins`` bins. A value is an atom when it holds at least ``atom_share`` bins' worth of rows and
+    ``atom_rows`` rows; of those the ``atoms`` commonest.
+    """
+
+    bins: int
+    atoms: int
+    atom_share: float = 0.0
+    atom_rows: int = MIN_COUNT
+
+
+COARSE = Resolution(bins=32, atoms=64, atom_share=1.5)
+"""For generators that pay for every bin."""
+FINE = Resolution(bins=256, atoms=128, atom_rows=8)
+"""For generators whose cost hardly depends on the number of bins: heaped values and far tails stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +239,10 @@ class Encoder:
     codings: tuple[Coding, ...]
 
     @classmethod
-    def fit(cls, train: Table) -> Encoder:
+    def fit(cls, train: Table, resolution: Resolution = COARSE) -> Encoder:
         """Learn bins, atoms and categories from training rows.
 
-        Bins hold about ``ROWS_PER_BIN`` rows or more and number at most ``MAX_BINS``; equal values are never torn
-        apart. The inner edges lie half-way between two neighbouring values. The target keeps all of its classes, rare
+        Bins hold about ``ROWS_PER_BIN`` rows or more; equal values are never torn apart. The inner edges lie half-way between two neighbouring values. The target keeps all of its classes, rare
         or not, since a class that cannot be sampled cannot be studied.
 
         Everything is counted in patients where the table says whose a row is: a value that one patient has in many rows
@@ -239,7 +255,7 @@ class Encoder:
             raise InputError("A generator needs training rows, however the table has none. Check the split.")
         return cls(
             tuple(
-                _fit_number(column, train.frame[column.name].to_numpy(dtype=np.float64), train.units)
+                _fit_number(column, train.frame[column.name].to_numpy(dtype=np.float64), train.units, resolution)
                 if column.is_number
                 else _fit_label(column, train, is_target=column.name == train.schema.target)
                 for column in train.schema.learned
@@ -351,7 +367,9 @@ def _fit_label(column: Column, train: Table, *, is_target: bool) -> LabelCoding:
     )
 
 
-def _fit_number(column: Column, values: FloatArray, units: IntArray | None) -> NumberCoding:
+def _fit_number(
+    column: Column, values: FloatArray, units: IntArray | None, resolution: Resolution
+) -> NumberCoding:
     has_missing = bool(np.isnan(values).any())
     owners = None if units is None else units[~np.isnan(values)]
     present = values[~np.isnan(values)] + 0.0  # -0.0 becomes 0.0: one zero, not two
@@ -363,8 +381,8 @@ def _fit_number(column: Column, values: FloatArray, units: IntArray | None) -> N
     distinct, which = np.unique(present, return_inverse=True)
     counts = np.bincount(which[_once_a_patient(which, owners)], minlength=len(distinct))
     decimals = _decimals(distinct)
-    bins = int(np.clip(counts.sum() // ROWS_PER_BIN, 1, MAX_BINS))
-    is_atom = counts >= max(MIN_COUNT, ATOM_SHARE * counts.sum() / bins)
+    bins = int(np.clip(counts.sum() // ROWS_PER_BIN, 1, resolution.bins))
+    is_atom = _atoms(counts, bins, resolution)
     if len(distinct) == 1:
         is_atom[:] = True
     rest, rest_counts = distinct[~is_atom], counts[~is_atom]
@@ -383,6 +401,14 @@ def _fit_number(column: Column, values: FloatArray, units: IntArray | None) -> N
         return coding
     binned = np.isin(present, rest)
     return _with_limits(coding, present[binned], None if owners is None else owners[binned])
+
+
+def _atoms(counts: IntArray, bins: int, resolution: Resolution) -> BoolArray:
+    """Which distinct values (held by ``counts`` rows each) are atoms."""
+    least = max(MIN_COUNT, resolution.atom_rows, resolution.atom_share * counts.sum() / bins)
+    commonest = np.zeros(len(counts), dtype=np.bool_)
+    commonest[np.argsort(-counts, kind="stable")[: resolution.atoms]] = True
+    return commonest & (counts >= least)
 
 
 def _with_limits(coding: NumberCoding, binned: FloatArray, owners: IntArray | None) -> NumberCoding:

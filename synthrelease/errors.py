@@ -33,6 +33,10 @@ class RunFolderError(InputError):
     """The run folder cannot be used: it is taken, not writable, or another build is at work in it."""
 
 
+class OversamplingError(InputError, ValueError):
+    """A table cannot be balanced as asked; a ValueError too, as users of imbalanced-learn expect."""
+
+
 class TrainingError(SynthreleaseError):
     """A generator could not be trained or could not produce the rows it was asked for."""
 

@@ -72,6 +72,8 @@ SCORES: Mapping[str, str] = {
 METHODS: Mapping[str, str] = {
     "gan": "Rows drawn from a generative adversarial network (GAN): one neural network learned to make up rows that a "
     "second network could not tell from real ones.",
+    "paper": "Rows drawn from a generative adversarial network (GAN) as Tanaka and Aranha described it in 2019: one "
+    "neural network learned to make up rows that a second network could not tell from real ones.",
     "unknown": "Rows made by a generator that the audit knows nothing about.",
 }
 MADE_UP = (
@@ -232,7 +234,7 @@ def data_card(
             {"name": column.name, "kind": column.kind, "domain": column.domain, "treatment": column.treatment}
             for column in facts.columns
         ],
-        "method": METHODS.get(facts.generator, f"Rows made by “{facts.generator}”."),
+        "method": METHODS.get(facts.generator.split("-")[0], f"Rows made by “{facts.generator}”."),
         "policy": {
             "name": verdict.policy.name,
             "version": verdict.policy.version,

@@ -160,6 +160,10 @@ class _Declared:
         return {**self.fitted.description, **({"anchors": intervals} if intervals else {})}
 
     @property
+    def notices(self) -> tuple[str, ...]:
+        return self.fitted.notices
+
+    @property
     def spends(self) -> tuple[PrivacySpend, ...]:
         return self.fitted.spends
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthrelease.contracts import Column, Kind, Schema, Table
-from synthrelease.encoding import MAX_BINS, MIN_COUNT, Encoded, Encoder, LabelCoding, NumberCoding
+from synthrelease.encoding import COARSE, MIN_COUNT, Encoded, Encoder, LabelCoding, NumberCoding
 from synthrelease.errors import InputError
 
 
@@ -128,7 +128,7 @@ def test_heavy_values_are_atoms_and_the_rest_lie_in_bins_of_enough_rows():
     values = [0.0] * 300 + [float(step) for step in range(14, 314)]
     table, coding = number(values)
     assert coding.atoms == (0.0,)
-    assert 2 <= len(coding.lows) <= MAX_BINS
+    assert 2 <= len(coding.lows) <= COARSE.bins
     held = Counter(Encoder((coding,)).encode(table.frame).codes[300:, 0].tolist())
     assert min(held.values()) >= MIN_COUNT
     assert all(high < low for high, low in zip(coding.highs, coding.lows[1:], strict=False))
@@ -136,7 +136,7 @@ def test_heavy_values_are_atoms_and_the_rest_lie_in_bins_of_enough_rows():
 
 def test_more_rows_get_more_bins():
     few, many = (len(number([float(v) for v in range(rows)])[1].lows) for rows in (40, 2_000))
-    assert few < many == MAX_BINS
+    assert few < many == COARSE.bins
 
 
 def test_sampled_numbers_keep_within_the_mean_of_the_five_most_extreme():

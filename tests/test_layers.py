@@ -11,7 +11,8 @@ PACKAGE = Path(synthrelease.__file__).parent
 BASE = {"contracts", "errors"}
 TABLES = BASE | {"schema", "generalise", "moments"}
 ALLOWED: dict[str, set[str]] = {
-    "contracts": set(),
+    "declarations": set(),
+    "contracts": {"declarations"},
     "errors": set(),
     "wording": {"contracts"},
     "scales": set(),
@@ -50,11 +51,16 @@ ALLOWED: dict[str, set[str]] = {
     "inspection": TABLES | {"drafting", "formats", "identifiers", "oddities", "relations", "tablefile"},
     "merging": BASE,
     "conversation": {"inspection", "merging", "wording"},
+    "explanation": {"contracts", "wording"},
     "intake": TABLES
     | {"audit", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
     "encoding": BASE,
     "generators": BASE | {"encoding"},
     "refitting": {"contracts", "generalise", "repairs", "transforms"},
+    "oversampling": BASE | {"generators"},
+    "balance": BASE | {"generators", "oversampling"},
+    "balancing": TABLES | {"constraints", "formats", "generators", "oversampling", "repairs", "tablefile", "tables"},
+    "paper": BASE | {"balancing", "charts", "generators", "neighbours", "oversampling", "runs", "wording"},
     "runs": {"errors"},
     "record": {"contracts", "generalise", "moments"},
     "bundle": BASE | {"report", "runs"},
@@ -62,7 +68,19 @@ ALLOWED: dict[str, set[str]] = {
     | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
     | {"constraints", "generalise", "intake", "levels", "patients", "refitting", "repairs"}
     | {"tables", "transforms"},
-    "cli": BASE | {"conversation", "formats", "inspection", "merging", "pipeline", "policy", "runs", "wording"},
+    "cli": BASE
+    | {
+        "balancing",
+        "conversation",
+        "explanation",
+        "formats",
+        "inspection",
+        "merging",
+        "paper",
+        "pipeline",
+        "policy",
+        "runs",
+    },
     "__init__": BASE | {"pipeline"},
     "__main__": {"cli"},
 }

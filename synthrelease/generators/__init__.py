@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
 from synthrelease.contracts import Generator
 from synthrelease.errors import InputError
 
-REGISTRY: dict[str, str] = {"gan": "synthrelease.generators.gan"}
-"""Module of each generator; the module's ``fit`` is the generator."""
+PAPER_ARCHITECTURES = ("256-512-1024", "256-512", "256", "128-256-512", "128-256", "128")
+"""The six networks of Tanaka & Aranha 2019 (table 2); the name of a preset is ``paper-`` and one of them."""
+PAPER_READINGS = ("", "-as-written", "-recovering")
+"""How a preset's name ends: as in the authors' code, as in their text, or with recovery from divergence."""
+PAPER_PROVOKED = ("paper-128-hot", "paper-128-hot-recovering")
+"""The smallest network at fifty times the paper's learning rate: a divergence that can be had whenever it is needed."""
+REGISTRY: dict[str, str] = {
+    "gan": "synthrelease.generators.gan",
+    "marginals": "synthrelease.generators.marginals",
+    **{
+        f"paper-{architecture}{reading}": "synthrelease.generators.paper"
+        for reading in PAPER_READINGS
+        for architecture in PAPER_ARCHITECTURES
+    },
+    **dict.fromkeys(PAPER_PROVOKED, "synthrelease.generators.paper"),
+}
+"""Module of each generator: its ``fit`` is the generator, or its ``PRESETS`` hold it by name."""
 DEFAULT = "gan"
+_ABOUT: Mapping[str, str] = {
+    "gan": "writes a row column by column, trained by likelihood and against a critic; the best on every table measured",
+    "marginals": "makes rows at once so that all tables of pairs are right; quick, without a critic, coarser",
+    "paper": "the GAN of Tanaka & Aranha 2019, to compare with; its name gives the widths of its layers",
+}
+
+
+def about(name: str) -> str:
+    """Say in one line what a generator does."""
+    return _ABOUT[name.split("-")[0]]
 
 
 def load(name: str) -> Generator:
@@ -23,5 +49,6 @@ def load(name: str) -> Generator:
             f"A generator must be a known one, however {name!r} is not. "
             f"Choose one of the known generators: {', '.join(REGISTRY)}."
         )
-    generator: Generator = import_module(REGISTRY[name]).fit
+    module = import_module(REGISTRY[name])
+    generator: Generator = module.PRESETS[name] if hasattr(module, "PRESETS") else module.fit
     return generator

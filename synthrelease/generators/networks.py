@@ -1,6 +1,6 @@
-"""The two networks of the GAN, and how their output becomes rows.
+"""The critic, and a synthesiser that makes whole rows at once.
 
-Shapes: ``parts`` is the total width of all one-hot blocks, ``numbers`` the number of columns with levels, ``groups``
+Shapes of the synthesiser: ``parts`` is the total width of all one-hot blocks, ``numbers`` the number of columns with levels, ``groups``
 the number of groups of the condition (see ``layout``).
 """
 
@@ -13,26 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LOGIT_LIMIT = 15.0
+KERNEL_WIDTH = 8
+"""Dimensions in which one kernel of mini-batch discrimination compares rows."""
 LEVEL_SLOPE = 1.7
 """A sigmoid this steep is within 0.01 of the normal distribution function: normal inputs give even levels."""
-LEVEL_SCALE = 12**0.5
-"""Levels are spread evenly over [0, 1]; centred and multiplied by this they have variance 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Widths of a generator and its critic."""
+    """Widths of a synthesiser."""
 
     noise: int
     hidden: int
     parts: int
     numbers: int
     groups: int
-
-    @property
-    def row(self) -> int:
-        """How many inputs the critic has."""
-        return self.parts + self.numbers + self.groups
 
 
 class Residual(nn.Module):
@@ -78,21 +73,33 @@ class Synthesiser(nn.Module):
 
 
 class Critic(nn.Module):
-    """A row to one number, higher for rows that look real."""
+    """A row to one number, higher for rows that look real.
 
-    def __init__(self, sizes: Sizes) -> None:
+    ``kernels``: how many numbers say how close a row lies to the others of its batch, which gives a collapsed generator
+    away (mini-batch discrimination: Salimans et al. 2016, arXiv:1606.03498, section 3.2); 0 for none.
+    """
+
+    def __init__(self, width: int, hidden: int, *, dropout: float = 0.0, kernels: int = 0) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(sizes.row, sizes.hidden),
-            nn.LeakyReLU(0.2),
-            nn.Linear(sizes.hidden, sizes.hidden),
-            nn.LeakyReLU(0.2),
-            nn.Linear(sizes.hidden, 1),
-        )
+        self.kernels = kernels
+        self.enter = nn.Sequential(nn.Linear(width, hidden), nn.LeakyReLU(0.2), nn.Dropout(dropout))
+        self.compare = nn.Linear(hidden, kernels * KERNEL_WIDTH, bias=False) if kernels else None
+        self.inner = nn.Sequential(nn.Linear(hidden + kernels, hidden), nn.LeakyReLU(0.2), nn.Dropout(dropout))
+        self.leave = nn.Linear(hidden, 1)
+
+    def features(self, rows: Tensor) -> Tensor:
+        """Map (batch, width) to what the last layer sees, (batch, hidden)."""
+        hidden = self.enter(rows)  # (batch, hidden)
+        if self.compare is not None:
+            spots = self.compare(hidden).view(len(rows), self.kernels, KERNEL_WIDTH)
+            apart = (spots.unsqueeze(0) - spots.unsqueeze(1)).abs().sum(3)  # (batch, batch, kernels)
+            hidden = torch.cat([hidden, (-apart).exp().mean(0)], dim=1)  # (batch, hidden + kernels)
+        found: Tensor = self.inner(hidden)
+        return found
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Map (batch, row) to (batch,)."""
-        scores: Tensor = self.layers(rows)
+        """Map (batch, width) to (batch,)."""
+        scores: Tensor = self.leave(self.features(rows))
         return scores.squeeze(1)
 
 
@@ -101,30 +108,14 @@ class Blocks(nn.Module):
 
     owner: Tensor
     member: Tensor
-    continuous: Tensor
 
-    def __init__(self, owner: Tensor, continuous: Tensor) -> None:
+    def __init__(self, owner: Tensor) -> None:
         super().__init__()
         self.register_buffer("owner", owner)  # (parts,)
         blocks = int(owner.max()) + 1 if len(owner) else 0
         self.register_buffer("member", (owner.unsqueeze(1) == torch.arange(blocks)).float())  # (parts, blocks)
-        self.register_buffer("continuous", continuous)  # (numbers,): the part that gates each level
 
     def softmax(self, logits: Tensor) -> Tensor:
         """Return each block's probabilities, (batch, parts); logits lie within 15, so exp is safe at any tau > 0.2."""
         weights = logits.exp()  # (batch, parts)
         return weights / (weights @ self.member)[:, self.owner]  # (batch, parts)
-
-    def draw(self, logits: Tensor, *, tau: float, rng: torch.Generator) -> Tensor:
-        """Draw one part a block: one-hot forward, the Gumbel softmax's gradient backward, (batch, parts)."""
-        noise = -torch.empty_like(logits).exponential_(generator=rng).clamp_min(1e-20).log()  # (batch, parts)
-        soft = self.softmax((logits + noise).clamp(-40 * tau, 40 * tau) / tau)  # (batch, parts)
-        peak = soft.new_zeros(len(soft), self.member.shape[1])  # (batch, blocks)
-        peak = peak.scatter_reduce(1, self.owner.expand_as(soft), soft.detach(), "amax")  # (batch, blocks)
-        hard = (soft.detach() >= peak[:, self.owner]).float()  # (batch, parts)
-        return hard + soft - soft.detach()
-
-    def join(self, parts: Tensor, levels: Tensor, condition: Tensor) -> Tensor:
-        """Return what the critic sees: one-hot parts, gated levels, the condition, (batch, row)."""
-        gates = parts[:, self.continuous]  # (batch, numbers)
-        return torch.cat([parts, gates * (levels - 0.5) * LEVEL_SCALE, condition], dim=1)  # (batch, row)

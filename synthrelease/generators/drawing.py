@@ -1,0 +1,152 @@
+"""Drawing rows from a trained row writer, with less noise than independent draws have.
+
+Every column is drawn by inverting its distribution function at a number between 0 and 1. Independent random numbers
+would add noise that a table of a few hundred rows cannot afford: shares would scatter around what was learned. So the
+rows are sorted by what the column is expected to be, and get the numbers of an evenly spread sequence in that order:
+rows that resemble each other get numbers far apart, and together they have the shares that were learned
+(array-randomised quasi-Monte Carlo: L'Ecuyer, Lécot & Tuffin 2008, doi:10.1287/opre.1080.0556). Each single row is
+distributed exactly as with independent numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthrelease.contracts import BoolArray, FloatArray, IntArray
+from synthrelease.errors import TrainingError
+from synthrelease.generators.cells import Cells
+from synthrelease.generators.rowwriter import RowWriter, Walk, Weights
+
+GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, modulo 1, are spread more evenly than those of any other number."""
+WORKING_FLOATS = 1 << 23
+"""Numbers held at once while rows are drawn: 32 MB, however wide the table is, which caches still hold in part."""
+_BALANCING_ROUNDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How rows are drawn. ``sharp``: the column drawn at ``temperature``, or None. ``given``: allowed cells by column.
+
+    At a temperature below 1 the likelier labels become likelier still, row by row, while the shares of all rows
+    together stay what they are.
+    """
+
+    is_even: bool = True
+    sharp: int | None = None
+    temperature: float = 1.0
+    given: Mapping[int, BoolArray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One column made ready for drawing: only the cells that may be drawn, in drawing order.
+
+    ``cells``: which they are, (allowed,). ``shares``: logs of their training shares, ``table``: their features,
+    (features, allowed). ``ranks``: where they lie among all cells, (allowed,).
+    """
+
+    cells: Tensor
+    shares: Tensor
+    table: Tensor
+    ranks: Tensor
+    temperature: float
+
+
+@torch.no_grad()
+def choices(writer: RowWriter, weights: Weights, cells: Cells, manner: Manner) -> tuple[Choice, ...]:
+    """Make every column ready for drawing, once for any number of draws."""
+    ready = []
+    for place, column in enumerate(cells.columns):
+        allowed = column.emitted & manner.given.get(place, np.ones(column.size, dtype=np.bool_))
+        order = column.order[allowed[column.order]]
+        at = torch.from_numpy(order).to(writer.log_shares.device)
+        ready.append(
+            Choice(
+                cells=at,
+                shares=writer.log_shares[writer.starts[place] + at],
+                table=weights.tables[place][at].T.contiguous(),
+                ranks=torch.from_numpy(column.ranks[order]).float().to(at.device),
+                temperature=manner.temperature if place == manner.sharp else 1.0,
+            )
+        )
+    return tuple(ready)
+
+
+def piece_rows(writer: RowWriter, cells: Cells) -> int:
+    """How many rows may be drawn at once within ``WORKING_FLOATS``."""
+    widest = max(column.size for column in cells.columns)
+    kept = writer.feature_starts[-1] + len(writer.enter_bias) * (1 + len(writer.inner)) + 4 * widest
+    return max(256, WORKING_FLOATS // kept)
+
+
+@torch.no_grad()
+def draw(
+    writer: RowWriter, weights: Weights, ready: Sequence[Choice], rows: int, *, is_even: bool, rng: np.random.Generator
+) -> tuple[IntArray, FloatArray]:
+    """Return cells (rows, columns), in writing order, and where in the cell each lies, (rows, columns), in [0, 1).
+
+    Raises:
+        TrainingError: the network's output is not finite.
+    """
+    walk = Walk(writer, weights, rows, in_place=True)
+    codes = np.empty((rows, writer.columns), dtype=np.int64)
+    positions = np.empty((rows, writer.columns))
+    for place, choice in enumerate(ready):
+        logits = torch.addmm(choice.shares, walk.scores(place), choice.table)  # (rows, allowed)
+        shares = _sharpened(logits, choice.temperature)
+        expected = torch.mv(shares, choice.ranks)  # (rows,)
+        if not bool(torch.isfinite(expected).all()):
+            raise TrainingError(
+                "A generator must produce finite values, however its network does not. Train again with another seed."
+            )
+        numbers = _numbers(expected.cpu().numpy(), rng, is_even=is_even)  # (rows,)
+        chosen, spot = _inverted(shares, torch.from_numpy(numbers).to(shares.device))
+        picked = choice.cells[chosen]  # (rows,)
+        codes[:, place], positions[:, place] = picked.cpu().numpy(), spot.cpu().numpy()
+        walk.write(place, weights.tables[place][picked])
+    return codes, positions
+
+
+def _numbers(expected: FloatArray, rng: np.random.Generator, *, is_even: bool) -> FloatArray:
+    """Numbers in [0, 1) for the rows, (rows,), float32: evenly spread among rows of like expectation, or independent."""
+    if not is_even:
+        return rng.random(len(expected), dtype=np.float32)
+    shuffled = rng.permutation(len(expected))  # so that rows of equal expectation come in random order
+    order = shuffled[np.argsort(expected[shuffled], kind="stable")]
+    numbers = np.empty(len(expected))
+    numbers[order] = np.modf(rng.random() + GOLDEN * np.arange(len(expected)))[0]
+    return numbers.astype(np.float32)
+
+
+def _inverted(shares: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the place, (rows,), at which cumulated shares (rows, cells) pass a number, and where in it, (rows,)."""
+    reach = shares.cumsum(dim=1)  # (rows, cells)
+    total = reach[:, -1:]  # rounding may keep it off 1
+    target = numbers.unsqueeze(1) * total
+    # The first cell whose reach lies beyond the target has a share above 0; a target at the very end has none, and gets
+    # the first cell that reaches the end.
+    chosen = torch.searchsorted(reach, target, right=True)  # (rows, 1)
+    chosen = torch.where(chosen < reach.shape[1], chosen, torch.searchsorted(reach, total.contiguous()))
+    share = shares.gather(1, chosen)
+    spot = (target - (reach.gather(1, chosen) - share)) / share
+    return chosen.squeeze(1), spot.squeeze(1).clamp(0.0, 1.0 - 1e-7)
+
+
+def _sharpened(logits: Tensor, temperature: float) -> Tensor:
+    """Return the probabilities, (rows, cells); a temperature makes each row's sharper and keeps the means over rows."""
+    shares = torch.softmax(logits, dim=1)
+    if temperature == 1.0:
+        return shares
+    wanted = shares.mean(dim=0)  # (cells,)
+    sharp = logits / temperature
+    shift = torch.zeros_like(wanted)
+    for _ in range(_BALANCING_ROUNDS):
+        mean = torch.softmax(sharp + shift, dim=1).mean(dim=0)
+        shift = shift + torch.where(wanted > 0, (wanted / mean.clamp_min(1e-12)).log(), 0.0)
+    return torch.softmax(sharp + shift, dim=1)
