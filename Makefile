@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format-check lint types bench clean
+.PHONY: help demo test check format-check lint types bench bench-audit bench-audit-peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -37,6 +37,19 @@ types: $(STAMP)  ## mypy --strict
 
 bench: $(STAMP)  ## benchmarks, each a ratio within one run
 	$(BIN)/python -m pytest -n 0 -m bench -s tests/benchmarks
+
+bench-audit: $(STAMP)  ## what the audit catches: planted leaks on real tables -> reports/audit-power.html; goes on where it stopped
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/audit_power.py --out reports
+
+PEERS := .venv-peers
+$(PEERS)/.installed:
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement tests/benchmarks/peers.txt
+	touch $@
+
+bench-audit-peers: $(STAMP) $(PEERS)/.installed  ## the same leaks by the rules of SDMetrics, Anonymeter and mostlyai-qa; no part of CI
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/audit_power.py --export .cache/audit-peers
+	OMP_NUM_THREADS=1 $(PEERS)/bin/python tests/benchmarks/audit_peers.py --tables .cache/audit-peers --out reports
 
 clean:  ## remove what the other targets made, but no run of yours
 	rm -rf $(VENV) reports/demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

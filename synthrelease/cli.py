@@ -16,11 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from synthrelease import balancing, conversation, inspection, merging, pipeline, policy, runs
-from synthrelease.contracts import Policy, TrainingStep
+from synthrelease import balancing, conversation, explanation, inspection, merging, pipeline, policy, runs
+from synthrelease.contracts import TrainingStep
 from synthrelease.errors import SynthreleaseError
 from synthrelease.formats import Place, place_of
-from synthrelease.wording import limit_in_words
 
 _WORDS = {"release": "RELEASE", "refuse": "DO NOT RELEASE", "undecided": "HUMAN REVIEW NEEDED"}
 _COLOURS = {"release": "green", "refuse": "red", "undecided": "yellow"}
@@ -48,7 +47,7 @@ class _Screen:
     def stage(self, title: str) -> None:
         """Print the stage."""
         self._end_bar()
-        self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {escape(title)}")
+        self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {escape(title)}", soft_wrap=True)
 
     def notice(self, text: str) -> None:
         """Print the notice."""
@@ -182,6 +181,8 @@ def inspect(
 )
 @click.option("--generator", default="gan", show_default=True, metavar="NAME", help="How rows are made.")
 @click.option("--effort", type=float, default=1.0, show_default=True, help="Multiplies the training time.")
+@click.option("--shadow-models", type=click.IntRange(0, 256), help="Trainings for the shadow-model attack (0 or 8 up).")
+@click.option("--folds", type=click.IntRange(0, 50), help="Trainings for the cross-audit of small tables.")
 @click.option("--force", is_flag=True, help="Replace a finished run in the run folder.")
 @_reported
 def build(
@@ -291,7 +292,8 @@ def policies(name: str | None) -> None:
     """
     known = pipeline.known_checks()
     if name is not None:
-        _explain(policy.load(name, known))
+        for line in explanation.of_policy(policy.load(name, known), known):
+            click.echo(line)
         return
     for each in policy.names():
         loaded = policy.load(each, known)
@@ -389,39 +391,6 @@ def _trial_line(progress: Any) -> str:
     left = "" if progress.seconds_left is None else f", about {progress.seconds_left / 60:,.0f} min left"
     last = f"  {escape(progress.last)}" if progress.last else ""
     return f"{progress.done:,} of {progress.trials:,} trials, {progress.seconds / 60:,.0f} min{left}{last}"
-
-
-def _explain(loaded: Policy) -> None:
-    known = pipeline.known_checks()
-    click.echo(f"{loaded.name} {loaded.version}: {loaded.title}")
-    click.echo(f"For {loaded.recipient}. To be signed by: {', '.join(loaded.sign_off)}.")
-    click.echo(
-        f"A rule is met when the whole interval (each end at {loaded.confidence:.0%} confidence) is within the limit,\n"
-        "breached when the whole interval lies beyond it, and has no evidence otherwise.\n"
-        "A breached blocking rule refuses the table; a blocking rule without evidence leaves it undecided."
-    )
-    demands = _demands(loaded)
-    if demands:
-        click.echo(f"Real tables are made coarser first: {'; '.join(demands)}.")
-    for severity, title in (("block", "Blocking rules"), ("warn", "Rules that warn")):
-        click.echo(f"\n{title}")
-        for rule in (rule for rule in loaded.rules if rule.severity == severity):
-            spec = next(spec for spec in known[rule.check].metrics if spec.name == rule.metric)
-            click.echo(f"  {spec.question}")
-            click.echo(f"    {rule.metric}: {limit_in_words(rule, spec.unit)}; at least {rule.min_n:,} rows to decide")
-            click.echo(f"    why: {rule.why}")
-            click.echo(f"    source: {rule.source}")
-
-
-def _demands(loaded: Policy) -> list[str]:
-    """What a policy wants coarser, in words."""
-    wants = loaded.generalise
-    dates = {"shift": "dates are moved by random weeks", None: ""}.get(
-        wants.dates, f"of dates the {wants.dates} is kept"
-    )
-    ages = "" if wants.ages is None else f"ages above {wants.ages:g} are one group"
-    steps = [f"numbers of role {role} are rounded to {step:g}" for role, step in wants.round_to.items()]
-    return [text for text in (dates, ages, "postcodes keep three characters" if wants.zip3 else "", *steps) if text]
 
 
 def _show(result: pipeline.Outcome) -> None:

@@ -1,6 +1,6 @@
-"""The frozen types that pass between stages. Imports nothing else of this package.
+"""The frozen types that pass between stages; what a schema declares comes first, in ``declarations``.
 
-Read them in order: they follow a table from the file to the verdict.
+Read them in order: they follow a table from the file to the verdict. Import all of them from here.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 
-Kind = Literal[
-    "numeric",
-    "integer",
-    "boolean",
-    "categorical",
-    "ordinal",
-    "datetime",
-    "date",
-    "time",
-    "duration",
-    "text",
-    "identifier",
-]
-Role = Literal["feature", "quasi_identifier", "sensitive", "target", "unit", "identifier", "excluded"]
+from synthrelease.declarations import MOMENTS as MOMENTS
+from synthrelease.declarations import NO_TREATMENT as NO_TREATMENT
+from synthrelease.declarations import NUMBERS as NUMBERS
+from synthrelease.declarations import Column as Column
+from synthrelease.declarations import Constraint as Constraint
+from synthrelease.declarations import Kind as Kind
+from synthrelease.declarations import Role as Role
+from synthrelease.declarations import Schema as Schema
+from synthrelease.declarations import Treatment as Treatment
+
 Origin = Literal["real", "synthetic"]
 Status = Literal["measured", "not_applicable", "too_few_rows", "crashed"]
 Severity = Literal["block", "warn"]
@@ -36,125 +32,6 @@ Decision = Literal["release", "refuse", "undecided"]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
-
-MOMENTS: frozenset[str] = frozenset({"datetime", "date", "time", "duration"})
-"""Kinds held as float64 days: since 1970-01-01 for datetime and date, else as such."""
-
-NUMBERS: frozenset[str] = frozenset({"numeric", "integer"}) | MOMENTS
-"""Kinds held as float64 in a table's frame; the other learned kinds are held as pandas categoricals."""
-
-
-@dataclass(frozen=True, slots=True)
-class Treatment:
-    """How one column of the real table is made coarser before anything sees it.
-
-    Numbers above ``top_code`` become one more than it, those below ``bottom_code`` one less; ``round_to`` is a step.
-    ``truncate`` moves dates to the start of their year, month or day, ``shift`` moves all dates of a patient by as many
-    random weeks. ``zip3`` keeps three characters of a postcode. ``merge`` is (new label, labels it replaces).
-    """
-
-    top_code: float | None = None
-    bottom_code: float | None = None
-    round_to: float | None = None
-    truncate: Literal["year", "month", "day"] | None = None
-    shift: bool = False
-    zip3: bool = False
-    merge: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-
-NO_TREATMENT = Treatment()
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column as the steward declared it.
-
-    ``bounds`` (both ends included, in days for dates and times) belong to columns of numbers, dates and times,
-    ``categories`` (spelled as in the file) to boolean, categorical and ordinal ones. ``missing`` are this column's own
-    marks for a missing value. ``format`` are the spellings of a date or time, the one that is written first; ``anchor``
-    is the date that this one is modelled as an interval from. ``means`` says what policies must know of: "age",
-    "birth", "zip", "other" (none of them, whatever the name says) or nothing. ``not_an_identifier`` is the steward's
-    reason why a column that looks like a direct identifier is none.
-    """
-
-    name: str
-    kind: Kind
-    role: Role = "feature"
-    bounds: tuple[float, float] | None = None
-    categories: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    not_an_identifier: str = ""
-    format: tuple[str, ...] = ()
-    anchor: str | None = None
-    treatment: Treatment = NO_TREATMENT
-    means: str = ""
-    learns_levels: bool = False
-    """Whether the labels are learned from training rows; ``categories`` is empty until they are (see ``levels``)."""
-    other: str = "Other"
-    """Where labels are learned: the label that stands for all rare ones; "" makes them missing."""
-
-    @property
-    def is_learned(self) -> bool:
-        """Whether a generator ever sees the column."""
-        return self.role not in ("unit", "identifier", "excluded")
-
-    @property
-    def is_number(self) -> bool:
-        """Whether values are float64 (True) or category labels (False)."""
-        return self.kind in NUMBERS
-
-    @property
-    def is_moment(self) -> bool:
-        """Whether values are days: of a datetime, a date, a time of day or a duration."""
-        return self.kind in MOMENTS
-
-
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """A rule between columns that every row obeys, as the steward wrote it: exactly one of its first two fields.
-
-    ``rule`` is a sentence in the language of ``constraints``. ``combination`` names columns whose values occur together
-    only as in the training rows. ``tolerance`` is how far the two sides of an equation may lie apart, in their unit.
-    """
-
-    rule: str = ""
-    combination: tuple[str, ...] = ()
-    tolerance: float = 0.0
-
-    @property
-    def words(self) -> str:
-        """The constraint as messages name it."""
-        return self.rule or f"combination of {', '.join(self.combination)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """What a table means: its columns in file order, and what the steward declared about them.
-
-    ``digest`` is the SHA-256 of the schema file as read.
-    """
-
-    columns: tuple[Column, ...]
-    target: str | None = None
-    unit: str | None = None
-    missing: tuple[str, ...] = ()
-    purpose: str = ""
-    digest: str = ""
-    dates: str = ""
-    """How exact dates may be in every column: "year", "month", "day", "shift", or nothing said."""
-    constraints: tuple[Constraint, ...] = ()
-
-    def column(self, name: str) -> Column:
-        """Return the column called ``name``; KeyError if there is none."""
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise KeyError(name)
-
-    @property
-    def learned(self) -> tuple[Column, ...]:
-        """The columns that generators and checks see, in file order (the target is one of them)."""
-        return tuple(column for column in self.columns if column.is_learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,12 +152,33 @@ class Generator(Protocol):
         ...
 
 
+class Refit(Protocol):
+    """Trains the release's own generator anew, with the same settings, and samples from it."""
+
+    def __call__(self, train: Table, rows: int, seed: int) -> pd.DataFrame:
+        """Return ``rows`` synthetic rows of a generator trained on ``train`` alone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refits:
+    """What an audit of a release made here may do beside looking at the table: train its generator again.
+
+    ``shadow_models`` and ``folds`` are how many times for the shadow-model attack and for the cross-audit; 0 for not.
+    """
+
+    refit: Refit
+    shadow_models: int = 0
+    folds: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The only argument of a check.
 
     ``reference`` is a further sample of real people that the attacker may hold; None means that attacks cross-fit one
     from the holdout. ``confidence`` is one-sided (0.95: each end of an interval is exceeded with probability 5%).
+    ``refits`` is None for a table that anything else made: its generator is not at hand.
     """
 
     train: Table
@@ -289,6 +187,7 @@ class Evidence:
     seed: int
     confidence: float = 0.95
     reference: Table | None = None
+    refits: Refits | None = None
 
     def __post_init__(self) -> None:
         if self.train.origin != "real" or self.holdout.origin != "real":
@@ -406,6 +305,8 @@ class CheckSpec:
     family: Literal["privacy", "fidelity", "utility", "validity"]
     metrics: tuple[MetricSpec, ...]
     about: str
+    cost: float = 1.0
+    """Seconds that it takes beside the other checks, for telling how much time is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +321,8 @@ class Rule:
     min_n: int
     why: str
     source: str
+    confidence: float = 0.95
+    """One-sided level that the rule asks for; intervals are made at the policy's, which is never lower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +354,14 @@ class Policy:
     generalise: Coarsening = field(default_factory=Coarsening)
     min_cell: int = 10
     """A level, count or combination held by fewer patients than this is never learned as itself."""
+    shadow_models: int = 0
+    """How many times the generator is trained again for the shadow-model attack."""
+    folds: int = 0
+    """How many times it is trained again for the cross-audit."""
+    derived_from: str = ""
+    """Name and version of the policy this one was derived from."""
+    loosened: tuple[str, ...] = ()
+    """In words, everything that is looser than in that policy; the report shows each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ at most 5%, and below ``low`` with probability at most 5%.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,17 +96,6 @@ def equal_size_share(near: tuple[int, int], sizes: tuple[int, int], confidence: 
     return Bounds(scaled(raw.value), scaled(raw.low), scaled(raw.high))
 
 
-def half_sampling(statistic: Callable[[], float], draws: int, confidence: float) -> Bounds:
-    """Mean and bounds of a statistic that draws random halves of its samples at each call.
-
-    The spread over random halves (delete-half jackknife; Shao & Wu, Annals of Statistics 17, 1989) equals the
-    statistic's own standard error at full size, also for statistics such as nearest-neighbour shares on which the
-    bootstrap fails because it repeats rows.
-    """
-    values = np.array([statistic() for _ in range(draws)])
-    return normal_bounds(float(values.mean()), float(values.std(ddof=1)), confidence)
-
-
 def normal_bounds(value: float, spread: float, confidence: float) -> Bounds:
     """Bounds ``value -+ z * spread``."""
     reach = z_score(confidence) * spread
@@ -145,3 +133,8 @@ def per_patient(values: FloatArray, table: Table, *, largest: bool) -> FloatArra
     out = np.full(patient.max() + 1, -np.inf if largest else np.inf)
     (np.maximum if largest else np.minimum).at(out, patient, values)
     return out
+
+
+def exactly(value: float) -> Bounds:
+    """Bounds of a number that was counted or computed, not estimated."""
+    return Bounds(value, value, value)

@@ -18,6 +18,9 @@ from synthrelease.contracts import FloatArray, IntArray
 
 _PART_CELLS = 8_000_000
 _REFINE_CELLS = 8_000_000  # cells of the (queries, k, width) block held at once while distances are recomputed
+_SPARE = 16  # rows listed beyond k, among which rounding may have hidden a nearer one
+_ROUNDING = 1e-6  # error of a squared float32 distance as a share of the squared lengths of both rows
+_TOLERANCE = 1e-4  # a distance that rounding can change by a smaller share than this is left as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,12 @@ class Neighbours:
 
 
 def nearest(queries: np.ndarray[Any, Any], base: np.ndarray[Any, Any], k: int) -> Neighbours:
-    """Find the ``k`` nearest rows of ``base`` for every row of ``queries`` by exhaustive search.
+    """Find the ``k`` nearest rows of ``base`` for every row of ``queries`` by exhaustive search on all cores.
 
-    faiss computes |q|^2 + |b|^2 - 2qb in float32, which leaves identical rows at a small distance above zero; the
-    distances of the k rows it finds are therefore computed again in float64, so that a copy is exactly 0 away.
+    faiss computes |q|^2 + |b|^2 - 2qb in float32, which leaves identical rows at a small distance above zero and may
+    take one of two very near rows for the other. So distances are computed again in float64, and where rounding could
+    hide a nearer row, more rows are listed, at last by a search in float64: a copy is exactly 0 away, and no distance
+    is too large.
 
     Args:
         queries: float array (n, width).
@@ -50,14 +55,55 @@ def nearest(queries: np.ndarray[Any, Any], base: np.ndarray[Any, Any], k: int) -
     k = min(k, len(base))
     centre = base.mean(axis=0, dtype=np.float64)  # centring keeps the float32 cancellation small
     index = faiss.IndexFlatL2(base.shape[1])
+    longest = 0.0
     for part in _parts(base):
-        index.add(np.ascontiguousarray(part - centre, dtype=np.float32))
-    found = np.concatenate(
-        [index.search(np.ascontiguousarray(part - centre, dtype=np.float32), k)[1] for part in _parts(queries)]
-    )
-    distance = _refined(queries, base, found)
-    order = np.argsort(distance, axis=1, kind="stable")
-    return Neighbours(np.take_along_axis(distance, order, 1), np.take_along_axis(found, order, 1))
+        moved = np.ascontiguousarray(part - centre, dtype=np.float32)
+        longest = max(longest, float(np.einsum("nw,nw->n", moved, moved).max()))
+        index.add(moved)
+    answers = [_search(index, part, base, k, centre, longest) for part in _parts(queries)]
+    return Neighbours(*(np.concatenate(part) for part in zip(*answers, strict=True)))
+
+
+def _search(
+    index: faiss.IndexFlatL2, queries: np.ndarray[Any, Any], base: np.ndarray[Any, Any], k: int, *about: Any
+) -> tuple[FloatArray, IntArray]:
+    """Distances and positions of some queries; ``about`` is the centre and the largest squared length of a row."""
+    centre, longest = about
+    moved = np.ascontiguousarray(queries - centre, dtype=np.float32)
+    error = _ROUNDING * (np.einsum("nw,nw->n", moved, moved) + longest)  # of a squared float32 distance
+    gap, at = _sorted(queries, base, index.search(moved, k)[1], k)
+    square = gap[:, -1] ** 2
+    doubtful = np.flatnonzero((square > 0.0) & (error > 2 * _TOLERANCE * square))
+    if k == len(base) or len(doubtful) == 0:
+        return gap, at
+    listed = min(k + _SPARE, len(base))
+    rough, found = index.search(moved[doubtful], listed)
+    gap[doubtful], at[doubtful] = _sorted(queries[doubtful], base, found, k)
+    hidden = doubtful[(rough[:, -1] - error[doubtful] < gap[doubtful, -1] ** 2) & (listed < len(base))]
+    if len(hidden):
+        gap[hidden], at[hidden] = _sorted(queries[hidden], base, _slow(queries[hidden], base, listed), k)
+    return gap, at
+
+
+def _sorted(
+    queries: np.ndarray[Any, Any], base: np.ndarray[Any, Any], found: IntArray, k: int
+) -> tuple[FloatArray, IntArray]:
+    """The ``k`` nearest of the rows that were found, by distances computed in float64."""
+    exact = _refined(queries, base, found)
+    order = np.argsort(exact, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(exact, order, 1), np.take_along_axis(found, order, 1)
+
+
+def _slow(queries: np.ndarray[Any, Any], base: np.ndarray[Any, Any], k: int) -> IntArray:
+    """Positions of the ``k`` nearest base rows in float64; for the few queries that float32 cannot decide."""
+    out = np.empty((len(queries), k), dtype=np.int64)
+    block = max(1, _REFINE_CELLS // len(base))
+    wide = base.astype(np.float64)
+    lengths = np.einsum("nw,nw->n", wide, wide)
+    for start in range(0, len(queries), block):
+        part = queries[start : start + block].astype(np.float64)
+        out[start : start + block] = np.argpartition(lengths - 2 * part @ wide.T, k - 1, axis=1)[:, :k]
+    return out
 
 
 def _parts(rows: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:

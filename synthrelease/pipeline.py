@@ -27,6 +27,7 @@ from synthrelease import (
     patients,
     policy,
     record,
+    refitting,
     repairs,
     report,
     runs,
@@ -45,6 +46,7 @@ from synthrelease.contracts import (
     FitSettings,
     Fitted,
     Line,
+    Refits,
     RunFacts,
     Schema,
     Table,
@@ -76,7 +78,8 @@ class BuildOptions:
 
     ``holdout``: real rows kept apart by the steward; every row of the table is then trained on. ``rows``: synthetic
     rows (as many as the table has, unless said). ``seed``: fixes everything random; drawn afresh and recorded unless
-    given. ``effort`` multiplies the training time.
+    given. ``effort`` multiplies the training time. ``shadow_models`` and ``folds``: how many times the generator is
+    trained again for the shadow-model attack and the cross-audit (as the policy says, unless given).
     """
 
     holdout: Path | Place | None = None
@@ -86,6 +89,8 @@ class BuildOptions:
     generator: str = "gan"
     effort: float = 1.0
     force: bool = False
+    shadow_models: int | None = None
+    folds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +188,15 @@ def build(
             )
             tables.write(frames, look, quarantined, seed=derived(run.seed, "surrogates"))
             made = _read_back(run, quarantined, split.train.schema, {})
-        evidence = Evidence(split.train, split.holdout, made, derived(run.seed, "audit"), rules.confidence)
+        again = refitting.Refitting(fit, settings, rules.min_cell)
+        refits = Refits(
+            again,
+            rules.shadow_models if options.shadow_models is None else options.shadow_models,
+            rules.folds if options.folds is None else options.folds,
+        )
+        evidence = Evidence(
+            split.train, split.holdout, made, derived(run.seed, "audit"), rules.confidence, refits=refits
+        )
         run.digests |= _input_digests(folder, {"table": exact.digest or table, "holdout": options.holdout})
         return _judge(run, folder, evidence, quarantined, budget.result(fitted.spends))
 

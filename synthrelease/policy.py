@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -45,6 +46,7 @@ class _RuleFile(BaseModel):
     at_least: float | None = None
     severity: Literal["block", "warn"]
     min_n: Annotated[int, Field(ge=1)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] | None = None
     why: _Text
     source: _Text
 
@@ -77,8 +79,28 @@ class _PolicyFile(BaseModel):
     sign_off: Annotated[list[_Text], Field(min_length=1)]
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
     min_cell: Annotated[int, Field(ge=2)] = 10
+    shadow_models: Annotated[int, Field(ge=0, le=256)] = 0
+    folds: Annotated[int, Field(ge=0, le=50)] = 0
     rules: Annotated[list[_RuleFile], Field(min_length=1)]
     generalise: _GeneraliseFile = _GeneraliseFile()
+
+
+class _DerivedFile(BaseModel):
+    """A policy file that names another policy and says what is different: rules of its own, and rules left out."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    derived_from: _Text
+    name: _Text
+    version: _Text
+    title: _Text | None = None
+    recipient: _Text | None = None
+    sign_off: Annotated[list[_Text], Field(min_length=1)] | None = None
+    min_cell: Annotated[int, Field(ge=2)] | None = None
+    shadow_models: Annotated[int, Field(ge=0, le=256)] | None = None
+    folds: Annotated[int, Field(ge=0, le=50)] | None = None
+    rules: list[_RuleFile] = []
+    without: list[_Text] = []
+    generalise: _GeneraliseFile | None = None
 
 
 def folder() -> Path:
@@ -109,16 +131,15 @@ def load(name_or_file: str, known: Mapping[str, CheckSpec]) -> Policy:
             "See `synthrelease policies`."
         )
     content = path.read_bytes()
+    document = _document(content, path)
     try:
-        parsed = _PolicyFile.model_validate(tomllib.loads(content.decode("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PolicyError(
-            f"A policy must be a TOML file, however {path.name} cannot be read as one: {error}."
-        ) from None
+        if "derived_from" in document:
+            return _derived(_DerivedFile.model_validate(document), content, known)
+        parsed = _PolicyFile.model_validate(document)
     except ValidationError as error:
         raise PolicyError(listing(f"The policy {path.name} has problems:", validation_problems(error))) from None
-    rules = tuple(_rule(rule) for rule in parsed.rules)
-    problems = _problems(rules, known)
+    rules = tuple(_rule(rule, parsed.confidence) for rule in parsed.rules)
+    problems = _problems(rules, known, parsed.confidence)
     if problems:
         raise PolicyError(listing(f"The policy {path.name} has problems:", problems))
     return Policy(
@@ -133,10 +154,99 @@ def load(name_or_file: str, known: Mapping[str, CheckSpec]) -> Policy:
         text=content.decode("utf-8"),
         generalise=Coarsening(**parsed.generalise.model_dump()),
         min_cell=parsed.min_cell,
+        shadow_models=parsed.shadow_models,
+        folds=parsed.folds,
     )
 
 
-def _rule(rule: _RuleFile) -> Rule:
+def _document(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PolicyError(
+            f"A policy must be a TOML file, however {path.name} cannot be read as one: {error}."
+        ) from None
+
+
+def _derived(file: _DerivedFile, content: bytes, known: Mapping[str, CheckSpec]) -> Policy:
+    """A policy that comes with the package, with some rules replaced, added or left out.
+
+    Only a policy of the package can be derived from, so that the reader of the report can look the original up.
+
+    Raises:
+        PolicyError: the original is no policy of the package, a rule is broken, or a rule left out does not exist.
+    """
+    if file.derived_from not in names():
+        raise PolicyError(
+            f"A policy can be derived from one of {', '.join(names())}, however {file.derived_from!r} is none of them."
+        )
+    base = load(file.derived_from, known)
+    own = {_key(rule): _rule(rule, base.confidence) for rule in file.rules}
+    kept = {
+        f"{rule.check}.{rule.metric}": rule for rule in base.rules if f"{rule.check}.{rule.metric}" not in file.without
+    }
+    rules = tuple((kept | own).values())
+    problems = _problems(tuple(_rule(rule, base.confidence) for rule in file.rules), known, base.confidence, part=True)
+    problems += [
+        f"without: {name} is no rule of {base.name}"
+        for name in file.without
+        if name not in {f"{rule.check}.{rule.metric}" for rule in base.rules}
+    ]
+    if not any(rule.severity == "block" for rule in rules):
+        problems.append("at least one rule must have severity block, however all of them only warn")
+    if problems:
+        raise PolicyError(listing(f"The policy {file.name} has problems:", problems))
+    changed = {key: getattr(file, key) for key in ("title", "recipient", "min_cell", "shadow_models", "folds")}
+    derived = replace(
+        base,
+        name=file.name,
+        version=file.version,
+        sign_off=base.sign_off if file.sign_off is None else tuple(file.sign_off),
+        rules=rules,
+        digest=hashlib.sha256(base.text.encode() + content).hexdigest(),
+        text=content.decode("utf-8"),
+        generalise=base.generalise if file.generalise is None else Coarsening(**file.generalise.model_dump()),
+        derived_from=f"{base.name} {base.version}",
+        **{key: value for key, value in changed.items() if value is not None},
+    )
+    return replace(derived, loosened=tuple(_loosened(base, derived)))
+
+
+def _key(rule: _RuleFile) -> str:
+    return f"{rule.check}.{rule.metric}"
+
+
+def _loosened(base: Policy, derived: Policy) -> Iterator[str]:
+    """Everything in which a derived policy asks for less than the one it came from, in words."""
+    now = {(rule.check, rule.metric): rule for rule in derived.rules}
+    for rule in base.rules:
+        name, other = f"{rule.check}.{rule.metric}", now.get((rule.check, rule.metric))
+        if other is None:
+            yield f"{name}: left out (it was {limit_in_words(rule, '')}, {_SEVERITY[rule.severity]})"
+            continue
+        looser = other.limit > rule.limit if rule.direction == "at_most" else other.limit < rule.limit
+        if looser:
+            yield f"{name}: {limit_in_words(other, '')} in place of {limit_in_words(rule, '')}"
+        if rule.severity == "block" and other.severity == "warn":
+            yield f"{name}: only warns, where it blocked"
+        if other.min_n < rule.min_n:
+            yield f"{name}: {other.min_n:,} rows suffice in place of {rule.min_n:,}"
+        if other.confidence < rule.confidence:
+            yield f"{name}: {other.confidence:.1%} confidence in place of {rule.confidence:.1%}"
+    for key, words in {"min_cell": "the smallest group", "shadow_models": "shadow models", "folds": "folds"}.items():
+        if getattr(derived, key) < getattr(base, key):
+            yield f"{words}: {getattr(derived, key)} in place of {getattr(base, key)}"
+    missing = [who for who in base.sign_off if who not in derived.sign_off]
+    if missing:
+        yield f"signatures: none is asked of the {', '.join(missing)}"
+    if derived.generalise != base.generalise:
+        yield "the real tables are made coarse in another way"
+
+
+_SEVERITY = {"block": "blocking", "warn": "a warning"}
+
+
+def _rule(rule: _RuleFile, confidence: float) -> Rule:
     at_most = rule.at_most is not None
     limit = rule.at_most if rule.at_most is not None else rule.at_least
     assert limit is not None  # noqa: S101 - the model demands one of the two
@@ -149,12 +259,16 @@ def _rule(rule: _RuleFile) -> Rule:
         min_n=rule.min_n,
         why=rule.why,
         source=rule.source,
+        confidence=confidence if rule.confidence is None else rule.confidence,
     )
 
 
-def _problems(rules: Sequence[Rule], known: Mapping[str, CheckSpec]) -> list[str]:
+def _problems(
+    rules: Sequence[Rule], known: Mapping[str, CheckSpec], confidence: float, *, part: bool = False
+) -> list[str]:
+    """Everything wrong with some rules; ``part`` where they are not the whole policy."""
     problems = []
-    if not any(rule.severity == "block" for rule in rules):
+    if not part and not any(rule.severity == "block" for rule in rules):
         problems.append("at least one rule must have severity block, however all of them only warn")
     seen: set[tuple[str, str]] = set()
     for number, rule in enumerate(rules, start=1):
@@ -169,6 +283,8 @@ def _problems(rules: Sequence[Rule], known: Mapping[str, CheckSpec]) -> list[str
                 problems.append(
                     f"rules[{number}]: {rule.metric} is better {better}, so the rule must point the other way"
                 )
+        if rule.confidence > confidence:
+            problems.append(f"rules[{number}].confidence: intervals are made at {confidence}, which is lower")
         if (rule.check, rule.metric) in seen:
             problems.append(f"rules[{number}]: {rule.check}.{rule.metric} has a rule already")
         seen.add((rule.check, rule.metric))
@@ -195,6 +311,9 @@ def decide(policy: Policy, results: Sequence[CheckResult], known: Mapping[str, C
     decision: Decision = "refuse" if breached else "undecided" if unproven else "release"
     return Verdict(decision, tuple(outcomes), _deciding(decision, outcomes), policy)
 
+
+NAMED = 3
+"""How many further rules the deciding sentence names."""
 
 _WORST_FIRST = (
     ("breached", "block"),
@@ -266,7 +385,9 @@ def _deciding(decision: Decision, outcomes: Sequence[RuleOutcome]) -> str:
     wanted = "breached" if decision == "refuse" else "no_evidence"
     first, *others = [outcome for outcome in blocking if outcome.outcome == wanted]
     begin = "Refused" if decision == "refuse" else "Not decided"
-    also = f" {begin} for {len(others)} more: {' '.join(other.question for other in others)}" if others else ""
+    named = " ".join(other.question for other in others[:NAMED])
+    rest = f" {len(others) - NAMED} others are listed below." if len(others) > NAMED else ""
+    also = f" {begin} for {len(others)} more: {named}{rest}" if others else ""
     return f"{begin}: {first.question} {_in_short(first)}{also}"
 
 

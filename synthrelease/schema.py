@@ -111,6 +111,14 @@ class _ConstraintEntry(BaseModel):
     tolerance: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0.0
 
 
+class _AuditEntry(BaseModel):
+    """The ``[audit]`` block: what the audit's attackers are taken to know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    linkability: Annotated[list[list[StrictStr]], Field(max_length=2)] = []
+
+
 class _SchemaFile(BaseModel):
     """The whole file, as written."""
 
@@ -123,6 +131,7 @@ class _SchemaFile(BaseModel):
     dates: Literal["year", "month", "day", "shift"] | None = None
     columns: dict[str, _ColumnEntry]
     constraints: list[_ConstraintEntry] = []
+    audit: _AuditEntry = _AuditEntry()
 
 
 def load(path: Path, *, target: str | None = None) -> Schema:
@@ -151,6 +160,7 @@ def load(path: Path, *, target: str | None = None) -> Schema:
         digest=hashlib.sha256(content).hexdigest(),
         dates=entry.dates or "",
         constraints=tuple(Constraint(c.rule, tuple(c.combination), c.tolerance) for c in entry.constraints),
+        linkability=tuple(map(tuple, entry.audit.linkability)),
     )
     wrong = list(constraints.problems(schema))
     if wrong:
@@ -293,6 +303,12 @@ def _file_problems(entry: _SchemaFile, *, overridden: bool) -> Iterator[str]:
         column = entry.columns[entry.target]
         if column.role in ("identifier", "excluded") or column.kind in ("identifier", "text"):
             yield f"target: {entry.target!r} is never learned (see its kind and role). Choose another target"
+    sets = entry.audit.linkability
+    named = [name for names in sets for name in names]
+    if sets and (
+        len(sets) != 2 or not all(sets) or len(set(named)) < len(named) or not set(named) <= set(entry.columns)
+    ):
+        yield "audit.linkability: two lists of columns with none in both are wanted. Name columns of this schema"
     if entry.columns and not any(_role(name, column, entry) in _LEARNED for name, column in entry.columns.items()):
         yield "columns: nothing is left to learn: every column is an identifier, a unit, text or excluded. Declare one"
 

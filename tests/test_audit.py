@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from synthrelease import checks
+from synthrelease import checks, pipeline, policy
 from synthrelease.audit import run
-from synthrelease.contracts import CheckSpec, Evidence, MetricSpec, Table
+from synthrelease.contracts import CheckSpec, Evidence, MetricSpec, Refits, Table
+
+
+def resampled(train: Table, rows: int, seed: int) -> pd.DataFrame:
+    """A generator that leaks all it can: training rows drawn with replacement."""
+    chosen = np.random.default_rng(seed).integers(len(train), size=rows)
+    return train.frame.iloc[chosen].reset_index(drop=True)
 
 
 def evidence(table: Table, **changes) -> Evidence:
@@ -19,14 +27,15 @@ def evidence(table: Table, **changes) -> Evidence:
 
 
 def test_every_check_answers_with_the_metrics_it_promises(ward_table):
-    results = run(evidence(ward_table))
+    refits = Refits(resampled, shadow_models=8, folds=2)
+    results = run(evidence(ward_table, refits=refits))
     assert [r.check for r in results] == sorted(checks.registry())
     for result in results:
         assert result.status == "measured", result.note
         promised = [spec.name for spec in checks.specs()[result.check].metrics]
         assert [metric.name for metric in result.metrics] == promised
         for metric in result.metrics:
-            assert metric.low <= metric.value <= metric.high
+            assert metric.low <= metric.value <= metric.high or math.isnan(metric.value)
             assert metric.n > 0
             assert metric.reading
 
@@ -74,3 +83,33 @@ def test_patients_count_once_however_many_rows_they_have(ward_table):
         first, second = (run(e, only=[check])[0].metric(metric) for e in (single, many))
         assert second.n < first.n / 9
         assert second.high - second.low > 1.5 * (first.high - first.low)
+
+
+@pytest.mark.parametrize("name", sorted(checks.registry()))
+def test_a_fault_in_any_check_is_a_crash_and_no_rule_is_met_by_it(ward_table, monkeypatch, name):
+    """Fault injection: whatever a check calls first breaks; nothing it promises may then meet a rule."""
+
+    def broken(_):
+        raise ValueError("Mrs Example, 63")
+
+    known, check = pipeline.known_checks(), checks.registry()[name]
+    loaded = [policy.load(each, known) for each in policy.names()]
+    monkeypatch.setattr(checks, "registry", lambda: {name: replace(check, measure=broken)})
+    (result,) = run(evidence(ward_table))
+    assert result.status == "crashed"
+    assert result.metrics == ()
+    for each in loaded:
+        found = policy.decide(each, [result], known)
+        assert all(outcome.outcome == "no_evidence" for outcome in found.outcomes)
+        assert found.decision == "undecided"
+
+
+@pytest.mark.parametrize("name", sorted(checks.registry()))
+def test_a_fault_inside_a_check_is_caught_as_well(ward_table, monkeypatch, name):
+    """The same from inside: the tables themselves break when a check reads their rows."""
+    broken = evidence(ward_table)
+    object.__setattr__(broken.train, "frame", None)
+    monkeypatch.setattr(Table, "__len__", lambda self: 100)
+    (result,) = run(broken, only=[name])
+    assert result.status in ("crashed", "not_applicable")
+    assert result.metrics == ()

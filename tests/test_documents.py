@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import ward
 
-from synthrelease import checks, policy, schema
+from synthrelease import checks, pipeline, policy, schema
 from synthrelease.cli import main
 from synthrelease.drafting import draft
 
@@ -53,7 +53,17 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.split()[0] in ("release", "refuse", "undecided")
 
 
-@pytest.mark.parametrize("block", blocks("toml"))
+def is_policy(block: str) -> bool:
+    return "derived_from" in block
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("toml") if is_policy(block)])
+def test_the_policies_in_the_readme_are_policies(tmp_path, block):
+    (tmp_path / "ours.toml").write_text(block, encoding="utf-8")
+    assert policy.load(str(tmp_path / "ours.toml"), pipeline.known_checks()).loosened
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("toml") if not is_policy(block)])
 def test_the_schemas_in_the_readme_are_schemas(tmp_path, block):
     (tmp_path / "schema.toml").write_text(with_named_columns(block), encoding="utf-8")
     schema.load(tmp_path / "schema.toml")
@@ -66,6 +76,9 @@ def with_named_columns(block: str) -> str:
         block += "".join(f'\n[columns.{name}]\nkind = "numeric"\n' for name in numbers)
         labels = {"sex": ["F", "M"], "ward": ["A", "B"], "clinic": ["x"], "education": ["e"], "education-num": ["1"]}
         block += "".join(f'\n[columns.{n}]\nkind = "categorical"\ncategories = {v!r}\n' for n, v in labels.items())
+    if block.startswith("[audit]"):
+        for name in re.findall(r'"(\w+)"', block):
+            block += f'\n[columns.{name}]\nkind = "numeric"\n'
     named = re.findall(r'^(?:unit|target) = "(\w+)"', block, re.MULTILINE)
     missing = [name for name in named if f"[columns.{name}]" not in block]
     return block + "".join(f'\n[columns.{name}]\nkind = "boolean"\ncategories = ["no", "yes"]\n' for name in missing)

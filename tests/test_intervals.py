@@ -58,14 +58,6 @@ def test_equal_size_share_is_half_where_both_sides_are_hit_alike():
     assert 0.8 < found.low < 0.9
 
 
-def test_half_sampling_gives_the_standard_error_of_a_mean():
-    rng = np.random.default_rng(2)
-    values = rng.normal(0, 1, 400)
-    found = intervals.half_sampling(lambda: float(rng.choice(values, 200, replace=False).mean()), 400, 0.95)
-    expected = intervals.z_score(0.95) * values.std(ddof=1) / np.sqrt(400)
-    assert found.high - found.value == pytest.approx(expected, rel=0.15)
-
-
 def test_draws_and_folds_keep_patients_whole():
     rng = np.random.default_rng(3)
     units = np.repeat(np.arange(50), rng.integers(1, 6, 50))

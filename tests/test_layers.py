@@ -11,7 +11,8 @@ PACKAGE = Path(synthrelease.__file__).parent
 BASE = {"contracts", "errors"}
 TABLES = BASE | {"schema", "generalise", "moments"}
 ALLOWED: dict[str, set[str]] = {
-    "contracts": set(),
+    "declarations": set(),
+    "contracts": {"declarations"},
     "errors": set(),
     "wording": {"contracts"},
     "scales": set(),
@@ -22,7 +23,8 @@ ALLOWED: dict[str, set[str]] = {
     "intervals": {"contracts"},
     "neighbours": {"contracts"},
     "space": {"contracts"},
-    "checks": {"constraints", "contracts", "intervals", "neighbours", "space"},
+    "exchange": {"contracts"},
+    "checks": {"constraints", "contracts", "exchange", "intervals", "neighbours", "space"},
     "audit": {"contracts", "checks"},
     "moments": {"contracts"},
     "generalise": {"contracts", "identifiers", "moments", "scales"},
@@ -49,11 +51,13 @@ ALLOWED: dict[str, set[str]] = {
     "inspection": TABLES | {"drafting", "formats", "identifiers", "oddities", "relations", "tablefile"},
     "merging": BASE,
     "conversation": {"inspection", "merging", "wording"},
+    "explanation": {"contracts", "wording"},
     "intake": TABLES
     | {"audit", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
     "binning": {"contracts"},
     "encoding": BASE | {"binning"},
     "generators": BASE | {"binning", "encoding"},
+    "refitting": {"contracts", "generalise", "repairs", "transforms"},
     "oversampling": BASE | {"generators"},
     "balance": BASE | {"generators", "oversampling"},
     "balancing": TABLES | {"constraints", "formats", "generators", "oversampling", "repairs", "tablefile", "tables"},
@@ -63,11 +67,13 @@ ALLOWED: dict[str, set[str]] = {
     "bundle": BASE | {"report", "runs"},
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
-    | {"constraints", "generalise", "intake", "levels", "patients", "repairs", "tables", "transforms"},
+    | {"constraints", "generalise", "intake", "levels", "patients", "refitting", "repairs"}
+    | {"tables", "transforms"},
     "cli": BASE
     | {
         "balancing",
         "conversation",
+        "explanation",
         "formats",
         "inspection",
         "merging",
@@ -75,7 +81,6 @@ ALLOWED: dict[str, set[str]] = {
         "pipeline",
         "policy",
         "runs",
-        "wording",
     },
     "__init__": BASE | {"pipeline"},
     "__main__": {"cli"},

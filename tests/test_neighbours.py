@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from synthrelease import neighbours
+from synthrelease.contracts import Column, Schema, Table
+from synthrelease.space import Space
+
+EXAMPLES = 1_000 if os.environ.get("SYNTHRELEASE_NIGHTLY") else 60
 
 
 def slow(queries, base, k):
@@ -56,3 +65,57 @@ def test_more_neighbours_than_rows_are_cut_and_an_empty_base_is_refused():
     assert neighbours.nearest(points, points, 9).distance.shape == (3, 3)
     with pytest.raises(ValueError, match="must hold rows"):
         neighbours.nearest(points, points[:0], 1)
+
+
+@st.composite
+def mixed_points(draw):
+    """Points of two random mixed tables in one space: ties, constants, missing values, copies, near copies."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kinds = draw(st.lists(st.sampled_from(["fine", "coarse", "skewed", "label", "many"]), min_size=1, max_size=6))
+    sizes = draw(st.integers(1, 40)), draw(st.integers(1, 60))
+    columns, sides = [], [{}, {}]
+    for place, kind in enumerate(kinds):
+        name = f"c{place}"
+        if kind in ("label", "many"):
+            levels = tuple(f"l{i}" for i in range(3 if kind == "label" else 90))
+            columns.append(Column(name, "categorical", categories=levels))
+            cells = [pd.Categorical.from_codes(rng.integers(-1, len(levels), n), list(levels)) for n in sizes]
+        else:
+            columns.append(Column(name, "numeric"))
+            numbers = {
+                "fine": lambda n: rng.normal(1e6, 1e-3, n),
+                "coarse": lambda n: rng.integers(0, 3, n).astype(float),
+                "skewed": lambda n: rng.lognormal(0, 4, n),
+            }[kind]
+            cells = [np.where(rng.random(n) < 0.1, np.nan, numbers(n)) for n in sizes]
+        for side, column in zip(sides, cells, strict=True):
+            side[name] = column
+    frames = [pd.DataFrame(side) for side in sides]
+    copied = rng.integers(sizes[1], size=sizes[0] // 2)
+    frames[0].iloc[: len(copied)] = frames[1].iloc[copied]
+    schema = Schema(tuple(columns))
+    space = Space.fit(*(Table(frame, schema, "real") for frame in frames))
+    return space.embed(frames[0]), space.embed(frames[1]), draw(st.integers(1, 5))
+
+
+@pytest.mark.nightly
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(mixed_points())
+def test_faiss_equals_a_plain_loop_on_random_mixed_tables(points):
+    queries, base, k = points
+    found = neighbours.nearest(queries, base, k)
+    np.testing.assert_allclose(found.distance, slow(queries, base, k), rtol=1e-3, atol=1e-12)
+    taken = np.linalg.norm(queries[:, None].astype(float) - base[found.index].astype(float), axis=2)
+    np.testing.assert_allclose(found.distance, taken, rtol=1e-12, atol=1e-12)
+
+
+def test_rounding_that_hides_the_nearest_row_is_undone():
+    """Thousands of rows a hair apart: float32 takes one for the other, and a copy must still be 0 away."""
+    rng = np.random.default_rng(4)
+    base = (0.5 + 1e-6 * rng.random((4_000, 12))).astype(np.float32)
+    base[0] = 9.0  # moves the centre away, which makes the cancellation worse
+    queries = base[rng.permutation(4_000)[:300]]
+    found = neighbours.nearest(queries, base, 3)
+    np.testing.assert_allclose(found.distance, slow(queries, base, 3), rtol=1e-4, atol=0.0)

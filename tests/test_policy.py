@@ -188,4 +188,80 @@ def test_stricter_recipients_never_get_looser_limits():
         limits = {(r.check, r.metric): r for r in strict.rules}
         for rule in loose.rules:
             if known[rule.check].family == "privacy":
-                assert limits[rule.check, rule.metric].limit <= rule.limit
+                strict_limit = limits[rule.check, rule.metric].limit
+                assert strict_limit <= rule.limit if rule.direction == "at_most" else strict_limit >= rule.limit
+
+
+DERIVED = """
+derived_from = "partner_handoff"
+name = "ours"
+version = "1"
+without = ["linkability.linkability_risk"]
+
+[[rules]]
+check = "membership"
+metric = "mia_auc"
+at_most = 0.65
+severity = "warn"
+min_n = 50
+why = "w"
+source = "s"
+
+[[rules]]
+check = "copies"
+metric = "exact_copy_excess"
+at_most = 0.001
+severity = "block"
+min_n = 1000
+why = "w"
+source = "s"
+"""
+
+
+def derived(tmp_path, text: str) -> Policy:
+    path = tmp_path / "ours.toml"
+    path.write_text(text, encoding="utf-8")
+    return policy.load(str(path), pipeline.known_checks())
+
+
+def test_a_derived_policy_keeps_the_rest_and_shows_all_that_is_looser(tmp_path):
+    ours, base = derived(tmp_path, DERIVED), policy.load("partner_handoff", pipeline.known_checks())
+    assert ours.derived_from == f"partner_handoff {base.version}"
+    assert len(ours.rules) == len(base.rules) - 1
+    assert [item.split(":")[0] for item in ours.loosened] == ["membership.mia_auc"] * 3 + [
+        "linkability.linkability_risk"
+    ]
+    assert "0.65 in place of at most 0.6" in ours.loosened[0]
+    assert "only warns" in ours.loosened[1]
+    assert "50 rows" in ours.loosened[2]
+    assert "left out" in ours.loosened[3]
+    assert ours.sign_off == base.sign_off
+    assert ours.digest != base.digest
+
+
+def test_a_derived_policy_that_only_tightens_loosens_nothing(tmp_path):
+    text = DERIVED.replace('without = ["linkability.linkability_risk"]', "").replace("at_most = 0.65", "at_most = 0.55")
+    text = text.replace('"warn"', '"block"').replace("min_n = 50", "min_n = 500")
+    assert derived(tmp_path, text).loosened == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"partner_handoff"', '"nonsense"', "derived from one of"),
+        ('"linkability.linkability_risk"', '"nonsense.risk"', "is no rule of"),
+        ('check = "membership"', 'check = "nonsense"', "is no check"),
+        ('version = "1"', 'version = "1"\ncolour = "red"', "colour"),
+        ("min_n = 50", "min_n = 50\nconfidence = 0.99", "which is lower"),
+    ],
+)
+def test_a_broken_derived_policy_is_refused(tmp_path, old, new, message):
+    with pytest.raises(PolicyError, match=message):
+        derived(tmp_path, DERIVED.replace(old, new))
+
+
+@pytest.mark.parametrize("name", policy.names())
+def test_every_rule_states_why_source_rows_confidence_and_severity(name):
+    text = (policy.folder() / f"{name}.toml").read_text(encoding="utf-8")
+    for block in text.split("[[rules]]")[1:]:
+        assert all(f"{key} = " in block for key in ("severity", "min_n", "confidence", "why", "source"))

@@ -332,3 +332,16 @@ def test_hostile_names_stay_text_on_the_card():
     html, _ = card(replace(run, verdict=replace(run.verdict, decision="release")))
     assert_nothing_foreign(html)
     assert HOSTILE[0] in Page(html).words
+
+
+def test_a_derived_policy_shows_every_point_in_which_it_asks_for_less():
+    run = sample("release")
+    looser = ("membership.mia_auc: at most 0.65 in place of at most 0.6", "linkability.linkability_risk: left out <b>")
+    policy = replace(run.verdict.policy, derived_from="partner_handoff 2.0.0", loosened=looser)
+    verdict = replace(run.verdict, policy=policy)
+    html = report.render(verdict, run.results, run.facts, run.specs)
+    assert "derived from partner_handoff 2.0.0" in html
+    assert "asks for less in 2 points" in html
+    assert looser[0] in html
+    assert "left out &lt;b&gt;" in html
+    assert "derived from" not in render(run)

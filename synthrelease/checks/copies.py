@@ -8,11 +8,11 @@ difference is free of table size, and a row that is common in the population cou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from synthrelease.checks._cells import Keys, cell_keys, row_keys
 from synthrelease.contracts import (
     BoolArray,
     CheckResult,
@@ -54,15 +54,10 @@ SPEC = CheckSpec(
 NEAR_QUANTILE = 0.01
 FEWEST_COLUMNS = 8
 
-_NO_DECIMALS_FROM = 2.0**53
-"""A float64 as large as this is a whole number."""
-
-Keys = np.ndarray[Any, np.dtype[np.uint64]]
-
 
 def measure(evidence: Evidence) -> CheckResult:
     """Compare training and holdout patients by exact and near copies in the synthetic table."""
-    keys = {side: _row_keys(getattr(evidence, side)) for side in ("train", "holdout", "synthetic")}
+    keys = {side: row_keys(getattr(evidence, side)) for side in ("train", "holdout", "synthetic")}
     made = keys["synthetic"]
     exact = [_patients(np.isin(keys[side], made), getattr(evidence, side)) for side in ("train", "holdout")]
     gaps, near_limit = _distances(evidence)
@@ -81,27 +76,6 @@ def measure(evidence: Evidence) -> CheckResult:
     )
 
 
-def _row_keys(table: Table) -> Keys:
-    """A 64-bit hash a row: equal rows have equal keys; at a million rows a false match has probability below 1e-6."""
-    return np.asarray(pd.util.hash_pandas_object(_plain(table), index=False), dtype=np.uint64)
-
-
-def _plain(table: Table) -> pd.DataFrame:
-    """Labels as codes and numbers without float dust, so that equal cells are equal bits."""
-    return pd.DataFrame(
-        {
-            name: column.cat.codes if isinstance(column.dtype, pd.CategoricalDtype) else _undusted(column)
-            for name, column in table.frame.items()
-        }
-    )
-
-
-def _undusted(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Numbers to 12 decimals; what is too large to have any stays, because rounding it would overflow."""
-    small = values.abs() < _NO_DECIMALS_FROM
-    return values.where(~small, values.where(small).round(12))
-
-
 def _equal_but_one(evidence: Evidence) -> list[BoolArray]:
     """For training and holdout patients: does some synthetic row equal one of theirs in all columns but at most one?
 
@@ -109,7 +83,7 @@ def _equal_but_one(evidence: Evidence) -> list[BoolArray]:
     A row's key is the wrapping sum of its cells' hashes, so leaving a column out is one subtraction.
     """
     tables = (evidence.train, evidence.holdout, evidence.synthetic)
-    cells = [_cell_keys(table) for table in tables]  # (rows, columns) each
+    cells = [cell_keys(table) for table in tables]  # (rows, columns) each
     whole = [keys.sum(axis=1, dtype=np.uint64) for keys in cells]
     hits = [np.isin(keys, whole[2]) for keys in whole[:2]]
     if cells[0].shape[1] < FEWEST_COLUMNS:  # in a narrow table, all columns but one is no copy of a person
@@ -122,16 +96,6 @@ def _equal_but_one(evidence: Evidence) -> list[BoolArray]:
         for side in (0, 1):
             hits[side] |= np.isin(reduced[side], telling)
     return [_patients(hit, table) for hit, table in zip(hits, tables, strict=False)]
-
-
-def _cell_keys(table: Table) -> Keys:
-    """A hash a cell that depends on the column as well: (rows, columns)."""
-    plain = _plain(table)
-    keys = [
-        np.asarray(pd.util.hash_array(column.to_numpy() + 0.0), dtype=np.uint64) * np.uint64(2 * place + 1)
-        for place, (_, column) in enumerate(plain.items())
-    ]
-    return np.column_stack(keys)
 
 
 def _replicated(evidence: Evidence, keys: Mapping[str, Keys]) -> Metric:

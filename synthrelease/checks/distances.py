@@ -1,4 +1,4 @@
-"""Distance to closest record (DCR), nearest-neighbour distance ratio (NNDR), and the near tail.
+"""Distance to closest record (DCR) and nearest-neighbour distance ratio (NNDR).
 
 Necessary, never sufficient: tables that pass every distance test can still betray membership (Yao et al. 2025,
 arXiv 2505.01524), so a policy may block a release on these numbers and must not rest one on them.
@@ -6,7 +6,7 @@ arXiv 2505.01524), so a policy may block a release on these numbers and must not
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -17,11 +17,13 @@ from synthrelease.contracts import (
     Evidence,
     Figure,
     FloatArray,
+    IntArray,
     Line,
     Metric,
     MetricSpec,
+    Table,
 )
-from synthrelease.intervals import Bounds, draw, equal_size_share, half_sampling, patients, per_patient
+from synthrelease.intervals import Bounds, draw, normal_bounds, patients, z_score
 from synthrelease.neighbours import Neighbours, nearest
 from synthrelease.space import Points, Space
 
@@ -42,175 +44,124 @@ SPEC = CheckSpec(
             "difference of the 5th percentiles of NNDR",
             "lower",
         ),
-        MetricSpec(
-            "near_tail_share",
-            "Are the patients closest to the synthetic table those it was trained on?",
-            "share of the closest patients, sides equally large",
-            "lower",
-        ),
-        MetricSpec(
-            "near_tail_p",
-            "Could chance explain how many training patients are closest to the synthetic table?",
-            "probability",
-            "higher",
-        ),
     ),
     about=(
         "Measures how far each synthetic row lies from the closest training patient (DCR) and how that compares with "
         "the closest holdout patient, with equally many patients on both sides. NNDR divides the distance to the "
         "closest patient by that to the second closest: a small ratio means that a synthetic row clings to one person. "
-        "The near tail looks only at the patients who lie closest to any synthetic row and counts how many were in the "
-        "training data. Distances can block a release; they are never enough to allow one."
+        "Distances can block a release; they are never enough to allow one."
     ),
 )
 
-DRAWS = 60
-ENOUGH_NEIGHBOURS = 1e-4  # probability that none of a query's listed neighbours falls into a random half
-TAIL_SHARE = 0.01
-TAIL_ROWS = 60
-SCANNED_TAILS = (15, 30, 60, 120, 240, 480)
+MOST_QUERIES = 20_000
+TAIL = 0.05
+GROUPS = 30
 NNDR_READING = (
     "NNDR compares the closest patient with the second closest; its 5th percentile towards holdout patients is "
     "{:+.3f} above that towards training patients."
 )
-MOST_QUERIES = 20_000
 CURVE = tuple(float(q) for q in np.linspace(0.01, 0.99, 50))
 
 
 @dataclass(frozen=True, slots=True)
 class _Sides:
-    """Each synthetic row's nearest training and holdout rows, listed deeply enough for random halves."""
+    """Each synthetic row's two nearest training and two nearest holdout rows, and the one real row nearest of all.
+
+    ``closest`` numbers that row over both sides: synthetic rows that share it are one piece of evidence, not several.
+    """
 
     train: Neighbours
     holdout: Neighbours
+    closest: IntArray
 
 
 def measure(evidence: Evidence) -> CheckResult:
     """Compare the synthetic rows' distances to training and to holdout patients."""
     rng = np.random.default_rng(evidence.seed)
-    whole, evidence = evidence, _balanced(rng, evidence)
     train, holdout = evidence.train, evidence.holdout
     space = Space.fit(train, holdout)
     real = (space.embed(train.frame), space.embed(holdout.frame))
     chosen = np.sort(rng.permutation(len(evidence.synthetic))[:MOST_QUERIES])
     synthetic = space.embed(evidence.synthetic.frame.iloc[chosen])
-    size = min(len(train), len(holdout)) // 2
-    sides = _Sides(*(nearest(synthetic, base, _depth(len(base), size)) for base in real))
-    dcr = half_sampling(lambda: _dcr_share(rng, evidence, sides, size), DRAWS, evidence.confidence)
-    nndr = half_sampling(lambda: _nndr_gap(rng, evidence, sides, size), DRAWS, evidence.confidence)
+    sides = _sides(rng, synthetic, real, evidence)
+    dcr = _dcr_share(sides, (len(train), len(holdout)), evidence.confidence)
+    gap = _nndr_gap(rng, sides, evidence.confidence)
     n = min(len(synthetic), *(patients(table) for table in (train, holdout)))
     metrics = (
         _metric(
-            "dcr_share", dcr, n, "{:.1%} of synthetic rows lie closer to a training patient; 50% is expected.", 0.5
+            "dcr_share",
+            dcr,
+            n,
+            "{:.1%} of synthetic rows lie closer to a training patient, both groups taken as equally large; 50% is "
+            "expected.",
+            0.5,
         ),
-        _metric("nndr_gap", nndr, n, NNDR_READING, 0.0),
-        *_near_tail(whole),
+        _metric("nndr_gap", gap, n, NNDR_READING, 0.0),
     )
-    figures = (_curves(rng, evidence, sides, real),)
-    return CheckResult(check=SPEC.name, status="measured", n=n, metrics=metrics, figures=figures)
+    return CheckResult(SPEC.name, "measured", n, metrics=metrics, figures=(_curves(rng, evidence, synthetic, real),))
 
 
-def _balanced(rng: np.random.Generator, evidence: Evidence) -> Evidence:
-    """Keep at most four training rows a holdout row: sides are compared at equal size, and lists stay short."""
-    most = 4 * len(evidence.holdout)
-    if len(evidence.train) <= most:
-        return evidence
-    return replace(evidence, train=evidence.train.take(draw(rng, evidence.train, most)))
+def _sides(rng: np.random.Generator, synthetic: Points, real: tuple[Points, Points], evidence: Evidence) -> _Sides:
+    train, holdout = (nearest(synthetic, points, 2) for points in real)
+    owners = [_owners(table) for table in (evidence.train, evidence.holdout)]
+    first = train.distance[:, 0], holdout.distance[:, 0]
+    is_tie = first[0] == first[1]
+    ours = (first[0] < first[1]) | (is_tie & (rng.random(len(synthetic)) < 0.5))
+    closest = np.where(ours, owners[0][train.index[:, 0]], -1 - owners[1][holdout.index[:, 0]])
+    return _Sides(train, holdout, np.unique(closest, return_inverse=True)[1])
 
 
-def _depth(rows: int, size: int) -> int:
-    """How many neighbours to list so that a random ``size`` of ``rows`` almost surely contains two of them."""
-    kept = min(size / rows, 0.999)
-    return min(rows, 2 + int(np.ceil(np.log(ENOUGH_NEIGHBOURS) / np.log(1.0 - kept))))
+def _owners(table: Table) -> IntArray:
+    """The patient of each row, numbered from 0."""
+    if table.units is None:
+        return np.arange(len(table))
+    owner: IntArray = np.unique(table.units, return_inverse=True)[1]
+    return owner
 
 
-def _two_nearest(found: Neighbours, kept: FloatArray) -> FloatArray:
-    """Distances (queries, 2) to the two nearest of the listed neighbours whose row is kept (a mask over base rows)."""
-    inside = kept[found.index] > 0
-    first = inside.argmax(axis=1)
-    rest = inside.copy()
-    rest[np.arange(len(rest)), first] = False
-    pair = np.column_stack([first, rest.argmax(axis=1)])
-    return np.take_along_axis(found.distance, pair, axis=1)
+def _dcr_share(sides: _Sides, sizes: tuple[int, int], confidence: float) -> Bounds:
+    """Share of synthetic rows nearer to training rows, as if both sides were equally large; ties count one half.
+
+    Where neither side is favoured, a side of twice the size is nearest twice as often; so the odds are divided by the
+    ratio of sizes. The error is that of a mean over clusters: a real patient who is the closest one of many synthetic
+    rows counts once, whichever side the patient is on.
+    """
+    nearer = np.sign(sides.holdout.distance[:, 0] - sides.train.distance[:, 0]) / 2 + 0.5
+    share = float(nearer.mean())
+    sums = np.bincount(sides.closest, weights=nearer - share)
+    counts = np.bincount(sides.closest)
+    # Sides are cut from one finite pool: whoever is not a member is a stranger, which takes this much of the variance.
+    finite = max(1.0 - len(nearer) ** 2 / (sum(sizes) * float((counts**2).sum())), 0.1)
+    spread = max(float(np.sqrt((sums**2).sum() * finite)), 1.0) / len(nearer)
+    raw = normal_bounds(share, spread, confidence)
+
+    def scaled(value: float) -> float:
+        value = float(np.clip(value, 0.0, 1.0))
+        return value * sizes[1] / (value * sizes[1] + (1.0 - value) * sizes[0])
+
+    return Bounds(scaled(raw.value), scaled(raw.low), scaled(raw.high))
 
 
-def _halves(rng: np.random.Generator, evidence: Evidence, sides: _Sides, size: int) -> tuple[FloatArray, FloatArray]:
-    """Distances to the two nearest rows in equally large random parts of train and holdout, for half the queries."""
-    rows = len(sides.train.index)
-    queries = rng.permutation(rows)[: max(2, rows // 2)]
-    out = []
-    for table, found in ((evidence.train, sides.train), (evidence.holdout, sides.holdout)):
-        kept = np.zeros(len(table))
-        kept[draw(rng, table, size)] = 1.0
-        out.append(_two_nearest(Neighbours(found.distance[queries], found.index[queries]), kept))
-    return out[0], out[1]
+def _nndr_gap(rng: np.random.Generator, sides: _Sides, confidence: float) -> Bounds:
+    """Difference of the 5th percentiles of NNDR, which hardly depends on how many rows a side has.
 
-
-def _dcr_share(rng: np.random.Generator, evidence: Evidence, sides: _Sides, size: int) -> float:
-    train, holdout = (pair[:, 0] for pair in _halves(rng, evidence, sides, size))
-    return float(np.mean(train < holdout) + 0.5 * np.mean(train == holdout))
-
-
-def _nndr_gap(rng: np.random.Generator, evidence: Evidence, sides: _Sides, size: int) -> float:
-    train, holdout = (np.quantile(nndr(pair), 0.05) for pair in _halves(rng, evidence, sides, size))
-    return float(holdout - train)
+    The error is that of a jackknife over 30 random groups of real patients with all synthetic rows closest to them.
+    """
+    ratios = [nndr(side.distance) for side in (sides.holdout, sides.train)]
+    value = float(np.quantile(ratios[0], TAIL) - np.quantile(ratios[1], TAIL))
+    group = rng.integers(GROUPS, size=int(sides.closest.max()) + 1)[sides.closest]
+    without = [
+        float(np.quantile(ratios[0][group != g], TAIL) - np.quantile(ratios[1][group != g], TAIL))
+        for g in np.unique(group)
+    ]
+    few = float(stats.t.ppf(confidence, len(without) - 1)) / z_score(confidence)  # few groups know their spread less
+    spread = few * float(np.sqrt((len(without) - 1) * np.var(without)))
+    return normal_bounds(value, spread, confidence)
 
 
 def nndr(pairs: FloatArray) -> FloatArray:
     """Ratio of the nearest to the second nearest distance (rows, 2) -> (rows,); 1 where both are 0."""
     return np.divide(pairs[:, 0], pairs[:, 1], out=np.ones(len(pairs)), where=pairs[:, 1] > 0)
-
-
-def _near_tail(evidence: Evidence) -> tuple[Metric, Metric]:
-    """The patients nearest to any synthetic row: share of training patients among them, and a scan over tail sizes."""
-    space = Space.fit(evidence.train, evidence.holdout)
-    made = space.embed(evidence.synthetic.frame)
-    gaps = [
-        per_patient(nearest(space.embed(table.frame), made, 1).distance[:, 0], table, largest=False)
-        for table in (evidence.train, evidence.holdout)
-    ]
-    sizes = (len(gaps[0]), len(gaps[1]))
-    near = _nearest_sides(gaps, max(TAIL_ROWS, round(TAIL_SHARE * sum(sizes))))
-    bounds = equal_size_share(near, sizes, evidence.confidence)
-    expected = sum(near) * sizes[0] / sum(sizes)
-    text = (
-        f"Of the {sum(near):,} patients closest to any synthetic row, {near[0]:,} were in the training data; "
-        f"{expected:.0f} would be expected from the sizes of the two groups."
-    )
-    share = _metric("near_tail_share", bounds, sum(near), text, 0.5)
-    return share, _scan(gaps, sizes)
-
-
-def _nearest_sides(gaps: list[FloatArray], count: int) -> tuple[int, int]:
-    """How many training and holdout patients are among the ``count`` nearest (and those tied with the last)."""
-    limit = np.sort(np.concatenate(gaps))[: max(1, count)][-1]
-    return int((gaps[0] <= limit).sum()), int((gaps[1] <= limit).sum())
-
-
-def _scan(gaps: list[FloatArray], sizes: tuple[int, int]) -> Metric:
-    """Sign tests of the nearest 15 to 480 patients, the smallest p-value times the number of tests (Bonferroni).
-
-    A fixed share of a large table dilutes a few dozen exact copies; here they show. Blurred ones may escape. The
-    p-value is computed, not estimated, so both ends of its interval are the value itself.
-    """
-    chance = sizes[0] / sum(sizes)
-    tests = []
-    for count in SCANNED_TAILS:
-        near = _nearest_sides(gaps, count)
-        tests.append((float(stats.binomtest(near[0], sum(near), chance, alternative="greater").pvalue), near))
-    smallest, near = min(tests)
-    value = min(1.0, smallest * len(tests))
-    text = (
-        f"In the most telling group, {near[0]:,} of the {sum(near):,} closest patients were in the training data; "
-        f"chance would do that in {_in_words(value)}."
-    )
-    return _metric("near_tail_p", Bounds(value, value, value), sum(near), text, 1.0)
-
-
-def _in_words(chance: float) -> str:
-    return (
-        f"{chance:.0%} of honest tables" if chance >= 0.01 else f"fewer than 1 in {int(1 / max(chance, 1e-9)):,} tables"
-    )
 
 
 def _metric(name: str, bounds: Bounds, n: int, reading: str, reference: float) -> Metric:
@@ -219,18 +170,15 @@ def _metric(name: str, bounds: Bounds, n: int, reading: str, reference: float) -
     return Metric(name, bounds.value, bounds.low, bounds.high, unit, n, text, reference)
 
 
-def _curves(rng: np.random.Generator, evidence: Evidence, sides: _Sides, real: tuple[Points, Points]) -> Figure:
-    """Quantile curves of three distances: synthetic to train, synthetic to holdout, holdout to train."""
+def _curves(rng: np.random.Generator, evidence: Evidence, synthetic: Points, real: tuple[Points, Points]) -> Figure:
+    """Quantile curves of three distances at equal sizes: synthetic to train, to holdout, and holdout to train."""
     size = min(len(evidence.train), len(evidence.holdout))
-    part = draw(rng, evidence.train, size)
-    kept = np.zeros(len(evidence.train))
-    kept[part] = 1.0
-    to_train = _two_nearest(sides.train, kept)[:, 0]
-    between = nearest(real[1], real[0][part], 1).distance[:, 0]
+    parts = [points[draw(rng, t, size)] for points, t in zip(real, (evidence.train, evidence.holdout), strict=True)]
+    queries = parts[1][:MOST_QUERIES]
     named = {
-        "synthetic to training patients": to_train,
-        "synthetic to holdout patients": sides.holdout.distance[:, 0],
-        "holdout to training patients (real to real)": between,
+        "synthetic to training patients": nearest(synthetic, parts[0], 1).distance[:, 0],
+        "synthetic to holdout patients": nearest(synthetic, parts[1], 1).distance[:, 0],
+        "holdout to training patients (real to real)": nearest(queries, parts[0], 1).distance[:, 0],
     }
     lines = tuple(
         Line(label, tuple(float(v) for v in np.quantile(values, CURVE)), tuple(100 * q for q in CURVE))

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
+from synthrelease.checks._coding import Codes, coded
 from synthrelease.contracts import (
     CheckResult,
     CheckSpec,
-    Column,
     Evidence,
     Figure,
     FloatArray,
@@ -62,24 +61,13 @@ SPEC = CheckSpec(
 DRAWS = 30
 MOST_ROWS = 20_000
 MOST_PAIRS = 200
-MOST_LEVELS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class _Codes:
-    """Rows as small integers: codes (rows, columns) and the number of codes of each column."""
-
-    train: IntArray
-    holdout: IntArray
-    synthetic: IntArray
-    levels: tuple[int, ...]
 
 
 def measure(evidence: Evidence) -> CheckResult:
     """Compare marginals at equal sizes over random halves of the rows."""
     rng = np.random.default_rng(evidence.seed)
     size = min(len(evidence.train), len(evidence.holdout), len(evidence.synthetic), MOST_ROWS) // 2
-    codes = _coded(evidence, bins=int(np.clip(round(size ** (1 / 3)), 3, 20)))
+    codes = coded(evidence, bins=int(np.clip(round(size ** (1 / 3)), 3, 20)))
     pairs = _pairs(rng, len(codes.levels))
     draws = [_one_draw(rng, evidence, codes, pairs, size) for _ in range(DRAWS)]
     n = 2 * size
@@ -108,7 +96,7 @@ class _Draw:
 
 
 def _one_draw(
-    rng: np.random.Generator, evidence: Evidence, codes: _Codes, pairs: list[tuple[int, int]], size: int
+    rng: np.random.Generator, evidence: Evidence, codes: Codes, pairs: list[tuple[int, int]], size: int
 ) -> _Draw:
     sides = (codes.synthetic[draw(rng, evidence.synthetic, size)], codes.train[draw(rng, evidence.train, size)])
     holdout = codes.holdout[draw(rng, evidence.holdout, size)]
@@ -149,42 +137,6 @@ def _pairs(rng: np.random.Generator, columns: int) -> list[tuple[int, int]]:
     if len(pairs) <= MOST_PAIRS:
         return pairs
     return [pairs[i] for i in np.sort(rng.choice(len(pairs), MOST_PAIRS, replace=False))]
-
-
-def _coded(evidence: Evidence, bins: int) -> _Codes:
-    tables = (evidence.train, evidence.holdout, evidence.synthetic)
-    out: list[list[IntArray]] = [[], [], []]
-    levels = []
-    for column in evidence.train.schema.learned:
-        cells = [table.frame[column.name] for table in tables]
-        coded = _number_codes(cells, bins) if column.is_number else _label_codes(cells, column)
-        levels.append(int(max(code.max() for code in coded)) + 1)
-        for side, code in zip(out, coded, strict=True):
-            side.append(code)
-    train, holdout, synthetic = (np.column_stack(side) for side in out)
-    return _Codes(train, holdout, synthetic, tuple(levels))
-
-
-def _number_codes(cells: list[pd.Series[float]], bins: int) -> list[IntArray]:
-    """Quantile bins of the real rows; 0 stands for missing, the first and last bins are open."""
-    real = np.concatenate([cells[0].to_numpy(np.float64), cells[1].to_numpy(np.float64)])
-    real = real[~np.isnan(real)]
-    edges = np.unique(np.quantile(real, np.linspace(0, 1, bins + 1)[1:-1])) if len(real) else np.empty(0)
-    values = [cell.to_numpy(np.float64) for cell in cells]
-    return [np.where(np.isnan(v), 0, 1 + np.searchsorted(edges, v, side="left")).astype(np.int64) for v in values]
-
-
-def _label_codes(cells: list[pd.Series[float]], column: Column) -> list[IntArray]:
-    """Codes of the 30 commonest labels; 0 stands for missing, the last code for all rarer labels together."""
-    codes = [cell.cat.codes.to_numpy().astype(np.int64) for cell in cells]
-    if len(column.categories) <= MOST_LEVELS:
-        return [code + 1 for code in codes]
-    real = np.concatenate(codes[:2])
-    counts = np.bincount(real[real >= 0], minlength=len(column.categories))
-    place = np.full(len(column.categories) + 1, MOST_LEVELS + 1)
-    place[np.argsort(-counts, kind="stable")[:MOST_LEVELS]] = np.arange(1, MOST_LEVELS + 1)
-    place[-1] = 0  # code -1, missing, indexes the last place
-    return [place[code] for code in codes]
 
 
 def _excess(name: str, tvd: FloatArray, confidence: float, n: int) -> Metric:

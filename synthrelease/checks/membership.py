@@ -1,32 +1,23 @@
 """Membership inference: can an attacker tell who was in the training data?
 
-The attack is DOMIAS (van Breugel et al. 2023, arXiv 2302.12580) with nearest-neighbour densities: a person is taken
-for a member where the synthetic table is denser than the population around that person's row. The population is a
-reference sample; without one of its own it is cross-fitted from the holdout, so that no person is ever compared with
-a reference that contains that person.
+The attacks are DOMIAS (van Breugel et al. 2023, arXiv 2302.12580) with nearest-neighbour densities, the same with the
+nearest row alone (which copies cannot escape), the plain distance to the nearest row, and a classifier that tells
+synthetic rows from the population. No single attack is always the best, so the best one of each half of the patients is
+chosen on the other half. Reported for all patients and for the most isolated ones, whom an average hides (Meeus et al.
+2023, arXiv 2306.10308).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from synthrelease.contracts import (
-    BoolArray,
-    CheckResult,
-    CheckSpec,
-    Evidence,
-    Figure,
-    FloatArray,
-    Line,
-    Metric,
-    MetricSpec,
-)
-from synthrelease.intervals import Bounds, auc, draw, per_patient, proportion, proportion_difference, two_folds
-from synthrelease.neighbours import nearest
-from synthrelease.space import Points, Space
+from synthrelease.checks._attacks import Side, attacked
+from synthrelease.contracts import CheckResult, CheckSpec, Evidence, Figure, FloatArray, Line, Metric, MetricSpec
+from synthrelease.intervals import Bounds, auc, proportion, proportion_difference, z_score
 
 SPEC = CheckSpec(
     name="membership",
@@ -37,9 +28,27 @@ SPEC = CheckSpec(
             "mia_auc", "Can an attacker tell who was in the training data?", "area under the ROC curve", "lower"
         ),
         MetricSpec(
+            "mia_auc_vulnerable",
+            "Can an attacker tell it of the most isolated patients?",
+            "area under the ROC curve",
+            "lower",
+        ),
+        MetricSpec(
             "tpr_at_1pct_fpr",
             "Can an attacker point at a few training patients with confidence?",
             "share of training patients",
+            "lower",
+        ),
+        MetricSpec(
+            "tpr_at_01pct_fpr",
+            "Can an attacker point at a few training patients with near certainty?",
+            "share of training patients",
+            "lower",
+        ),
+        MetricSpec(
+            "tpr_vulnerable",
+            "Can an attacker point at some of the most isolated patients with confidence?",
+            "share of isolated training patients",
             "lower",
         ),
         MetricSpec(
@@ -51,118 +60,135 @@ SPEC = CheckSpec(
     ),
     about=(
         "An attacker who holds the synthetic table, a sample of the same population and one person's full row guesses "
-        "whether that person was in the training data, by comparing how crowded the synthetic table and the population "
-        "are around that row (DOMIAS, nearest-neighbour densities). Tried on every training patient and every holdout "
-        "patient. An AUC of 0.5 is guessing; the true positive rate at 1% false alarms shows whether a few people can "
-        "be named with confidence."
+        "whether that person was in the training data. Four attacks compare how crowded the synthetic table and the "
+        "population are around that row; for each half of the patients the attack that did best on the other half is "
+        "used. Tried on training and holdout patients, and again on those who lie farthest from all others. An AUC of "
+        "0.5 is guessing; the true positive rate at 1% false alarms shows whether a few people can be named with "
+        "confidence."
     ),
 )
 
-NEIGHBOURS = (1, 5, 25)
-MOST_PEOPLE = 20_000
-FALSE_POSITIVES = 0.01
+ISOLATED_SHARE = 0.05
+ISOLATED = 500
+LARGEST_ISOLATED_SHARE = 0.25
+ENOUGH_OTHERS = 1_000
+"""Patients never seen by the generator below which a false positive rate of 0.1% cannot be set."""
 ROC_POINTS = tuple(float(x) for x in np.concatenate([np.geomspace(0.002, 0.1, 20), np.linspace(0.12, 1.0, 23)]))
+
+Quality = Callable[[FloatArray, FloatArray], float]
 
 
 @dataclass(frozen=True, slots=True)
-class _Scores:
-    """Attack scores a patient (higher = rather a member) and the fold (False/True) each was scored in."""
+class _Fold:
+    """Scores of the chosen attack: of the patients attacked, and of those of the other fold that set thresholds."""
 
+    attack: str
     members: FloatArray
     others: FloatArray
-    member_fold: BoolArray
-    other_fold: BoolArray
+    tuning_members: FloatArray
+    tuning_others: FloatArray
 
 
 def measure(evidence: Evidence) -> CheckResult:
     """Attack every training and holdout patient, and bound the attack's success."""
-    scores = _attack(evidence)
+    members, others = attacked(np.random.default_rng(evidence.seed), evidence)
+    isolated = _isolated(members, others)
     confidence = evidence.confidence
-    n, m = len(scores.members), len(scores.others)
-    area = auc(scores.members, scores.others, confidence)
-    hits, false_share = _at_threshold(scores)
-    rate = _with_threshold_doubt((hits, n), (round(false_share * m), m), confidence)
-    gain = _advantage(scores, confidence)
+    by_area = _folds(members, others, _area)
+    n = min(len(members), len(others))
+    few = min(len(side) for side in isolated)
     metrics = (
-        _metric(
-            "mia_auc", area, min(n, m), f"Tried on {n:,} training and {m:,} holdout patients; 0.5 is guessing.", 0.5
-        ),
-        _metric(
-            "tpr_at_1pct_fpr",
-            rate,
-            m,
-            f"At a threshold meant for 1% false alarms (set on other patients, {false_share:.1%} came out) the attack "
-            f"finds {hits:,} of {n:,} training patients.",
-            FALSE_POSITIVES,
-        ),
-        _metric(
-            "mia_advantage",
-            gain,
-            min(n, m),
-            f"The attack points at {100 * gain.value:.0f} more of 100 training patients than of 100 others.",
-            0.0,
-        ),
+        _auc("mia_auc", by_area, n, confidence),
+        _auc("mia_auc_vulnerable", _folds(*isolated, _area), few, confidence),
+        _rate("tpr_at_1pct_fpr", (members, others), 0.01, confidence),
+        _rate("tpr_at_01pct_fpr", (members, others), 0.001, confidence),
+        _rate("tpr_vulnerable", isolated, 0.01, confidence),
+        _advantage(by_area, confidence),
     )
-    return CheckResult(check=SPEC.name, status="measured", n=min(n, m), metrics=metrics, figures=(_roc(scores),))
+    return CheckResult(SPEC.name, "measured", n, metrics=metrics, figures=(_roc(by_area),))
 
 
-def _attack(evidence: Evidence) -> _Scores:
-    """Score people in two folds: in each, one half of the holdout is the reference and the other half is attacked."""
-    rng = np.random.default_rng(evidence.seed)
-    train = evidence.train.take(draw(rng, evidence.train, MOST_PEOPLE))
-    holdout = evidence.holdout.take(draw(rng, evidence.holdout, MOST_PEOPLE))
-    space = Space.fit(train, holdout)
-    synthetic = space.embed(evidence.synthetic.frame)
-    folds = two_folds(rng, train), two_folds(rng, holdout)
-    points = space.embed(train.frame), space.embed(holdout.frame)
-    dense = tuple(_log_distances(side, synthetic) for side in points)
-    sparse = [np.empty_like(side) for side in dense]
+def _isolated(members: Side, others: Side) -> tuple[Side, Side]:
+    """The most isolated patients of both sides: above one common limit, so that the two groups are alike."""
+    everyone = np.concatenate([members.isolation, others.isolation])
+    smaller = min(len(members), len(others))
+    wanted = min(max(ISOLATED_SHARE * smaller, ISOLATED), LARGEST_ISOLATED_SHARE * smaller) / smaller
+    limit = np.quantile(everyone, 1.0 - wanted)
+    return members.only(members.isolation >= limit), others.only(others.isolation >= limit)
+
+
+def _folds(members: Side, others: Side, quality: Quality) -> list[_Fold]:
+    """For each fold the attack that does best on the other fold, and its scores on both."""
+    out = []
     for fold in (False, True):
-        reference = points[1][folds[1] != fold] if evidence.reference is None else space.embed(evidence.reference.frame)
-        for side in (0, 1):
-            sparse[side][folds[side] == fold] = _log_distances(points[side][folds[side] == fold], reference)
-    members, others = (
-        per_patient((sparse[side] - dense[side]).mean(axis=1), table, largest=True)
-        for side, table in enumerate((train, holdout))
-    )
-    patient_folds = [
-        per_patient(fold.astype(np.float64), table, largest=True) > 0
-        for fold, table in zip(folds, (train, holdout), strict=True)
-    ]
-    return _Scores(members, others, patient_folds[0], patient_folds[1])
+        tuning = members.fold != fold, others.fold != fold
+        merit = {
+            name: quality(score[tuning[0]], others.scores[name][tuning[1]]) for name, score in members.scores.items()
+        }
+        best = max(merit, key=lambda name: merit[name])
+        ours, theirs = members.scores[best], others.scores[best]
+        out.append(_Fold(best, ours[~tuning[0]], theirs[~tuning[1]], ours[tuning[0]], theirs[tuning[1]]))
+    return out
 
 
-def _log_distances(points: Points, base: Points) -> FloatArray:
-    """Log distance to the k-th nearest base row, one column for each k in NEIGHBOURS: (n, 3)."""
-    found = nearest(points, base, max(NEIGHBOURS)).distance
-    columns = [min(k, found.shape[1]) - 1 for k in NEIGHBOURS]
-    # A floor far below any real distance: a copy scores high without being infinite.
-    return np.log(found[:, columns] + 1e-6)
+def _area(members: FloatArray, others: FloatArray) -> float:
+    if len(members) < 2 or len(others) < 2:
+        return 0.0
+    return auc(members, others, 0.95).value
 
 
-def _at_threshold(scores: _Scores) -> tuple[int, float]:
-    """Members found at the threshold that 1% of the *other* fold's non-members exceed, and the false share seen."""
+def _auc(name: str, folds: list[_Fold], n: int, confidence: float) -> Metric:
+    """The mean of the two folds' areas, their errors added up."""
+    parts = [auc(fold.members, fold.others, confidence) for fold in folds]
+    value = float(np.mean([part.value for part in parts]))
+    spread = float(np.sqrt(sum(((part.high - part.low) / 2) ** 2 for part in parts))) / 2 / z_score(confidence)
+    reach = z_score(confidence) * spread
+    bounds = Bounds(value, max(0.0, value - reach), min(1.0, value + reach))
+    who = "most isolated patients of either group" if name.endswith("vulnerable") else "patients of either group"
+    attacks = " and ".join(dict.fromkeys(fold.attack for fold in folds))
+    return _metric(name, bounds, n, f"Tried on at least {n:,} {who} ({attacks}); 0.5 is guessing.", 0.5)
+
+
+def _rate(name: str, sides: tuple[Side, Side], share: float, confidence: float) -> Metric:
+    """Training patients found at a threshold set on other patients, the attack chosen on those as well."""
+    members, others = sides
+    n, m = len(members), len(others)
+    if share < 0.01 and m < ENOUGH_OTHERS:
+        nan = float("nan")
+        text = f"A false positive rate of {share:.1%} needs {ENOUGH_OTHERS:,} holdout patients; there are {m:,}."
+        return _metric(name, Bounds(nan, nan, nan), m, text, share)
     hits = false = 0
-    for fold in (False, True):
-        threshold = _upper_quantile(scores.others[scores.other_fold != fold], FALSE_POSITIVES)
-        hits += int((scores.members[scores.member_fold == fold] > threshold).sum())
-        false += int((scores.others[scores.other_fold == fold] > threshold).sum())
-    return hits, false / len(scores.others)
+    for fold in _folds(members, others, lambda a, b: _found(a, b, share)):
+        threshold = _upper_quantile(fold.tuning_others, share)
+        hits += int((fold.members > threshold).sum())
+        false += int((fold.others > threshold).sum())
+    bounds = _with_threshold_doubt((hits, n), (false, m), share, confidence)
+    text = (
+        f"At a threshold meant for {share:.1%} false alarms (set on other patients, {false / m:.1%} came out) the "
+        f"attack finds {hits:,} of {n:,} training patients."
+    )
+    return _metric(name, bounds, m, text, share)
 
 
-def _with_threshold_doubt(hits: tuple[int, int], false: tuple[int, int], confidence: float) -> Bounds:
-    """Bounds of the true positive rate, the favourable end lowered by what the threshold may let through beyond 1%.
+def _found(members: FloatArray, others: FloatArray, share: float) -> float:
+    if len(members) == 0 or len(others) == 0:
+        return 0.0
+    return float((members > _upper_quantile(others, share)).mean())
+
+
+def _with_threshold_doubt(hits: tuple[int, int], false: tuple[int, int], share: float, confidence: float) -> Bounds:
+    """Bounds of the true positive rate, the favourable end lowered by what the threshold may let through beyond plan.
 
     The threshold was set on few people. Two allowances are made and the larger one counts: the exact false positive
     rate of a threshold at the r-th highest of n scores is Beta(r, n - r + 1) distributed; and where rows tie, more
     false alarms may be seen than were meant, which the difference of the two rates takes into account.
     """
     rate = proportion(*hits, confidence)
-    fold = false[1] // 2
-    rank = max(1, round(FALSE_POSITIVES * fold))
+    fold = max(2, false[1] // 2)
+    rank = max(1, round(share * fold))
     most = float(stats.beta.ppf(confidence, rank, fold - rank + 1))
-    beyond_seen = proportion_difference(hits, false, confidence).low + FALSE_POSITIVES
-    low = min(rate.low - max(0.0, most - FALSE_POSITIVES), beyond_seen)
+    beyond_seen = proportion_difference(hits, false, confidence).low + share
+    low = min(rate.low - max(0.0, most - share), beyond_seen)
     return Bounds(rate.value, max(0.0, low), rate.high)
 
 
@@ -170,20 +196,20 @@ def _upper_quantile(values: FloatArray, share: float) -> float:
     return float(np.quantile(values, 1.0 - share, method="higher"))
 
 
-def _advantage(scores: _Scores, confidence: float) -> Bounds:
+def _advantage(folds: list[_Fold], confidence: float) -> Metric:
     """TPR - FPR at the threshold that is best on the other fold, with Newcombe's bounds."""
-    hits = false = 0
-    for fold in (False, True):
-        members = scores.members[scores.member_fold != fold]
-        others = scores.others[scores.other_fold != fold]
-        grid = np.unique(np.concatenate([members, others]))
-        gain = np.searchsorted(np.sort(others), grid) / len(others) - np.searchsorted(np.sort(members), grid) / len(
-            members
-        )
+    hits = false = n = m = 0
+    for fold in folds:
+        grid = np.unique(np.concatenate([fold.tuning_members, fold.tuning_others]))
+        gain = np.searchsorted(np.sort(fold.tuning_others), grid) / len(fold.tuning_others)
+        gain -= np.searchsorted(np.sort(fold.tuning_members), grid) / len(fold.tuning_members)
         threshold = grid[gain.argmax()]
-        hits += int((scores.members[scores.member_fold == fold] >= threshold).sum())
-        false += int((scores.others[scores.other_fold == fold] >= threshold).sum())
-    return proportion_difference((hits, len(scores.members)), (false, len(scores.others)), confidence)
+        hits += int((fold.members >= threshold).sum())
+        false += int((fold.others >= threshold).sum())
+        n, m = n + len(fold.members), m + len(fold.others)
+    bounds = proportion_difference((hits, n), (false, m), confidence)
+    text = f"The attack points at {100 * bounds.value:.0f} more of 100 training patients than of 100 others."
+    return _metric("mia_advantage", bounds, min(n, m), text, 0.0)
 
 
 def _metric(name: str, bounds: Bounds, n: int, reading: str, reference: float) -> Metric:
@@ -191,9 +217,12 @@ def _metric(name: str, bounds: Bounds, n: int, reading: str, reference: float) -
     return Metric(name, bounds.value, bounds.low, bounds.high, unit, n, reading, reference)
 
 
-def _roc(scores: _Scores) -> Figure:
-    thresholds = np.quantile(scores.others, 1.0 - np.array(ROC_POINTS))
-    found = [float((scores.members > threshold).mean()) for threshold in thresholds]
+def _roc(folds: list[_Fold]) -> Figure:
+    """The two folds' curves, averaged."""
+    found = np.zeros(len(ROC_POINTS))
+    for fold in folds:
+        thresholds = np.quantile(fold.others, 1.0 - np.array(ROC_POINTS))
+        found += [float((fold.members > threshold).mean()) / len(folds) for threshold in thresholds]
     return Figure(
         name="mia_roc",
         kind="curve",
@@ -205,7 +234,7 @@ def _roc(scores: _Scores) -> Figure:
         ),
         x_label="false positive rate",
         y_label="true positive rate",
-        lines=(Line("attack", ROC_POINTS, tuple(found)),),
+        lines=(Line("attack", ROC_POINTS, tuple(float(rate) for rate in found)),),
         log_x=True,
         diagonal=True,
     )

@@ -8,27 +8,15 @@ arXiv 1904.09135), logistic or ridge regression, and gradient boosting.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
-from sklearn.compose import ColumnTransformer
-from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from synthrelease.checks import _scores
+from synthrelease.checks._models import Task, answers, models, plain, task_of, with_target
 from synthrelease.contracts import (
     CheckResult,
     CheckSpec,
-    Column,
     Evidence,
     FloatArray,
     Metric,
@@ -62,21 +50,7 @@ MOST_ROWS = 20_000
 RESAMPLES = 200
 LOWEST = {"accuracy": 0.0, "precision": 0.0, "recall": 0.0, "f1": 0.0, "roc_auc": 0.0, "r2": -np.inf, "mae": 0.0}
 HIGHEST = {"accuracy": 1.0, "precision": 1.0, "recall": 1.0, "f1": 1.0, "roc_auc": 1.0, "r2": 1.0, "mae": np.inf}
-MOST_LEVELS = 30
 MODELS = ("decision_tree", "logistic_regression", "gradient_boosting")
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """What is predicted: the target column, and for labels the class codes with the rarest one as positive."""
-
-    target: Column
-    classes: int
-    positive: int
-
-    @property
-    def is_regression(self) -> bool:
-        return self.target.is_number
 
 
 def measure(evidence: Evidence) -> CheckResult:
@@ -84,48 +58,31 @@ def measure(evidence: Evidence) -> CheckResult:
     schema = evidence.train.schema
     if schema.target is None or len(schema.learned) < 2:
         return CheckResult(SPEC.name, "not_applicable", note="The schema names no target column to predict.")
-    task = _task(schema.column(schema.target), evidence.train)
+    task = task_of(schema.column(schema.target), evidence.train)
     rng = np.random.default_rng(evidence.seed)
     size = min(len(evidence.train), len(evidence.synthetic), MOST_ROWS)
-    test = _with_target(evidence.holdout, task)
+    test = with_target(evidence.holdout, task)
     weights = _scores.resamples(rng, test, RESAMPLES)
     sides: list[dict[str, _scores.Draws]] = []
     for table in (evidence.train, evidence.synthetic):
-        rows = _with_target(table.take(draw(rng, table, size)), task)
+        rows = with_target(table.take(draw(rng, table, size)), task)
         sides.append(_fit_and_score(rows, test, task, weights, evidence.seed))
     return _result(evidence, task, sides, test)
 
 
-def _task(target: Column, train: Table) -> _Task:
-    if target.is_number:
-        return _Task(target, 0, 0)
-    counts = np.bincount(train.frame[target.name].cat.codes.to_numpy() + 1, minlength=len(target.categories) + 1)[1:]
-    present = np.flatnonzero(counts)
-    return _Task(target, len(counts), int(present[counts[present].argmin()]))
-
-
-def _with_target(table: Table, task: _Task) -> Table:
-    return table.take(np.flatnonzero(table.frame[task.target.name].notna().to_numpy()))
-
-
-def _answers(table: Table, task: _Task) -> np.ndarray[Any, Any]:
-    cells = table.frame[task.target.name]
-    return cells.to_numpy(np.float64) if task.is_regression else cells.cat.codes.to_numpy().astype(np.int64)
-
-
-def _fit_and_score(rows: Table, test: Table, task: _Task, weights: FloatArray, seed: int) -> dict[str, _scores.Draws]:
+def _fit_and_score(rows: Table, test: Table, task: Task, weights: FloatArray, seed: int) -> dict[str, _scores.Draws]:
     """Scores of every model on the holdout, for the holdout itself (first row) and for each resample of it."""
     features = [column for column in rows.schema.learned if column.name != task.target.name]
-    wanted, truth = _answers(rows, task), _answers(test, task)
+    wanted, truth = answers(rows, task), answers(test, task)
     out = {}
-    for name, model in _models(features, task, seed).items():
+    for name, model in models(features, task, seed).items():
         if len(rows) < 2 or (not task.is_regression and len(np.unique(wanted)) < 2):
             out[name] = _scores.constant(wanted, truth, weights, task.classes, task.positive)
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a model that stops early is scored as it is
-            model.fit(_plain(rows.frame, features), wanted)
-        inputs = _plain(test.frame, features)
+            model.fit(plain(rows.frame, features), wanted)
+        inputs = plain(test.frame, features)
         if task.is_regression:
             out[name] = _scores.regression(truth, model.predict(inputs), weights)
         else:
@@ -135,54 +92,11 @@ def _fit_and_score(rows: Table, test: Table, task: _Task, weights: FloatArray, s
     return out
 
 
-def _plain(frame: pd.DataFrame, features: list[Column]) -> pd.DataFrame:
-    """Numbers as float64 and labels as codes (NaN where missing), which every model's preparation starts from."""
-    return pd.DataFrame(
-        {
-            str(i): frame[c.name] if c.is_number else frame[c.name].cat.codes.astype(np.float64).replace(-1.0, np.nan)
-            for i, c in enumerate(features)
-        }
-    )
-
-
-def _models(features: list[Column], task: _Task, seed: int) -> Mapping[str, Any]:
-    numbers = [str(i) for i, column in enumerate(features) if column.is_number]
-    labels = [str(i) for i, column in enumerate(features) if not column.is_number]
-    one_hot = OneHotEncoder(max_categories=MOST_LEVELS, handle_unknown="infrequent_if_exist", sparse_output=False)
-    scaled = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler()
-    )
-    linear = ColumnTransformer([("numbers", scaled, numbers), ("labels", one_hot, labels)])
-    codes = OrdinalEncoder(
-        max_categories=200, handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan
-    )
-    trees = ColumnTransformer([("numbers", "passthrough", numbers), ("labels", codes, labels)])
-    if task.is_regression:
-        return {
-            "baseline": DummyRegressor(),
-            "decision_tree": make_pipeline(
-                trees, DecisionTreeRegressor(max_depth=5, min_samples_leaf=5, random_state=seed)
-            ),
-            "logistic_regression": make_pipeline(linear, Ridge()),
-            "gradient_boosting": make_pipeline(trees, HistGradientBoostingRegressor(random_state=seed)),
-        }
-    return {
-        "baseline": DummyClassifier(strategy="prior"),
-        "decision_tree": make_pipeline(
-            trees, DecisionTreeClassifier(max_depth=5, min_samples_leaf=5, random_state=seed)
-        ),
-        "logistic_regression": make_pipeline(linear, LogisticRegression(max_iter=200)),
-        "gradient_boosting": make_pipeline(
-            trees, HistGradientBoostingClassifier(early_stopping=False, random_state=seed)
-        ),
-    }
-
-
-def _result(evidence: Evidence, task: _Task, sides: list[dict[str, _scores.Draws]], test: Table) -> CheckResult:
+def _result(evidence: Evidence, task: Task, sides: list[dict[str, _scores.Draws]], test: Table) -> CheckResult:
     measure_name = "r2" if task.is_regression else "roc_auc"
     gaps = np.mean([sides[0][m][measure_name] - sides[1][m][measure_name] for m in MODELS], axis=0)  # (1 + resamples,)
     bounds = normal_bounds(float(gaps[0]), float(np.nanstd(gaps[1:], ddof=1)), evidence.confidence)
-    truth = _answers(test, task)
+    truth = answers(test, task)
     n = len(truth) if task.is_regression else int(np.unique(truth, return_counts=True)[1].min())
     real, synthetic = (float(np.mean([side[m][measure_name][0] for m in MODELS])) for side in sides)
     label = "R2" if task.is_regression else "ROC AUC"

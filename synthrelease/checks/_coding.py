@@ -1,0 +1,59 @@
+"""Rows as small integers: quantile bins of numbers and the commonest labels, for counting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from synthrelease.contracts import Column, Evidence, IntArray
+
+MOST_LEVELS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """Rows as small integers: codes (rows, columns) and the number of codes of each column."""
+
+    train: IntArray
+    holdout: IntArray
+    synthetic: IntArray
+    levels: tuple[int, ...]
+
+
+def coded(evidence: Evidence, bins: int) -> Codes:
+    """Code all three tables alike: ``bins`` quantile bins a number, the 30 commonest labels a label column."""
+    tables = (evidence.train, evidence.holdout, evidence.synthetic)
+    out: list[list[IntArray]] = [[], [], []]
+    levels = []
+    for column in evidence.train.schema.learned:
+        cells = [table.frame[column.name] for table in tables]
+        coded = _number_codes(cells, bins) if column.is_number else _label_codes(cells, column)
+        levels.append(int(max(code.max() for code in coded)) + 1)
+        for side, code in zip(out, coded, strict=True):
+            side.append(code)
+    train, holdout, synthetic = (np.column_stack(side) for side in out)
+    return Codes(train, holdout, synthetic, tuple(levels))
+
+
+def _number_codes(cells: list[pd.Series[float]], bins: int) -> list[IntArray]:
+    """Quantile bins of the real rows; 0 stands for missing, the first and last bins are open."""
+    real = np.concatenate([cells[0].to_numpy(np.float64), cells[1].to_numpy(np.float64)])
+    real = real[~np.isnan(real)]
+    edges = np.unique(np.quantile(real, np.linspace(0, 1, bins + 1)[1:-1])) if len(real) else np.empty(0)
+    values = [cell.to_numpy(np.float64) for cell in cells]
+    return [np.where(np.isnan(v), 0, 1 + np.searchsorted(edges, v, side="left")).astype(np.int64) for v in values]
+
+
+def _label_codes(cells: list[pd.Series[float]], column: Column) -> list[IntArray]:
+    """Codes of the 30 commonest labels; 0 stands for missing, the last code for all rarer labels together."""
+    codes = [cell.cat.codes.to_numpy().astype(np.int64) for cell in cells]
+    if len(column.categories) <= MOST_LEVELS:
+        return [code + 1 for code in codes]
+    real = np.concatenate(codes[:2])
+    counts = np.bincount(real[real >= 0], minlength=len(column.categories))
+    place = np.full(len(column.categories) + 1, MOST_LEVELS + 1)
+    place[np.argsort(-counts, kind="stable")[:MOST_LEVELS]] = np.arange(1, MOST_LEVELS + 1)
+    place[-1] = 0  # code -1, missing, indexes the last place
+    return [place[code] for code in codes]

@@ -1,0 +1,86 @@
+"""Risks of an attack after its control: what is learned of training patients beyond what anyone may learn of strangers.
+
+R = (attack - control) / (1 - control), with Wilson rates r = (k + z^2/2) / (N + z^2) whose errors are propagated to
+first order (Giomi et al., PoPETs 2023, arXiv 2211.10459, section 4). R is not cut off at 0: below 0 is noise, and
+should show as noise. An attack that does no better than its naive baseline was too weak to say anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthrelease.intervals import Bounds, z_score
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """Hits and guesses of the attack on training patients, of the same on holdout patients, and of naive guessing."""
+
+    name: str
+    attack: tuple[int, int]
+    control: tuple[int, int]
+    baseline: tuple[int, int]
+
+    @property
+    def is_conclusive(self) -> bool:
+        """Whether the attack beat naive guessing."""
+        return self.attack[0] * self.baseline[1] > self.baseline[0] * self.attack[1]
+
+    @property
+    def words(self) -> str:
+        """The three rates as a sentence."""
+        parts = (f"{self._rate(self.attack)} of training patients", f"{self._rate(self.control)} of holdout patients")
+        return f"{self.name}: right for {parts[0]} and {parts[1]}; naive guessing {self._rate(self.baseline)}."
+
+    @staticmethod
+    def _rate(trials: tuple[int, int]) -> str:
+        return f"{trials[0] / max(1, trials[1]):.1%}"
+
+
+def added(name: str, parts: Sequence[Trials]) -> Trials:
+    """Pool several runs of one attack."""
+    sums = [
+        (sum(getattr(part, which)[0] for part in parts), sum(getattr(part, which)[1] for part in parts))
+        for which in ("attack", "control", "baseline")
+    ]
+    return Trials(name, *sums)
+
+
+def risk(trials: Trials, confidence: float) -> Bounds:
+    """The risk with one-sided bounds; NaN where the attack was no better than its baseline or had no guesses."""
+    if not trials.is_conclusive or min(trials.attack[1], trials.control[1]) == 0:
+        return Bounds(float("nan"), float("nan"), float("nan"))
+    z = z_score(confidence)
+    attack, attack_error = _wilson(*trials.attack, z)
+    control, control_error = _wilson(*trials.control, z)
+    value = (attack - control) / (1.0 - control)
+    slope = (attack - 1.0) / (1.0 - control) ** 2
+    error = float(np.hypot(attack_error / (1.0 - control), slope * control_error))
+    return Bounds(value, value - error, value + error)
+
+
+def _wilson(hits: int, trials: int, z: float) -> tuple[float, float]:
+    rate = (hits + z**2 / 2) / (trials + z**2)
+    error = z / (trials + z**2) * float(np.sqrt(hits * (trials - hits) / trials + z**2 / 4))
+    return rate, error
+
+
+def largest(groups: Sequence[Trials], confidence: float) -> tuple[Bounds, Trials | None]:
+    """The worst of several risks: its upper bound as it is, its lower bound corrected for having looked at all.
+
+    Returns:
+        The bounds (NaN where no attack was conclusive) and the attack with the largest upper bound.
+    """
+    conclusive = [trials for trials in groups if trials.is_conclusive]
+    plain = [(risk(trials, confidence), trials) for trials in conclusive]
+    plain = [(bounds, trials) for bounds, trials in plain if np.isfinite(bounds.value)]
+    if not plain:
+        nan = float("nan")
+        return Bounds(nan, nan, nan), None
+    corrected = 1.0 - (1.0 - confidence) / len(plain)
+    worst, trials = max(plain, key=lambda pair: pair[0].high)
+    low = max(risk(each, corrected).low for _, each in plain)
+    return Bounds(worst.value, min(low, worst.value), worst.high), trials

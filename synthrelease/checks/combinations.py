@@ -1,0 +1,278 @@
+"""Do rare combinations of values come back that only training patients have?
+
+A leak of some columns is invisible to distances over all columns, and a rare combination shows it: if the synthetic
+table repeats combinations of training patients more often than those of holdout patients, training patients were
+copied in part. Looked at are single columns, pairs, triples and larger sets, drawn at random but the same for every
+table, and always the quasi-identifiers with each sensitive column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations as subsets
+
+import numpy as np
+
+from synthrelease.checks._cells import Keys, cell_keys, combined, entropies
+from synthrelease.checks._pool import Pool, pooled, telling
+from synthrelease.contracts import CheckResult, CheckSpec, Evidence, FloatArray, IntArray, Metric, MetricSpec, Table
+from synthrelease.exchange import DRAWS, Weights, group_scan
+from synthrelease.intervals import Bounds, draw, exactly, patients, z_score
+
+SPEC = CheckSpec(
+    name="combinations",
+    title="Rare combinations, small groups and extremes",
+    family="privacy",
+    metrics=(
+        MetricSpec(
+            "combination_p",
+            "Could chance explain which rare combinations of values come back?",
+            "probability",
+            "higher",
+        ),
+        MetricSpec(
+            "small_group_excess",
+            "Does the table repeat small groups of quasi-identifiers that only training patients form?",
+            "share of synthetic rows",
+            "lower",
+        ),
+        MetricSpec(
+            "rarest_label",
+            "Does every label that was learned from the data belong to enough patients?",
+            "training patients",
+            "higher",
+        ),
+        MetricSpec(
+            "repeated_extremes",
+            "Does the table end where one training patient's value ends?",
+            "columns",
+            "lower",
+        ),
+    ),
+    about=(
+        "Counts combinations of values that few real patients share and looks which of them stand in the synthetic "
+        "table: those of training patients should come back no more often than those of holdout patients. This finds "
+        "leaks of a part of the columns, which distances over all columns miss. Small groups are cells of one to three "
+        "quasi-identifiers with fewer than ten patients. Extremes are a column's largest and smallest value, where a "
+        "single patient has it."
+    ),
+)
+
+SMALL = 10
+"""Fewer patients than this share a small cell; in the pool of both sides for combinations, in one side for cells."""
+RARE = 4
+MARGIN = 0.01
+"""Share of training patients whose rare combinations may come back beyond those of strangers in any set of columns.
+
+Every model follows its training rows a little: it emits a code that three of them have a little more often than a code
+that three others have. Without this margin such a trace becomes significant in any table that is large enough.
+"""
+SETS = 500
+LARGEST_SET = 6
+DECLARED_SETS = 60
+BLOCK = 100
+FEWEST_CELLS = 20
+MOST_BITS = 8.0
+
+
+def measure(evidence: Evidence) -> CheckResult:
+    """Scan rare combinations, then count small cells, rare labels and extremes."""
+    rng = np.random.default_rng(evidence.seed)
+    pool = pooled(rng, evidence)
+    n = 2 * int(min(pool.member.sum(), (~pool.member).sum()))
+    metrics = (
+        _scan(rng, pool, evidence.synthetic, n),
+        _small_cells(rng, evidence),
+        _labels(evidence),
+        _extremes(evidence),
+    )
+    return CheckResult(SPEC.name, "measured", n, metrics=metrics)
+
+
+def _scan(rng: np.random.Generator, pool: Pool, made: Table, n: int) -> Metric:
+    finding, scores = group_scan(rng, pool.member, exposures(pool, made), margin=MARGIN)
+    words = f"fewer than 1 in {DRAWS:,} honest tables" if finding.p * DRAWS < 2 else f"{finding.p:.1%} of honest tables"
+    text = (
+        f"{len(scores):,} sets of columns were looked at; rare combinations of training patients come back most often "
+        f"in {finding.name or 'none of them'}. Chance shows as much in {words}."
+    )
+    bounds = exactly(finding.p)
+    return Metric("combination_p", bounds.value, bounds.low, bounds.high, SPEC.metrics[0].unit, n, text, 1.0)
+
+
+def exposures(pool: Pool, made: Table) -> Iterator[tuple[list[str], Weights]]:
+    """For blocks of column sets: names, and how strongly each patient's rare combinations return: (sets, patients)."""
+    real, synthetic = cell_keys(pool.table), cell_keys(made)
+    names = [column.name for column in pool.table.schema.learned]
+    chosen = column_sets(real, pool.table)
+    for start in range(0, len(chosen), BLOCK):
+        found = [(columns, returns(real, synthetic, columns, pool)) for columns in chosen[start : start + BLOCK]]
+        kept = [(" + ".join(names[i] for i in columns), weight) for columns, weight in found if weight is not None]
+        if kept:
+            yield [name for name, _ in kept], np.stack([weight for _, weight in kept])
+
+
+def column_sets(cells: Keys, table: Table) -> list[tuple[int, ...]]:
+    """Which sets of columns to look at: the same for every table with these columns and this spread of values.
+
+    Columns that carry more bits are drawn more often; every column alone and every declared set is always there.
+    """
+    bits = np.minimum(entropies(cells), MOST_BITS)
+    varied = np.flatnonzero(bits > 0.01)
+    rng = np.random.default_rng(len(bits))
+    chosen = dict.fromkeys((int(i),) for i in varied)
+    pairs = list(subsets(varied.tolist(), 2))
+    chosen |= dict.fromkeys(pairs[i] for i in rng.permutation(len(pairs))[: SETS // 4])
+    if len(varied) > 2:
+        for _ in range(SETS):
+            size = min(int(rng.integers(3, LARGEST_SET + 1)), len(varied))
+            drawn = rng.choice(varied, size, replace=False, p=bits[varied] / bits[varied].sum())
+            chosen[tuple(sorted(drawn.tolist()))] = None
+    return list(chosen | dict.fromkeys(_declared(table, set(varied.tolist()))))
+
+
+def _declared(table: Table, varied: set[int]) -> list[tuple[int, ...]]:
+    """All quasi-identifiers, alone and with each sensitive column, and pairs and triples of them with one."""
+    known, hidden = telling(table)
+    place = {column.name: i for i, column in enumerate(table.schema.learned)}
+    know = tuple(place[c.name] for c in known if place[c.name] in varied)
+    hide = tuple(place[c.name] for c in hidden if place[c.name] in varied)
+    if not know:
+        return []
+    sets = [know, *(tuple(sorted((*know, each))) for each in hide), tuple(sorted((*know, *hide)))]
+    for size in (2, 3):
+        few = [tuple(sorted((*group, each))) for each in hide for group in subsets(know, size)]
+        sets += few[:DECLARED_SETS]
+    return sets
+
+
+def returns(real: Keys, synthetic: Keys, columns: tuple[int, ...], pool: Pool) -> Weights | None:
+    """How often each patient's combination returns, per patient who shares it; 0 for common ones: (patients,).
+
+    None where too few rare combinations exist to tell anything.
+    """
+    keys, made = combined(real, columns), combined(synthetic, columns)
+    distinct, which, held = np.unique(keys, return_inverse=True, return_counts=True)
+    rare = held <= RARE
+    if int(rare.sum()) < FEWEST_CELLS:
+        return None
+    again, times = np.unique(made, return_counts=True)
+    at = np.minimum(np.searchsorted(again, distinct), len(again) - 1)
+    returned = np.where(again[at] == distinct, times[at], 0)
+    weight = np.where(rare, np.minimum(returned, held + 2) / held, 0.0)
+    if not weight.any():
+        return None
+    weight[rare] -= np.average(weight[rare], weights=held[rare])
+    out: Weights = np.bincount(pool.patient, weights=weight[which], minlength=len(pool.member)).astype(np.float32)
+    return out
+
+
+# Small cells of quasi-identifiers.
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Cell keys (rows, quasi-identifiers) and patients of equally large sides, and the synthetic rows' cell keys."""
+
+    keys: tuple[Keys, Keys]
+    units: tuple[IntArray, IntArray]
+    made: Keys
+
+
+def _small_cells(rng: np.random.Generator, evidence: Evidence) -> Metric:
+    """Synthetic rows in small cells that training patients alone form, less those in cells of the holdout alone."""
+    known = [i for i, c in enumerate(evidence.train.schema.learned) if c.role == "quasi_identifier"]
+    name, unit = "small_group_excess", SPEC.metrics[1].unit
+    if not known:
+        nan = float("nan")
+        return Metric(name, nan, nan, nan, unit, 1, "The schema declares no quasi-identifier.", 0.0)
+    size = min(len(evidence.train), len(evidence.holdout))
+    equal = [table.take(draw(rng, table, size)) for table in (evidence.train, evidence.holdout)]
+    cells = [cell_keys(table)[:, known] for table in (*equal, evidence.synthetic)]
+    units = [np.arange(len(t)) if t.units is None else np.unique(t.units, return_inverse=True)[1] for t in equal]
+    sides = _Sides((cells[0], cells[1]), (units[0], units[1]), cells[2])
+    hits = [np.zeros(len(sides.made), dtype=np.bool_) for _ in range(2)]
+    width = range(len(known))
+    for columns in (c for k in (1, 2, 3) for c in subsets(width, k)):
+        small = [_small(sides, side, columns) for side in (0, 1)]
+        keys = combined(sides.made, columns)
+        for side in (0, 1):
+            hits[side] |= np.isin(keys, small[side])
+    bounds = _clustered(hits[0].astype(float) - hits[1], combined(sides.made, tuple(width)), evidence.confidence)
+    text = (
+        f"{int(hits[0].sum()):,} of {len(hits[0]):,} synthetic rows stand in a group of fewer than {SMALL} patients "
+        f"that the training data has and the holdout has not; {int(hits[1].sum()):,} the other way round."
+    )
+    return Metric(name, bounds.value, bounds.low, bounds.high, unit, min(len(hits[0]), size), text, 0.0)
+
+
+def _small(sides: _Sides, side: int, columns: tuple[int, ...]) -> Keys:
+    """Cells that 1 to 9 patients of one side form and none of the other."""
+    keys, other = (combined(sides.keys[s], columns) for s in (side, 1 - side))
+    owned = np.unique(np.column_stack([keys, sides.units[side].astype(np.uint64)]), axis=0)[:, 0]
+    cells, held = np.unique(owned, return_counts=True)
+    few = cells[held < SMALL]
+    return few[~np.isin(few, other)]
+
+
+def _clustered(values: FloatArray, cluster: Keys, confidence: float) -> Bounds:
+    """Mean with bounds that allow for rows of one cluster going together; at least one row's worth of doubt."""
+    mean = float(values.mean())
+    sums = np.bincount(np.unique(cluster, return_inverse=True)[1], weights=values - mean)
+    spread = max(float(np.sqrt((sums**2).sum())), 1.0) / len(values)
+    reach = z_score(confidence) * spread
+    return Bounds(mean, mean - reach, mean + reach)
+
+
+# Labels and extremes.
+
+
+def _labels(evidence: Evidence) -> Metric:
+    """The fewest training patients that stand behind a label which was learned and which the table uses."""
+    train, made = evidence.train, evidence.synthetic
+    learned = [column for column in train.schema.learned if column.learns_levels]
+    units = np.arange(len(train)) if train.units is None else train.units
+    fewest, where = patients(train), ""
+    for column in learned:
+        used = np.flatnonzero(np.bincount(made.frame[column.name].cat.codes + 1, minlength=2)[1:])
+        codes = train.frame[column.name].cat.codes.to_numpy()
+        for level in used:
+            if column.categories[level] == column.other:
+                continue
+            held = len(np.unique(units[codes == level]))
+            if held < fewest:
+                fewest, where = held, column.name
+    text = f"The rarest label of {where!r} that the table uses belongs to {fewest:,} training patients."
+    if not learned:
+        text = "All labels were declared by the steward; none was learned from the data."
+    bounds = exactly(float(fewest))
+    n = patients(train)
+    return Metric("rarest_label", bounds.value, bounds.low, bounds.high, SPEC.metrics[2].unit, n, text)
+
+
+def _extremes(evidence: Evidence) -> Metric:
+    """Columns of numbers whose extreme in the synthetic table is the value of one training patient and no other."""
+    counts = []
+    for side, other in ((evidence.train, evidence.holdout), (evidence.holdout, evidence.train)):
+        counts.append(
+            [c.name for c in side.schema.learned if c.is_number and _ends_alike(c.name, side, other, evidence)]
+        )
+    bounds = exactly(float(len(counts[0])))
+    where = f": {', '.join(counts[0])}" if counts[0] else ""
+    text = (
+        f"In {len(counts[0]):,} columns the largest or smallest synthetic value is that of one training "
+        f"patient{where}; in {len(counts[1]):,} it is that of one holdout patient."
+    )
+    n = len(evidence.synthetic)
+    unit = SPEC.metrics[3].unit
+    return Metric("repeated_extremes", bounds.value, bounds.low, bounds.high, unit, n, text, float(len(counts[1])))
+
+
+def _ends_alike(name: str, side: Table, other: Table, evidence: Evidence) -> bool:
+    made = evidence.synthetic.frame[name].to_numpy(np.float64)
+    values, beyond = side.frame[name].to_numpy(np.float64), other.frame[name].to_numpy(np.float64)
+    if np.isnan(made).all() or np.isnan(values).all():
+        return False
+    ends = (np.nanmin(made), np.nanmin(values)), (np.nanmax(made), np.nanmax(values))
+    return any(a == b and int((values == b).sum()) == 1 and not (beyond == b).any() for a, b in ends)

@@ -1,0 +1,219 @@
+"""What a user of the synthetic table would meet beyond an average score: calibration, importances, groups, more rows.
+
+All figures are of gradient boosting, tested on holdout patients; intervals by resampling those patients whole.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.exceptions import ConvergenceWarning
+
+from synthrelease.checks import _scores
+from synthrelease.checks._models import Task, answers, models, plain, task_of, with_target
+from synthrelease.contracts import CheckResult, CheckSpec, Evidence, FloatArray, Metric, MetricSpec, Table
+from synthrelease.intervals import Bounds, draw, normal_bounds, z_score
+
+SPEC = CheckSpec(
+    name="downstream",
+    title="Usefulness beyond the average",
+    family="utility",
+    metrics=(
+        MetricSpec("calibration_gap", "Can predicted probabilities be trusted?", "added calibration error", "lower"),
+        MetricSpec(
+            "importance_agreement",
+            "Do models find the same columns important?",
+            "rank correlation of importances",
+            "higher",
+        ),
+        MetricSpec(
+            "subgroup_gap",
+            "Does any group of patients lose much more than the others?",
+            "largest loss of ROC AUC (or R2) in a group",
+            "lower",
+        ),
+        MetricSpec(
+            "augmentation_gain",
+            "Does adding the synthetic rows to the real ones help?",
+            "gain of ROC AUC (or R2)",
+            "higher",
+        ),
+    ),
+    about=(
+        "Trains gradient boosting on real rows, on as many synthetic rows, and on both together. Compares on holdout "
+        "patients how far predicted probabilities are off (expected calibration error over ten equal groups), how much "
+        "the score falls when a column is shuffled, and the loss in every declared group of at least 100 patients. The "
+        "largest loss in a group is corrected for having looked at all groups."
+    ),
+)
+
+MOST_ROWS = 20_000
+RESAMPLES = 100
+BINS = 10
+SHUFFLED_ROWS = 2_000
+MOST_FEATURES = 40
+FEWEST_IN_GROUP = 100
+MOST_GROUP_LEVELS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """The holdout with known answers, its resamples (1 + draws, rows), and what is predicted."""
+
+    table: Table
+    truth: np.ndarray[Any, Any]
+    weights: FloatArray
+    task: Task
+
+
+def measure(evidence: Evidence) -> CheckResult:
+    """Train three models and compare them on the holdout."""
+    schema = evidence.train.schema
+    if schema.target is None or len(schema.learned) < 2:
+        return CheckResult(SPEC.name, "not_applicable", note="The schema names no target column to predict.")
+    task = task_of(schema.column(schema.target), evidence.train)
+    rng = np.random.default_rng(evidence.seed)
+    size = min(len(evidence.train), len(evidence.synthetic), MOST_ROWS)
+    sides = [with_target(t.take(draw(rng, t, size)), task) for t in (evidence.train, evidence.synthetic)]
+    table = with_target(evidence.holdout, task)
+    test = _Test(table, answers(table, task), _scores.resamples(rng, table, RESAMPLES), task)
+    fitted = [_fitted([sides[0]], task, evidence.seed), _fitted([sides[1]], task, evidence.seed)]
+    fitted.append(_fitted(sides, task, evidence.seed))
+    if any(model is None for model in fitted):
+        return CheckResult(SPEC.name, "too_few_rows", n=len(table), note="The target has one value alone in a table.")
+    outputs = [_outputs(model, table, task) for model in fitted]
+    scores = [_quality(output, test, np.ones(len(table), dtype=np.bool_)) for output in outputs]
+    n = len(table)
+    metrics = (
+        _calibration(outputs, test, evidence.confidence),
+        _importances(rng, fitted, test, evidence.confidence),
+        _groups(outputs, test, evidence.confidence),
+        _difference(
+            "augmentation_gain", scores[2] - scores[0], n, evidence.confidence, "Real and synthetic rows together"
+        ),
+    )
+    return CheckResult(SPEC.name, "measured", n, metrics=metrics)
+
+
+def _metric(name: str, bounds: Bounds, n: int, reading: str, reference: float) -> Metric:
+    unit = next(spec.unit for spec in SPEC.metrics if spec.name == name)
+    return Metric(name, bounds.value, bounds.low, bounds.high, unit, n, reading, reference)
+
+
+def _difference(name: str, draws: FloatArray, n: int, confidence: float, who: str) -> Metric:
+    """``draws`` (1 + resamples,): the difference itself first."""
+    bounds = normal_bounds(float(draws[0]), float(np.nanstd(draws[1:], ddof=1)), confidence)
+    return _metric(name, bounds, n, f"{who} score {bounds.value:+.3f} against real rows alone.", 0.0)
+
+
+def _fitted(tables: list[Table], task: Task, seed: int) -> Any:
+    """Gradient boosting on one or several tables; None where there is nothing to tell apart."""
+    features = [column for column in tables[0].schema.learned if column.name != task.target.name]
+    wanted = np.concatenate([answers(table, task) for table in tables])
+    if len(wanted) < 2 or len(np.unique(wanted)) < 2:
+        return None
+    inputs = pd.concat([plain(table.frame, features) for table in tables], ignore_index=True)
+    model = models(features, task, seed)["gradient_boosting"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(inputs, wanted)
+
+
+def _outputs(model: Any, table: Table, task: Task) -> FloatArray:
+    """Predicted numbers (rows,), or the chance of the positive class (rows,)."""
+    features = [column for column in table.schema.learned if column.name != task.target.name]
+    inputs = plain(table.frame, features)
+    if task.is_regression:
+        guess: FloatArray = model.predict(inputs)
+        return guess
+    chances = np.zeros((len(table), task.classes))
+    chances[:, model.classes_] = model.predict_proba(inputs)
+    chance: FloatArray = chances[:, task.positive]
+    return chance
+
+
+def _quality(output: FloatArray, test: _Test, rows: np.ndarray[Any, Any]) -> FloatArray:
+    """ROC AUC of the positive class, or R2, of some rows and of every resample of them: (1 + resamples,)."""
+    weights = test.weights[:, rows]
+    if test.task.is_regression:
+        return _scores.regression(test.truth[rows], output[rows], weights)["r2"]
+    return _scores.weighted_auc(test.truth[rows] == test.task.positive, output[rows], weights)
+
+
+def _calibration(outputs: list[FloatArray], test: _Test, confidence: float) -> Metric:
+    n = len(test.truth)
+    if test.task.is_regression:
+        nothing = Bounds(float("nan"), float("nan"), float("nan"))
+        return _metric(
+            "calibration_gap", nothing, n, "A number is predicted, so there is no probability to calibrate.", 0.0
+        )
+    real, made = (_calibration_error(output, test) for output in outputs[:2])
+    gap = made - real
+    bounds = normal_bounds(float(gap[0]), float(np.std(gap[1:], ddof=1)), confidence)
+    text = f"Predicted probabilities are off by {made[0]:.3f} on average; by {real[0]:.3f} when trained on real rows."
+    return _metric("calibration_gap", bounds, n, text, 0.0)
+
+
+def _calibration_error(output: FloatArray, test: _Test) -> FloatArray:
+    """Expected calibration error over ten equally large groups of predictions: (1 + resamples,)."""
+    turn = stats.rankdata(output, method="ordinal")
+    group = ((turn - 1) * BINS // len(output)).astype(np.int64)
+    off = (test.truth == test.task.positive) - output
+    sums = np.stack([test.weights @ (off * (group == b)) for b in range(BINS)])
+    error: FloatArray = np.abs(sums).sum(axis=0) / test.weights.sum(axis=1)
+    return error
+
+
+def _importances(rng: np.random.Generator, fitted: list[Any], test: _Test, confidence: float) -> Metric:
+    """Rank correlation of permutation importances (Breiman 2001) of the real-trained and synthetic-trained model."""
+    n = min(len(test.truth), SHUFFLED_ROWS)
+    chosen = rng.permutation(len(test.truth))[:n]
+    table = test.table.take(chosen)
+    part = _Test(table, test.truth[chosen], np.ones((1, n)), test.task)
+    features = [column.name for column in table.schema.learned if column.name != test.task.target.name]
+    features = [features[i] for i in np.sort(rng.permutation(len(features))[:MOST_FEATURES])]
+    everyone = np.ones(n, dtype=np.bool_)
+    falls: list[list[float]] = [[], []]
+    for model, fall in zip(fitted[:2], falls, strict=True):
+        whole = float(_quality(_outputs(model, table, test.task), part, everyone)[0])
+        for name in features:
+            frame = table.frame.assign(**{name: table.frame[name].iloc[rng.permutation(n)].reset_index(drop=True)})
+            shuffled = Table(frame, table.schema, table.origin)
+            fall.append(whole - float(_quality(_outputs(model, shuffled, test.task), part, everyone)[0]))
+    value = float(stats.spearmanr(falls[0], falls[1]).statistic) if len(features) > 2 else float("nan")
+    reach = z_score(confidence) / np.sqrt(len(features) - 3) if len(features) > 3 else float("nan")  # Fisher's z
+    low, high = (float(np.tanh(np.arctanh(np.clip(value, -0.999, 0.999)) + sign * reach)) for sign in (-1, 1))
+    text = f"The importances of {len(features):,} columns agree with a rank correlation of {value:.2f}."
+    return _metric("importance_agreement", Bounds(value, min(low, value), max(high, value)), n, text, 1.0)
+
+
+def _groups(outputs: list[FloatArray], test: _Test, confidence: float) -> Metric:
+    """The largest loss in a group of a quasi-identifier with few labels."""
+    found = []
+    for column in test.table.schema.learned:
+        if column.role != "quasi_identifier" or column.is_number or len(column.categories) > MOST_GROUP_LEVELS:
+            continue
+        codes = test.table.frame[column.name].cat.codes.to_numpy()
+        for level in range(len(column.categories)):
+            rows = codes == level
+            if int(rows.sum()) >= FEWEST_IN_GROUP:
+                loss = _quality(outputs[0], test, rows) - _quality(outputs[1], test, rows)
+                if np.isfinite(loss[0]):
+                    found.append((column.name, int(rows.sum()), loss))
+    if not found:
+        nothing = Bounds(float("nan"), float("nan"), float("nan"))
+        text = f"No declared group has {FEWEST_IN_GROUP} holdout patients with both outcomes."
+        return _metric("subgroup_gap", nothing, len(test.truth), text, 0.0)
+    strict = 1.0 - (1.0 - confidence) / len(found)
+    plain_bounds = [normal_bounds(float(d[0]), float(np.nanstd(d[1:], ddof=1)), confidence) for _, _, d in found]
+    lows = [normal_bounds(float(d[0]), float(np.nanstd(d[1:], ddof=1)), strict).low for _, _, d in found]
+    at = int(np.argmax([bounds.high for bounds in plain_bounds]))
+    worst = plain_bounds[at]
+    bounds = Bounds(worst.value, min(worst.value, max(lows)), worst.high)
+    text = f"Of {len(found):,} groups the worst is one of {found[at][0]!r}, which loses {worst.value:.3f}."
+    return _metric("subgroup_gap", bounds, found[at][1], text, 0.0)

@@ -1,0 +1,142 @@
+"""What a schema declares of a table and its columns. Imports nothing else of this package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "numeric",
+    "integer",
+    "boolean",
+    "categorical",
+    "ordinal",
+    "datetime",
+    "date",
+    "time",
+    "duration",
+    "text",
+    "identifier",
+]
+Role = Literal["feature", "quasi_identifier", "sensitive", "target", "unit", "identifier", "excluded"]
+
+MOMENTS: frozenset[str] = frozenset({"datetime", "date", "time", "duration"})
+"""Kinds held as float64 days: since 1970-01-01 for datetime and date, else as such."""
+
+NUMBERS: frozenset[str] = frozenset({"numeric", "integer"}) | MOMENTS
+"""Kinds held as float64 in a table's frame; the other learned kinds are held as pandas categoricals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """How one column of the real table is made coarser before anything sees it.
+
+    Numbers above ``top_code`` become one more than it, those below ``bottom_code`` one less; ``round_to`` is a step.
+    ``truncate`` moves dates to the start of their year, month or day, ``shift`` moves all dates of a patient by as many
+    random weeks. ``zip3`` keeps three characters of a postcode. ``merge`` is (new label, labels it replaces).
+    """
+
+    top_code: float | None = None
+    bottom_code: float | None = None
+    round_to: float | None = None
+    truncate: Literal["year", "month", "day"] | None = None
+    shift: bool = False
+    zip3: bool = False
+    merge: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+NO_TREATMENT = Treatment()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column as the steward declared it.
+
+    ``bounds`` (both ends included, in days for dates and times) belong to columns of numbers, dates and times,
+    ``categories`` (spelled as in the file) to boolean, categorical and ordinal ones. ``missing`` are this column's own
+    marks for a missing value. ``format`` are the spellings of a date or time, the one that is written first; ``anchor``
+    is the date that this one is modelled as an interval from. ``means`` says what policies must know of: "age",
+    "birth", "zip", "other" (none of them, whatever the name says) or nothing. ``not_an_identifier`` is the steward's
+    reason why a column that looks like a direct identifier is none.
+    """
+
+    name: str
+    kind: Kind
+    role: Role = "feature"
+    bounds: tuple[float, float] | None = None
+    categories: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    not_an_identifier: str = ""
+    format: tuple[str, ...] = ()
+    anchor: str | None = None
+    treatment: Treatment = NO_TREATMENT
+    means: str = ""
+    learns_levels: bool = False
+    """Whether the labels are learned from training rows; ``categories`` is empty until they are (see ``levels``)."""
+    other: str = "Other"
+    """Where labels are learned: the label that stands for all rare ones; "" makes them missing."""
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether a generator ever sees the column."""
+        return self.role not in ("unit", "identifier", "excluded")
+
+    @property
+    def is_number(self) -> bool:
+        """Whether values are float64 (True) or category labels (False)."""
+        return self.kind in NUMBERS
+
+    @property
+    def is_moment(self) -> bool:
+        """Whether values are days: of a datetime, a date, a time of day or a duration."""
+        return self.kind in MOMENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A rule between columns that every row obeys, as the steward wrote it: exactly one of its first two fields.
+
+    ``rule`` is a sentence in the language of ``constraints``. ``combination`` names columns whose values occur together
+    only as in the training rows. ``tolerance`` is how far the two sides of an equation may lie apart, in their unit.
+    """
+
+    rule: str = ""
+    combination: tuple[str, ...] = ()
+    tolerance: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """The constraint as messages name it."""
+        return self.rule or f"combination of {', '.join(self.combination)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a table means: its columns in file order, and what the steward declared about them.
+
+    ``digest`` is the SHA-256 of the schema file as read.
+    """
+
+    columns: tuple[Column, ...]
+    target: str | None = None
+    unit: str | None = None
+    missing: tuple[str, ...] = ()
+    purpose: str = ""
+    digest: str = ""
+    dates: str = ""
+    """How exact dates may be in every column: "year", "month", "day", "shift", or nothing said."""
+    constraints: tuple[Constraint, ...] = ()
+    linkability: tuple[tuple[str, ...], ...] = ()
+    """Two sets of columns that two parties could hold, for the linkability attack; empty means not declared."""
+
+    def column(self, name: str) -> Column:
+        """Return the column called ``name``; KeyError if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def learned(self) -> tuple[Column, ...]:
+        """The columns that generators and checks see, in file order (the target is one of them)."""
+        return tuple(column for column in self.columns if column.is_learned)

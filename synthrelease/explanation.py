@@ -1,0 +1,60 @@
+"""A policy in words that a reviewer understands: what it is for, what it wants coarser, and what each rule asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from synthrelease.contracts import CheckSpec, Policy, Rule
+from synthrelease.wording import limit_in_words
+
+
+def of_policy(loaded: Policy, known: Mapping[str, CheckSpec]) -> Iterator[str]:
+    """Yield the explanation of a policy, line by line; ``known`` are the checks by name."""
+    yield f"{loaded.name} {loaded.version}: {loaded.title}"
+    if loaded.derived_from:
+        yield f"Derived from {loaded.derived_from}. It asks for less in {len(loaded.loosened)} points:"
+        yield from (f"  {item}" for item in loaded.loosened)
+    yield f"For {loaded.recipient}. To be signed by: {', '.join(loaded.sign_off)}."
+    yield f"A rule is met when the whole interval (each end at {loaded.confidence:.0%} confidence) is within the limit,"
+    yield "breached when the whole interval lies beyond it, and has no evidence otherwise."
+    yield "A breached blocking rule refuses the table; a blocking rule without evidence leaves it undecided."
+    demands = _demands(loaded)
+    if demands:
+        yield f"Real tables are made coarser first: {'; '.join(demands)}."
+    for severity, title in (("block", "Blocking rules"), ("warn", "Rules that warn")):
+        yield f"\n{title}"
+        for rule in (rule for rule in loaded.rules if rule.severity == severity):
+            yield from _of_rule(rule, known[rule.check])
+
+
+def _of_rule(rule: Rule, check: CheckSpec) -> Iterator[str]:
+    spec = next(spec for spec in check.metrics if spec.name == rule.metric)
+    limit = limit_in_words(rule, spec.unit)
+    yield f"  {spec.question}"
+    yield (
+        f"    {rule.metric}: {limit}; at least {rule.min_n:,} {_counted(rule)} to decide, "
+        f"at {rule.confidence:.0%} confidence"
+    )
+    yield f"    measured by: {check.title.lower()}. {_first_sentence(check.about)}"
+    yield f"    why: {rule.why}"
+    yield f"    source: {rule.source}"
+
+
+def _counted(rule: Rule) -> str:
+    """What a rule's smallest number counts."""
+    return {"shadow": "shadow models", "self_test": "patients"}.get(rule.check, "rows")
+
+
+def _first_sentence(text: str) -> str:
+    return text.split(". ")[0].rstrip(".") + "."
+
+
+def _demands(loaded: Policy) -> list[str]:
+    """What a policy wants coarser, in words."""
+    wants = loaded.generalise
+    dates = {"shift": "dates are moved by random weeks", None: ""}.get(
+        wants.dates, f"of dates the {wants.dates} is kept"
+    )
+    ages = "" if wants.ages is None else f"ages above {wants.ages:g} are one group"
+    steps = [f"numbers of role {role} are rounded to {step:g}" for role, step in wants.round_to.items()]
+    return [text for text in (dates, ages, "postcodes keep three characters" if wants.zip3 else "", *steps) if text]

@@ -1,0 +1,133 @@
+"""The CSV and the page of ``audit_power``: detection and false-alarm rates with exact intervals."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+STYLE = """ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color:
+#1a1a1a; } table { border-collapse: collapse; margin: 1rem 0 2rem; } th, td { border: 1px solid #ccc; padding: .25rem
+.5rem; text-align: right; } th:first-child, td:first-child { text-align: left; } thead th { background: #f2f2f2;
+position: sticky; top: 0; } td.all { background: #bfe3c8; } td.most { background: #e3f1d2; } td.some { background:
+#fbeec2; } td.few { background: #f6cfc4; } td.short { outline: 3px solid #a11; outline-offset: -3px; } caption { text-
+align: left; font-weight: 600; padding: .5rem 0; } .muted { color: #555; }
+"""
+GOALS = {
+    10_000: dict.fromkeys(("copies_0.5", "copies_1", "copies_2", "copies_5", "copies_20", "jitter_0.1", "jitter_1",
+                           "outliers_2", "smote", "overfitted"), 0.99)
+    | dict.fromkeys(("sensitive_20", "sensitive_50", "columns_20", "columns_50"), 0.95),
+    2_000: dict.fromkeys(("copies_1", "copies_2", "copies_5", "copies_20", "jitter_0.1", "jitter_1", "outliers_2",
+                          "smote", "overfitted"), 0.95)
+    | dict.fromkeys(("columns_20", "columns_50"), 0.80),
+    500: dict.fromkeys(("copies_5", "copies_20"), 0.80),
+}  # fmt: skip
+"""Detection that is asked of the gate, by table size and leak; no entry where nothing is asked."""
+FALSE_ALARMS = 0.02
+
+
+def write_page(records: Iterable[Mapping[str, Any]], out: Path, words: Mapping[str, str]) -> None:
+    """Write ``audit-power.csv`` and ``audit-power.html`` into ``out``."""
+    rows = _rates(list(records))
+    out.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(out / "audit-power.csv", index=False)
+    (out / "audit-power.html").write_text(_page(rows, words), encoding="utf-8")
+
+
+def _rates(records: list[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row a table, size, leak and check (``gate`` for the blocking privacy rules together)."""
+    rows: list[dict[str, Any]] = []
+    for record in records:
+        base = {key: record[key] for key in ("table", "n", "leak")}
+        breached = record["breached"]
+        for check, found in record["checks"].items():
+            hit = any(name == check and severity == "block" for name, _, severity in breached)
+            rows.append(base | {"check": check, "hit": hit, "seconds": found["seconds"]})
+        hit = any(severity == "block" for _, _, severity in breached)
+        rows.append(base | {"check": "gate", "hit": hit, "seconds": record["seconds"]})
+    frame = pd.DataFrame(rows, columns=["table", "n", "leak", "check", "hit", "seconds"])
+    grouped = frame.groupby(["table", "n", "leak", "check"], as_index=False)
+    rates = grouped.agg(audits=("hit", "size"), detected=("hit", "sum"), seconds=("seconds", "mean"))
+    bounds = [_exact(int(k), int(n)) for k, n in zip(rates["detected"], rates["audits"], strict=True)]
+    rates["rate"] = (rates["detected"] / rates["audits"]).round(4)
+    rates["low"], rates["high"] = zip(*bounds, strict=True) if bounds else ((), ())
+    return rates
+
+
+def _exact(hits: int, trials: int) -> tuple[float, float]:
+    """Two-sided 95% Clopper-Pearson interval."""
+    interval = stats.binomtest(hits, trials).proportion_ci(0.95, method="exact")
+    return round(float(interval.low), 4), round(float(interval.high), 4)
+
+
+def _page(rates: pd.DataFrame, words: Mapping[str, str]) -> str:
+    parts = [_summary(rates), *(_section(rates, words, table, n) for table, n in _cells(rates))]
+    return (
+        '<!doctype html>\n<html lang="en-GB"><head><meta charset="utf-8"><title>What the audit catches</title>'
+        f"<style>{STYLE}</style></head><body><h1>What the audit catches, and how often it cries wolf</h1><p>A real "
+        "table is cut at random into training rows, holdout and fresh rows. The honest synthetic table is the fresh "
+        "rows; every other one carries a planted leak from the training rows. A check detects a leak where it "
+        "breaches one of its blocking rules in the policy partner_handoff; the gate detects it where any blocking "
+        "privacy rule is breached. Intervals are exact, 95%. Where all checks did not run on every seed, the number "
+        "of audits says so. A red frame marks a cell that falls short of what is asked of it.</p>"
+        + "".join(parts)
+        + "</body></html>\n"
+    )
+
+
+def _cells(rates: pd.DataFrame) -> list[tuple[str, int]]:
+    found = rates[["table", "n"]].drop_duplicates().sort_values(["n", "table"])
+    return [(str(table), int(n)) for table, n in found.itertuples(index=False)]
+
+
+def _summary(rates: pd.DataFrame) -> str:
+    honest = rates[(rates["leak"] == "honest") & (rates["check"] == "gate")]
+    hits, trials = int(honest["detected"].sum()), int(honest["audits"].sum())
+    if trials == 0:
+        return "<p>No honest table has been audited yet.</p>"
+    low, high = _exact(hits, trials)
+    short = "short" if hits / trials > FALSE_ALARMS else ""
+    head = "".join(f"<th>{words}</th>" for words in ("table", "n", "refused", "of", "rate"))
+    rows = [
+        f"<tr><td>{html.escape(str(r.table))}</td><td>{r.n:,}</td><td>{r.detected}</td><td>{r.audits}</td>"
+        f"<td>{r.rate:.1%}</td></tr>"
+        for r in honest.itertuples()
+    ]
+    total = f"{hits / trials:.1%} ({low:.1%} to {high:.1%})"
+    rows.append(f'<tr><td>all</td><td></td><td>{hits}</td><td>{trials}</td><td class="{short}">{total}</td></tr>')
+    caption = "False alarms of the gate on honest tables"
+    return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _section(rates: pd.DataFrame, words: Mapping[str, str], table: str, n: int) -> str:
+    mine = rates[(rates["table"] == table) & (rates["n"] == n)]
+    checks = ["gate", *sorted(set(mine["check"]) - {"gate"})]
+    head = "".join(f"<th>{html.escape(check)}</th>" for check in checks)
+    lines = [
+        f"<table><caption>{html.escape(table)}, n = {n:,}</caption><thead><tr><th>leak</th>{head}</tr></thead><tbody>"
+    ]
+    for leak, text in words.items():
+        cells = mine[mine["leak"] == leak].set_index("check")
+        if len(cells):
+            filled = "".join(_cell(cells, check, leak, n) for check in checks)
+            lines.append(f"<tr><td>{html.escape(text)}</td>{filled}</tr>")
+    return "".join([*lines, "</tbody></table>"])
+
+
+def _cell(cells: pd.DataFrame, check: str, leak: str, n: int) -> str:
+    if check not in cells.index:
+        return '<td class="muted">-</td>'
+    row = cells.loc[check]
+    rate = float(row["rate"])
+    shade = "all" if rate >= 0.95 else "most" if rate >= 0.8 else "some" if rate >= 0.2 else "few"
+    goal = GOALS.get(n if n != 1_700 else 2_000, {}).get(leak)
+    if leak == "honest":
+        shade = "all" if rate <= FALSE_ALARMS else "few"
+    elif check == "gate" and goal is not None and rate < goal:
+        shade += " short"
+    title = f"{row['low']:.0%} to {row['high']:.0%}"
+    return f'<td class="{shade}" title="{title}">{int(row["detected"])}/{int(row["audits"])}</td>'

@@ -1,0 +1,75 @@
+"""Speed of the audit: exact search against bare FAISS, and a whole audit of a large table, each as a ratio in one "
+"run."""
+
+from __future__ import annotations
+
+import resource
+import time
+
+import faiss
+import numpy as np
+import pandas as pd
+import pytest
+from test_bench_neighbours import seconds
+
+from synthrelease.audit import run
+from synthrelease.contracts import Column, Evidence, Schema, Table
+from synthrelease.neighbours import nearest
+
+ROWS = 100_000
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("k", [1, 2])
+def test_exact_search_costs_little_more_than_bare_faiss(k):
+    rng = np.random.default_rng(0)
+    queries, base = (rng.random((ROWS, 60), dtype=np.float32) for _ in range(2))
+
+    def bare():
+        index = faiss.IndexFlatL2(60)
+        index.add(base)
+        index.search(queries, k)
+
+    times = {"bare": [], "ours": []}
+    for name in ("bare", "ours", "bare", "ours"):  # in turn, so that the machine's other work disturbs both alike
+        started = time.perf_counter()
+        if name == "bare":
+            bare()
+        else:
+            nearest(queries, base, k)
+        times[name].append(time.perf_counter() - started)
+    ratio = min(times["ours"]) / min(times["bare"])
+    print(f"\n{ROWS:,} x {ROWS:,} x 60, k = {k}: {ratio:.2f} times bare IndexFlatL2 ({min(times['bare']):.0f} s)")
+    assert ratio < 1.5
+
+
+def large(rows: int, seed: int, origin: str = "real") -> Table:
+    """Forty columns of four kinds, depending on one another."""
+    rng = np.random.default_rng(seed)
+    hidden = rng.normal(size=(rows, 4))
+    columns, cells = [], {}
+    for i in range(20):
+        columns.append(Column(f"n{i}", "numeric", "quasi_identifier" if i < 3 else "feature"))
+        cells[f"n{i}"] = hidden[:, i % 4] + rng.normal(size=rows) * (0.5 + i % 3)
+    for i in range(20):
+        levels = tuple(f"l{j}" for j in range(2 + i // 2))
+        role = "quasi_identifier" if i < 4 else "sensitive" if i < 6 else "target" if i == 6 else "feature"
+        columns.append(Column(f"c{i}", "categorical", role, categories=levels))
+        place = np.abs(hidden[:, i % 4] + rng.normal(size=rows)) / 4
+        cells[f"c{i}"] = pd.Categorical.from_codes((place.clip(0, 0.999) * len(levels)).astype(int), list(levels))
+    return Table(pd.DataFrame(cells), Schema(tuple(columns), target="c6"), origin)
+
+
+@pytest.mark.bench
+def test_a_whole_audit_of_a_large_table_in_units_of_one_bare_search():
+    train, holdout, made = large(80_000, 1), large(20_000, 2), large(ROWS, 3, "synthetic")
+    results = run(Evidence(train, holdout, made, seed=4), on_check=lambda title: print(title, flush=True))
+    total = sum(result.seconds for result in results)
+    points = np.random.default_rng(0).random((20_000, 60), dtype=np.float32)
+    base = np.random.default_rng(1).random((ROWS, 60), dtype=np.float32)
+    unit = seconds(lambda: nearest(points, base, 1))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"\n{ROWS:,} rows, 40 columns: {total / 60:.1f} min, {total / unit:.0f} searches' worth, peak {peak:.1f} GiB")
+    for result in sorted(results, key=lambda r: -r.seconds):
+        print(f"  {result.check:14s} {result.seconds:6.1f} s  {result.status} {result.note}")
+    assert all(result.status in ("measured", "not_applicable") for result in results)

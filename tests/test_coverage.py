@@ -1,0 +1,136 @@
+"""Every interval by simulation: a one-sided 95% bound must hold in 93% to 97.5% of many samples drawn from a known
+truth.
+
+Seeds are fixed, so a test either always passes or never does. With 2,000 samples a rate is known to half a per cent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from synthrelease.checks import _risk, combinations, distances
+from synthrelease.contracts import Column, Evidence, Schema, Table
+from synthrelease.exchange import group_scan, tail_scan
+from synthrelease.intervals import Bounds, auc, equal_size_share, normal_bounds, proportion, proportion_difference
+
+LEVEL = 0.95
+SAMPLES = 2_000
+LEAST, MOST = 0.93, 0.975
+
+Sample = Callable[[np.random.Generator], Bounds]
+
+
+def share(rng: np.random.Generator) -> Bounds:
+    return proportion(int(rng.binomial(2_000, 0.3)), 2_000, LEVEL)
+
+
+def difference(rng: np.random.Generator) -> Bounds:
+    first, second = rng.binomial([800, 600], [0.10, 0.04])
+    return proportion_difference((int(first), 800), (int(second), 600), LEVEL)
+
+
+def no_difference(rng: np.random.Generator) -> Bounds:
+    first, second = rng.binomial([1_000, 1_000], 0.02)
+    return proportion_difference((int(first), 1_000), (int(second), 1_000), LEVEL)
+
+
+def guessing(rng: np.random.Generator) -> Bounds:
+    return auc(rng.normal(size=150), rng.normal(size=120), LEVEL)
+
+
+def better_than_guessing(rng: np.random.Generator) -> Bounds:
+    return auc(rng.normal(1.0, 1.0, 150), rng.normal(size=120), LEVEL)
+
+
+def near_share(rng: np.random.Generator) -> Bounds:
+    inside = int(rng.binomial(1_000, 0.6 * 2 / (0.6 * 2 + 0.4)))
+    return equal_size_share((inside, 1_000 - inside), (2_000, 1_000), LEVEL)
+
+
+def wp29_risk(rng: np.random.Generator) -> Bounds:
+    attack, control = rng.binomial(1_000, [0.30, 0.20])
+    trials = _risk.Trials("attack", (int(attack), 1_000), (int(control), 1_000), (0, 1_000))
+    return _risk.risk(trials, LEVEL)
+
+
+def clustered_rows(rng: np.random.Generator) -> Bounds:
+    """600 rows in clusters of up to five that share most of their value."""
+    cluster = rng.integers(200, size=600).astype(np.uint64)
+    return combinations._clustered(rng.normal(size=200)[cluster] + 0.3 * rng.normal(size=600), cluster, LEVEL)
+
+
+def mean(rng: np.random.Generator) -> Bounds:
+    values = rng.random(size=500)
+    return normal_bounds(float(values.mean()), float(values.std(ddof=1)) / np.sqrt(500), LEVEL)
+
+
+CASES: dict[str, tuple[Sample, float]] = {
+    "proportion": (share, 0.3),
+    "difference of proportions": (difference, 0.06),
+    "no difference of rare proportions": (no_difference, 0.0),
+    "AUC of guessing": (guessing, 0.5),
+    "AUC": (better_than_guessing, float(stats.norm.cdf(1 / np.sqrt(2)))),
+    "share at equal sizes": (near_share, 0.6),
+    "WP29 risk": (wp29_risk, 0.10 / 0.80),
+    "clustered mean": (clustered_rows, 0.0),
+    "mean": (mean, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_sided_bounds_hold_as_often_as_they_say(name):
+    sample, truth = CASES[name]
+    rng = np.random.default_rng(1)
+    bounds = [sample(rng) for _ in range(SAMPLES)]
+    below = np.mean([b.low <= truth + 1e-12 for b in bounds])
+    above = np.mean([truth - 1e-12 <= b.high for b in bounds])
+    assert LEAST <= below <= MOST
+    assert LEAST <= above <= MOST
+
+
+NUMBERS = Schema(tuple(Column(f"n{i}", "numeric") for i in range(3)))
+
+
+def numbers(rng: np.random.Generator, rows: int, origin: str = "real") -> Table:
+    return Table(pd.DataFrame(rng.normal(size=(rows, 3)), columns=["n0", "n1", "n2"]), NUMBERS, origin)
+
+
+@pytest.mark.slow
+def test_bounds_of_dcr_and_nndr_hold():
+    """400 honest tables: a rate is known to one per cent, which the band allows for at either end."""
+    rng = np.random.default_rng(2)
+    held = []
+    for seed in range(400):
+        made = Evidence(numbers(rng, 400), numbers(rng, 300), numbers(rng, 400, "synthetic"), seed)
+        found = {m.name: m for m in distances.measure(made).metrics}
+        dcr, nndr = found["dcr_share"], found["nndr_gap"]
+        held.append((dcr.low <= 0.5, dcr.high >= 0.5, nndr.low <= 0.0, nndr.high >= 0.0))
+    rates = np.mean(held, axis=0)
+    assert (rates >= LEAST - 0.01).all(), rates
+    assert (rates <= MOST + 0.01).all(), rates
+
+
+def test_the_tail_scan_cries_wolf_no_more_often_than_it_says():
+    rng = np.random.default_rng(3)
+    member = np.arange(300) < 200
+    found = [tail_scan(rng, member, {"a": rng.normal(size=300), "b": rng.normal(size=300)}).p for _ in range(600)]
+    for level in (0.01, 0.05, 0.2):
+        assert np.mean(np.array(found) <= level) <= level + 3 * np.sqrt(level / 600)
+    assert np.mean(np.array(found) <= 0.2) > 0.1
+
+
+def test_the_group_scan_cries_wolf_no_more_often_than_it_says():
+    rng = np.random.default_rng(4)
+    member = np.arange(200) < 120
+    found = []
+    for _ in range(300):
+        weights = (rng.random((20, 200)) < 0.1).astype(np.float32)
+        found.append(group_scan(rng, member, [([str(i) for i in range(20)], weights)])[0].p)
+    for level in (0.02, 0.05, 0.2):
+        assert np.mean(np.array(found) <= level) <= level + 3 * np.sqrt(level / 300)
+    assert np.mean(np.array(found) <= 0.2) > 0.1
