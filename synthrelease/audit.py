@@ -34,7 +34,10 @@ def run(
     for name, check in chosen.items():
         pace = (time.perf_counter() - started) / done if done else 0.0
         on_check(f"{check.spec.title} ({len(results) + 1} of {len(chosen)}{_time_left(pace * left)})")
-        results.append(_one(check, replace(evidence, seed=evidence.seed ^ zlib.crc32(name.encode()))))
+        seen = replace(evidence, seed=evidence.seed ^ zlib.crc32(name.encode()))
+        if evidence.proportional is not None and check.spec.family in ("fidelity", "utility"):
+            seen = replace(seen, synthetic=evidence.proportional)
+        results.append(_one(check, seen))
         done, left = done + check.spec.cost, left - check.spec.cost
     return tuple(results)
 

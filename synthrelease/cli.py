@@ -16,16 +16,38 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from synthrelease import balancing, conversation, explanation, inspection, merging, pipeline, policy, runs
+from synthrelease import (
+    balancing,
+    conversation,
+    ending,
+    explanation,
+    inspection,
+    merging,
+    pipeline,
+    policy,
+    runs,
+    sampling,
+)
 from synthrelease.contracts import TrainingStep
 from synthrelease.errors import SynthreleaseError
 from synthrelease.formats import Place, place_of
+from synthrelease.generators.config import EFFORTS
 
-_WORDS = {"release": "RELEASE", "refuse": "DO NOT RELEASE", "undecided": "HUMAN REVIEW NEEDED"}
-_COLOURS = {"release": "green", "refuse": "red", "undecided": "yellow"}
 _FILE = click.Path(path_type=Path)
 
 
+def _effort(value: Any) -> float:
+    """How long to train, as a name or a number."""
+    try:
+        return EFFORTS.get(str(value)) or float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number nor one of {', '.join(EFFORTS)}.") from None
+
+
+_EFFORT = click.option(
+    "--effort", type=_effort, default="standard", show_default=True, metavar="|".join(EFFORTS),
+    help="How long to train: a name, or a number that multiplies the standard time.",
+)  # fmt: skip
 _SHEET = click.option("--sheet", metavar="NAME", help="The sheet of a workbook that has more than one.")
 
 
@@ -179,8 +201,18 @@ def inspect(
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), help="Makes a run repeatable; drawn and recorded unless given."
 )
-@click.option("--generator", default="gan", show_default=True, metavar="NAME", help="How rows are made.")
-@click.option("--effort", type=float, default=1.0, show_default=True, help="Multiplies the training time.")
+@click.option(
+    "--generator", default="gan", show_default=True, metavar="NAME", help="How rows are made; `list` explains."
+)
+@_EFFORT
+@click.option(
+    "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="One setting of the generator; repeatable."
+)
+@click.option(
+    "--condition", "conditions", multiple=True, metavar="COL=WHAT",
+    help="Make only such rows: sex=F, ward=A|B, age=60..80; commas join conditions.",
+)  # fmt: skip
+@click.option("--balance", metavar="COL", help="Make the classes of this column equally frequent.")
 @click.option("--shadow-models", type=click.IntRange(0, 256), help="Trainings for the shadow-model attack (0 or 8 up).")
 @click.option("--folds", type=click.IntRange(0, 50), help="Trainings for the cross-audit of small tables.")
 @click.option("--force", is_flag=True, help="Replace a finished run in the run folder.")
@@ -199,7 +231,13 @@ def build(
     Examples:
       synthrelease build --demo --policy internal_sandbox
       synthrelease build patients.csv --schema schema.toml --policy partner_handoff --out runs/first
+      synthrelease build patients.csv --schema schema.toml --condition "sex=F, age=60..80" --rows 500
     """
+    if chosen["generator"] == "list":
+        for line in explanation.of_generators():
+            click.echo(line)
+        return
+    chosen["overrides"] = _settings(chosen["overrides"])
     options = pipeline.BuildOptions(holdout=None if holdout is None else _at_sheet(holdout, sheet), **chosen)
     if demo == (table is not None):
         raise click.UsageError("Give either TABLE or --demo.")
@@ -233,7 +271,42 @@ def build(
                 options=options,
                 listener=screen,
             )
-    _show(result)
+    ending.show(result)
+
+
+def _settings(texts: tuple[str, ...]) -> dict[str, float]:
+    """Read NAME=VALUE; the generator knows the names and their ranges."""
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} must read NAME=NUMBER.", param_hint="--set") from None
+    return found
+
+
+@main.command()
+@click.argument("run", type=_FILE)
+@click.option("--rows", type=click.IntRange(1), required=True, help="Rows to make.")
+@click.option(
+    "--condition", "conditions", multiple=True, metavar="COL=WHAT",
+    help="Make only such rows: sex=F, ward=A|B, age=60..80; commas join conditions.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes the rows repeatable; drawn unless given.")
+@click.option("--out", type=_FILE, help="A new file in the table's format.  [default: in RUN/quarantine]")
+@_reported
+def sample(run: Path, rows: int, conditions: tuple[str, ...], seed: int | None, out: Path | None) -> None:
+    """Draw more rows from the generator of a finished build, RUN. They are not audited.
+
+    \b
+    Example:
+      synthrelease sample runs/first --rows 100000
+    """
+    done = sampling.sample(run, rows, out=out, seed=seed, wanted=conditions)
+    click.echo(f"Wrote {rows:,} rows to {done.path} (seed {done.seed}).")
+    for text in done.notices:
+        click.echo(text)
 
 
 @main.command()
@@ -277,7 +350,7 @@ def audit(
             options=pipeline.BuildOptions(**chosen),
             listener=screen,
         )
-    _show(result)
+    ending.show(result)
 
 
 @main.command()
@@ -317,7 +390,7 @@ def policies(name: str | None) -> None:
 @click.option("--column", default="synthetic", show_default=True, metavar="NAME", help="Marks made rows with 1.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Makes it repeatable.")
 @click.option("--generator", default="gan", show_default=True, metavar="NAME", help="The generator of --method gan.")
-@click.option("--effort", type=float, default=1.0, show_default=True, help="Multiplies the training time.")
+@_EFFORT
 @click.option(
     "--typical", type=click.FloatRange(0, 1, max_open=True), default=0.25, show_default=True,
     help="Of --method gan: keep made rows that look at least as typical of their class as this share of real ones.",
@@ -391,50 +464,6 @@ def _trial_line(progress: Any) -> str:
     left = "" if progress.seconds_left is None else f", about {progress.seconds_left / 60:,.0f} min left"
     last = f"  {escape(progress.last)}" if progress.last else ""
     return f"{progress.done:,} of {progress.trials:,} trials, {progress.seconds / 60:,.0f} min{left}{last}"
-
-
-def _show(result: pipeline.Outcome) -> None:
-    """Print the verdict, what decided it, where the report is, and what to do next; exit by the verdict."""
-    verdict, console = result.verdict, Console(highlight=False)
-    decision = verdict.decision
-    name = f"{verdict.policy.name} {verdict.policy.version}"
-    console.print(f"\n[bold {_COLOURS[decision]}]{_WORDS[decision]}[/] under the policy {escape(name)}")
-    console.print(escape(verdict.deciding), soft_wrap=True)
-    warnings = [o for o in verdict.outcomes if o.rule.severity == "warn" and o.outcome != "met"]
-    for outcome in warnings:
-        state = "breached" if outcome.outcome == "breached" else "no evidence"
-        console.print(
-            f"[yellow]warning[/] ({state}): {escape(outcome.question)} [dim]{outcome.rule.metric}[/]", soft_wrap=True
-        )
-    console.print(f"Report: {escape(str(result.report))}", soft_wrap=True)
-    if result.released is not None:
-        console.print(f"Released table: {escape(str(result.released))}", soft_wrap=True)
-    console.print(_next_step(result), soft_wrap=True)
-    sys.exit(result.exit_code)
-
-
-def _next_step(result: pipeline.Outcome) -> str:
-    *most, last = result.verdict.policy.sign_off
-    who = f"{', '.join(most)} and {last}" if most else last
-    if result.verdict.decision == "release":
-        recipient = result.verdict.policy.recipient
-        return f"Next: read the report and have it signed by the {who}; then the folder release/ may go to {recipient}."
-    stays = "Next: read the report's first page. The table stays in quarantine/."
-    if result.verdict.decision == "undecided":
-        return (
-            f"{stays} More rows in the holdout, or a policy for a closer circle of recipients, may decide it; else the "
-            f"{who} must judge by other means."
-        )
-    if result.facts.generator == "unknown":
-        return f"{stays} Give the findings to whoever made it."
-    known = pipeline.known_checks()
-    breached = [o for o in result.verdict.outcomes if o.outcome == "breached" and o.rule.severity == "block"]
-    if any(known[outcome.rule.check].family == "privacy" for outcome in breached):
-        return (
-            f"{stays} It is too close to real patients: train less (--effort 0.5) or declare coarser columns. Trying "
-            "seeds until one passes is no remedy."
-        )
-    return f"{stays} Its quality is too low: train longer (--effort 3), or merge or exclude the columns it names."
 
 
 def _at_sheet(path: Path, sheet: str | None) -> Place:

@@ -5,10 +5,10 @@ Read them in order: they follow a table from the file to the verdict. Import all
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -144,6 +144,15 @@ class Fitted(Protocol):
         ...
 
 
+@runtime_checkable
+class Narrowable(Fitted, Protocol):
+    """A trained generator that can keep to chosen values of the columns it writes first (``FitSettings.lead``)."""
+
+    def only(self, wanted: Mapping[str, Collection[str] | tuple[float, float]]) -> Fitted:
+        """Return it drawing chosen columns from labels or ranges alone; columns it cannot do so for stay free."""
+        ...
+
+
 class Generator(Protocol):
     """What the generator registry holds: a function from training rows to a trained generator."""
 
@@ -178,7 +187,9 @@ class Evidence:
 
     ``reference`` is a further sample of real people that the attacker may hold; None means that attacks cross-fit one
     from the holdout. ``confidence`` is one-sided (0.95: each end of an interval is exceeded with probability 5%).
-    ``refits`` is None for a table that anything else made: its generator is not at hand.
+    ``refits`` is None for a table that anything else made: its generator is not at hand. ``proportional``: synthetic
+    rows thinned to the training rows' class shares, where classes were made equally frequent on purpose; what says how
+    far the table is like the real one, or as useful, rests on these.
     """
 
     train: Table
@@ -188,6 +199,7 @@ class Evidence:
     confidence: float = 0.95
     reference: Table | None = None
     refits: Refits | None = None
+    proportional: Table | None = None
 
     def __post_init__(self) -> None:
         if self.train.origin != "real" or self.holdout.origin != "real":

@@ -1,11 +1,25 @@
-"""A policy in words that a reviewer understands: what it is for, what it wants coarser, and what each rule asks."""
+"""Policies and generators in words: what each is for, what a policy asks, what a generator lets one set."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from synthrelease.contracts import CheckSpec, Policy, Rule
+from synthrelease.generators import DEFAULT, REGISTRY, about
+from synthrelease.generators.config import EFFORTS, SETTINGS
 from synthrelease.wording import limit_in_words
+
+
+def of_generators() -> Iterator[str]:
+    """Yield what each generator does, and the settings of the default one, line by line."""
+    width = max(map(len, REGISTRY))
+    yield "Generators (--generator NAME)"
+    yield from (f"  {name:<{width}}  {about(name)}" for name in REGISTRY)
+    yield f"\nEfforts (--effort NAME, or a number): {', '.join(f'{name} {value:g}' for name, value in EFFORTS.items())}"
+    yield f"\nSettings of {DEFAULT} (--set NAME=VALUE); what is not set is chosen by the table's size"
+    for name, setting in SETTINGS.items():
+        yield f"  {name}: {setting.about}"
+        yield f"      from {setting.low:g} to {setting.high:g}"
 
 
 def of_policy(loaded: Policy, known: Mapping[str, CheckSpec]) -> Iterator[str]:

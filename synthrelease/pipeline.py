@@ -6,13 +6,12 @@ from the audit on. Both give back an ``Outcome`` with the very objects that the 
 
 from __future__ import annotations
 
-import json
 import platform
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -20,9 +19,9 @@ from synthrelease import (
     budget,
     bundle,
     checks,
+    conditions,
     constraints,
     drafting,
-    generalise,
     generators,
     patients,
     policy,
@@ -45,10 +44,13 @@ from synthrelease.contracts import (
     Figure,
     FitSettings,
     Fitted,
+    Generator,
     Line,
+    Policy,
     Refits,
     RunFacts,
     Schema,
+    Split,
     Table,
     Verdict,
 )
@@ -67,6 +69,7 @@ from synthrelease.intake import (
     parted,
     training_table,
 )
+from synthrelease.making import Maker, Wish
 from synthrelease.runs import RunFolder
 
 EXIT_CODES: Mapping[str, int] = {"release": 0, "refuse": 3, "undecided": 4}
@@ -78,7 +81,9 @@ class BuildOptions:
 
     ``holdout``: real rows kept apart by the steward; every row of the table is then trained on. ``rows``: synthetic
     rows (as many as the table has, unless said). ``seed``: fixes everything random; drawn afresh and recorded unless
-    given. ``effort`` multiplies the training time. ``shadow_models`` and ``folds``: how many times the generator is
+    given. ``effort`` multiplies the training time, ``overrides`` are single settings of the generator. ``conditions``:
+    what every row must meet, as ``conditions.parsed`` reads it; ``balance``: a column whose classes are made equally
+    frequent. ``shadow_models`` and ``folds``: how many times the generator is
     trained again for the shadow-model attack and the cross-audit (as the policy says, unless given).
     """
 
@@ -88,6 +93,9 @@ class BuildOptions:
     seed: int | None = None
     generator: str = "gan"
     effort: float = 1.0
+    overrides: Mapping[str, float] = field(default_factory=dict)
+    conditions: tuple[str, ...] = ()
+    balance: str | None = None
     force: bool = False
     shadow_models: int | None = None
     folds: int | None = None
@@ -162,43 +170,32 @@ def build(
         source = coarse(run, exact)
         constraints.check(source.table)
         split, look = learned_levels(run, source, parted(run, exact, source.table, options.holdout))
-    rows = options.rows or len(source.table)
+        wish, leading = _wish(options, split, rules.min_cell)
+    real_rows = sum(int(conditions.meets(wish.conditions, each.frame).sum()) for each in (split.train, split.holdout))
+    rows = options.rows or (max(real_rows, MINIMUM_ROWS) if wish.conditions else len(source.table))
     run.packages += ("torch",)
     run.settings |= {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
+    run.settings |= {"conditions": ", ".join(each.words for each in wish.conditions)} if wish.conditions else {}
+    run.settings |= {"balanced": options.balance} if options.balance else {}
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
         for text in folder.notices:
             run.notice(text)
         with run.stage("Training the generator"):
-            settings = FitSettings(seed=derived(run.seed, "fit"), effort=options.effort)
-            transform = transforms.fit(split.train)
-            trained = fit(transform.apply(split.train), settings, run.listener.step)
-            fitted = transform.wrap(trained, lambda frame: generalise.snapped(frame, split.train.schema))
-            fitted.save(folder.internal)
-            plan, habits = _learned_habits(run, folder, split.train)
-            run.generator, run.history = options.generator, _history(fitted)
-            run.settings |= dict(fitted.description)
+            settings = FitSettings(derived(run.seed, "fit"), options.effort, options.overrides, leading)
+            maker = _trained(run, split.train, fit, settings)
+            maker.save(folder.internal)
         with run.stage("Generating synthetic rows"):
             quarantined = folder.quarantine / f"synthetic.{look.format}"
-            frames = patients.dealt(
-                repairs.obeying(fitted, plan, rows, seed=derived(run.seed, "sample"), on_end=run.left_out),
-                habits,
-                unit=meaning.unit,
-                seed=derived(run.seed, "patients"),
-                mend=lambda frame: repairs.mended(frame, plan, seed=derived(run.seed, "mend")),
-            )
+            frames = maker.frames(rows, wish, seed=lambda purpose: derived(run.seed, purpose), on_end=run.left_out)
             tables.write(frames, look, quarantined, seed=derived(run.seed, "surrogates"))
             made = _read_back(run, quarantined, split.train.schema, {})
-        again = refitting.Refitting(fit, settings, rules.min_cell)
-        refits = Refits(
-            again,
-            rules.shadow_models if options.shadow_models is None else options.shadow_models,
-            rules.folds if options.folds is None else options.folds,
-        )
-        evidence = Evidence(
-            split.train, split.holdout, made, derived(run.seed, "audit"), rules.confidence, refits=refits
-        )
+        evidence = _evidence(run, split, made, wish)
+        if not wish.conditions and not wish.classes:
+            evidence = replace(
+                evidence, refits=_refits(options, rules, refitting.Refitting(fit, settings, rules.min_cell))
+            )
         run.digests |= _input_digests(folder, {"table": exact.digest or table, "holdout": options.holdout})
-        return _judge(run, folder, evidence, quarantined, budget.result(fitted.spends))
+        return _judge(run, folder, evidence, quarantined, budget.result(maker.fitted.spends))
 
 
 def audit(
@@ -316,13 +313,77 @@ def _seed(options: BuildOptions) -> int:
     return secrets.randbelow(2**31) if options.seed is None else options.seed
 
 
-def _learned_habits(run: Run, folder: RunFolder, train: Table) -> tuple[repairs.Plan, patients.Habits | None]:
-    """Learn how rows obey the constraints and belong to patients; the latter is noted in ``model.json``."""
+def _wish(options: BuildOptions, split: Split, min_cell: int) -> tuple[Wish, tuple[str, ...]]:
+    """Read which rows are wanted, and which columns had better be written first for that."""
+    wanted = conditions.parsed(options.conditions, split.train.schema)
+    conditions.check(split.train, wanted, min_cell=min_cell)
+    for each in ("train", "holdout") if wanted else ():
+        found = len(conditions.restricted(getattr(split, each), wanted))
+        if found < MINIMUM_ROWS:
+            raise InputError(
+                f"An audit compares made rows with at least {MINIMUM_ROWS} real ones of their kind, however {found} "
+                f"rows of the {each} part meet the --condition. Widen it."
+            )
+    if options.balance is None:
+        return Wish(wanted), conditions.leading(split.train, wanted)
+    if options.balance in {each.column for each in wanted}:
+        raise InputError(f"{options.balance!r} can stand in --condition or in --balance, not in both. Leave one out.")
+    if split.train.schema.unit is not None:
+        raise InputError(
+            "--balance counts rows, however this table has several rows a patient, who keep their labels. "
+            "Aggregate it to one row a patient first."
+        )
+    classes = conditions.classes(split.train, options.balance, min_cell=min_cell)
+    rarest = [leading for each in classes if (leading := conditions.leading(split.train, (*wanted, each)))]
+    return Wish(wanted, classes), max(rarest, key=len, default=())
+
+
+def _evidence(run: Run, split: Split, made: Table, wish: Wish) -> Evidence:
+    """The tables that are compared: of made-to-order rows, with the real rows of their kind."""
+    train, holdout = (conditions.restricted(each, wish.conditions) for each in (split.train, split.holdout))
+    evidence = Evidence(train, holdout, made, derived(run.seed, "audit"), run.policy.confidence)
+    if wish.conditions:
+        words = ", ".join(each.words for each in wish.conditions)
+        run.notice(
+            f"Every row meets {words}. The generator learned from all training rows; the audit compares with the "
+            f"{len(train):,} training and {len(holdout):,} holdout rows that meet it, and trains no generator again."
+        )
+    if not wish.classes:
+        return evidence
+    column = wish.classes[0].column
+    thinned = conditions.proportional(made, train, column, seed=derived(run.seed, "proportional"))
+    run.notice(
+        f"The classes of {column!r} were made equally frequent, which they are not among patients. Likeness and "
+        f"usefulness are judged on {len(thinned):,} of the {len(made):,} rows, in which the classes have their real "
+        "shares; privacy on all of them. The audit trains no generator again."
+    )
+    return replace(evidence, proportional=thinned)
+
+
+def _refits(options: BuildOptions, rules: Policy, again: refitting.Refitting) -> Refits:
+    return Refits(
+        again,
+        rules.shadow_models if options.shadow_models is None else options.shadow_models,
+        rules.folds if options.folds is None else options.folds,
+    )
+
+
+def _trained(run: Run, train: Table, fit: Generator, settings: FitSettings) -> Maker:
+    """Train the generator, and learn how rows obey the constraints and belong to patients."""
+    transform = transforms.fit(train)
+    fitted = fit(transform.apply(train), settings, run.listener.step)
+    for text in fitted.notices:
+        run.notice(text)
+    run.generator, run.history = str(fitted.description["generator"]), _history(fitted)
+    run.settings |= dict(transform.wrap(fitted).description)
+    plan, habits = _learned_habits(run, train)
+    return Maker(run.generator, transform, fitted, plan, habits)
+
+
+def _learned_habits(run: Run, train: Table) -> tuple[repairs.Plan, patients.Habits | None]:
     plan = repairs.plan(train, min_cell=run.policy.min_cell)
     habits = patients.habits(train, min_cell=run.policy.min_cell)
     if habits is not None:
-        path = folder.internal / "model.json"
-        runs.write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "patients": habits.to_json()})
         run.notice(patients.NOT_MODELLED)
     elif train.units is not None:
         run.notice("Too few patients have several rows to learn from: each synthetic row is a patient of its own.")

@@ -6,15 +6,17 @@ that a rule wants missing are emptied. A row that still breaks a rule is left ou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from synthrelease import constraints
+from synthrelease.conditions import Condition
 from synthrelease.constraints import Dependency
-from synthrelease.contracts import BoolArray, Fitted, IntArray, Schema, Table
+from synthrelease.contracts import BoolArray, Column, Fitted, IntArray, Schema, Table
 from synthrelease.errors import InputError, TrainingError
 
 MOST_DRAWS = 40
@@ -33,11 +35,53 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How rows are made to obey a schema. ``decimals``: places to which each computed column is rounded."""
+    """How rows are made to obey a schema and ``conditions``. ``decimals``: places of each computed column."""
 
     schema: Schema
     shared: tuple[Shared, ...] = ()
     decimals: Mapping[str, int] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values: shared combinations and decimals; schema and conditions are kept elsewhere."""
+        shared = [
+            {
+                "keys": [*each.names.keys],
+                "outcomes": [*each.names.outcomes],
+                "patients": each.patients.tolist(),
+                "cells": {name: _plain(each.rows[name]) for name in each.names.columns},
+            }
+            for each in self.shared
+        ]
+        return {"shared": shared, "decimals": dict(self.decimals)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], schema: Schema) -> Plan:
+        """Build what ``to_json`` described."""
+        shared = tuple(
+            Shared(
+                Dependency(tuple(each["keys"]), tuple(each["outcomes"])),
+                pd.DataFrame({name: _cells(cells, schema.column(name)) for name, cells in each["cells"].items()}),
+                np.asarray(each["patients"], dtype=np.int64),
+            )
+            for each in values["shared"]
+        )
+        return cls(schema, shared, {name: int(places) for name, places in values["decimals"].items()})
+
+
+def _plain(cells: pd.Series[Any]) -> list[Any]:
+    """A column's cells as JSON values: numbers, or places of labels (-1 = missing); None = missing number."""
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        places: list[Any] = cells.cat.codes.tolist()
+        return places
+    return [None if np.isnan(value) else float(value) for value in cells.to_numpy(dtype=np.float64)]
+
+
+def _cells(values: list[Any], column: Column) -> Any:
+    if column.is_number:
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    dtype = pd.CategoricalDtype(list(column.categories), ordered=column.kind == "ordinal")
+    return pd.Categorical.from_codes(np.asarray(values, dtype=np.int64), dtype=dtype)
 
 
 def plan(train: Table, *, min_cell: int) -> Plan:
@@ -161,7 +205,7 @@ def breaks(frame: pd.DataFrame, how: Plan) -> dict[str, BoolArray]:
             values = frame[formula.target].to_numpy(dtype=np.float64)
             wrong = wrong | (values < bounds[0]) | (values > bounds[1])
         out[constraint.words] = wrong
-    return out
+    return out | {each.words: ~each.met(frame) for each in how.conditions}
 
 
 def mended(frame: pd.DataFrame, how: Plan, *, seed: int) -> tuple[pd.DataFrame, BoolArray]:
@@ -174,22 +218,23 @@ def mended(frame: pd.DataFrame, how: Plan, *, seed: int) -> tuple[pd.DataFrame, 
 def obeying(
     fitted: Fitted, how: Plan, rows: int, *, seed: int, on_end: Callable[[float], None] = lambda _: None
 ) -> Iterator[pd.DataFrame]:
-    """Yield frames of exactly ``rows`` rows, none of which breaks a constraint.
+    """Yield frames of exactly ``rows`` rows, none of which breaks a constraint or a condition.
 
-    ``on_end`` hears which share of the rows drawn broke one and was left out.
+    ``on_end`` hears which share of the rows drawn broke a constraint and was left out.
 
     Raises:
         TrainingError: so few rows obey that the bound on draws is passed; names the rule that most of them break.
     """
-    if not how.schema.constraints:
+    if not how.schema.constraints and not how.conditions:
         yield from fitted.sample(rows, seed=seed)
         return
     rng = np.random.default_rng(seed)
     done = drawn = bad = 0
     wrong: dict[str, int] = {}
+    wishes = {each.words for each in how.conditions}
     while done < rows:
         if drawn >= MOST_DRAWS * rows:
-            raise _exhausted(wrong, drawn)
+            raise _exhausted(wrong, drawn, wishes)
         share = max(done / drawn if drawn else 1.0, 1 / MOST_DRAWS)
         ask = min(int((rows - done) / share) + 1, MOST_DRAWS * rows - drawn)
         for raw in fitted.sample(ask, seed=int(rng.integers(2**31)) if drawn else seed):
@@ -198,8 +243,12 @@ def obeying(
             for words, flags in found.items():
                 wrong[words] = wrong.get(words, 0) + int(flags.sum())
             drawn += len(frame)
-            good = np.flatnonzero(~np.logical_or.reduce(list(found.values())))
-            bad += len(frame) - len(good)
+            asked = {words: flags for words, flags in found.items() if words in wishes}
+            broke = np.logical_or.reduce(
+                [np.zeros(len(frame), np.bool_), *(found[words] for words in found.keys() - asked)]
+            )
+            good = np.flatnonzero(~np.logical_or.reduce([broke, *asked.values()]))
+            bad += int(broke.sum())
             kept = good[: rows - done]
             done += len(kept)
             if len(kept):
@@ -209,8 +258,13 @@ def obeying(
     on_end(bad / drawn)
 
 
-def _exhausted(wrong: Mapping[str, int], drawn: int) -> TrainingError:
+def _exhausted(wrong: Mapping[str, int], drawn: int, asked: Collection[str]) -> TrainingError:
     worst = max(wrong, key=lambda words: wrong[words])
+    if worst in asked:
+        return TrainingError(
+            f"Enough synthetic rows must meet {worst!r}, however {wrong[worst]:,} of {drawn:,} do not. "
+            "Widen the condition, or ask for fewer rows."
+        )
     return TrainingError(
         f"Synthetic rows must obey every constraint, however {wrong[worst] / drawn:.0%} of {drawn:,} rows break "
         f"{worst!r}. Train longer (--effort), or express the rule as a formula or a combination."

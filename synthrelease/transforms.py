@@ -18,6 +18,8 @@ import pandas as pd
 from synthrelease import moments
 from synthrelease.contracts import Column, Fitted, FloatArray, PrivacySpend, Schema, Table, TrainingStep
 
+FILE = "transforms.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -74,6 +76,12 @@ class Transform:
             columns[part.name] = pd.Series(np.clip(values, low, high))
         return pd.DataFrame({column.name: columns[column.name] for column in self.schema.learned})
 
+    def save(self, folder: Path) -> None:
+        """Write ``transforms.json`` where anything is modelled otherwise than declared."""
+        if self.parts:
+            parts = [asdict(part) for part in self.parts]
+            (folder / FILE).write_text(json.dumps({"parts": parts}, indent=2) + "\n", encoding="utf-8")
+
     def wrap(self, fitted: Fitted, finish: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> Fitted:
         """Return a generator of declared rows from one of modelled rows; ``finish`` has the last word on each frame."""
         if not self.parts and finish is None:
@@ -105,6 +113,15 @@ def fit(train: Table) -> Transform:
             if (finite != np.floor(finite)).any():
                 parts.append(Part(column.name, "day", _fresh(f"{column.name} time of day", taken)))
     return Transform(schema, _modelled(schema, parts), tuple(parts))
+
+
+def load(folder: Path, schema: Schema) -> Transform:
+    """Read what ``Transform.save`` wrote; a transform that changes nothing where it wrote nothing."""
+    if not (folder / FILE).is_file():
+        return Transform(schema, schema, ())
+    facts = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    parts = tuple(Part(**part) for part in facts["parts"])
+    return Transform(schema, _modelled(schema, parts), parts)
 
 
 def _anchors_first(columns: Sequence[Column]) -> list[Column]:
@@ -173,7 +190,4 @@ class _Declared:
 
     def save(self, folder: Path) -> None:
         self.fitted.save(folder)
-        if not self.transform.parts:
-            return
-        parts = [asdict(part) for part in self.transform.parts]
-        (folder / "transforms.json").write_text(json.dumps({"parts": parts}, indent=2) + "\n", encoding="utf-8")
+        self.transform.save(folder)

@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "schema": BASE | {"constraints", "generalise", "moments"},
     "levels": BASE | {"layout", "tablefile"},
     "patients": {"contracts"},
-    "repairs": BASE | {"constraints"},
+    "repairs": BASE | {"conditions", "constraints"},
     "tablefile": BASE,
     "formats": BASE | {"tablefile"},
     "parquet": BASE | {"moments", "tablefile"},
@@ -51,7 +51,11 @@ ALLOWED: dict[str, set[str]] = {
     "inspection": TABLES | {"drafting", "formats", "identifiers", "oddities", "relations", "tablefile"},
     "merging": BASE,
     "conversation": {"inspection", "merging", "wording"},
-    "explanation": {"contracts", "wording"},
+    "explanation": {"contracts", "generators", "wording"},
+    "conditions": BASE | {"moments"},
+    "making": BASE | {"conditions", "generalise", "generators", "patients", "repairs", "runs", "transforms"},
+    "sampling": BASE | {"bundle", "conditions", "intake", "making", "runs", "tables"},
+    "ending": {"pipeline"},
     "intake": TABLES
     | {"audit", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
     "binning": {"contracts"},
@@ -67,20 +71,23 @@ ALLOWED: dict[str, set[str]] = {
     "bundle": BASE | {"report", "runs"},
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
-    | {"constraints", "generalise", "intake", "levels", "patients", "refitting", "repairs"}
+    | {"conditions", "constraints", "intake", "levels", "making", "patients", "refitting", "repairs"}
     | {"tables", "transforms"},
     "cli": BASE
     | {
         "balancing",
         "conversation",
+        "ending",
         "explanation",
         "formats",
+        "generators",
         "inspection",
         "merging",
         "paper",
         "pipeline",
         "policy",
         "runs",
+        "sampling",
     },
     "__init__": BASE | {"pipeline"},
     "__main__": {"cli"},

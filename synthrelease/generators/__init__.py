@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 
-from synthrelease.contracts import Generator
+from synthrelease.contracts import Fitted, Generator
 from synthrelease.errors import InputError
 
 PAPER_ARCHITECTURES = ("256-512-1024", "256-512", "256", "128-256-512", "128-256", "128")
@@ -36,6 +37,13 @@ _ABOUT: Mapping[str, str] = {
 def about(name: str) -> str:
     """Say in one line what a generator does."""
     return _ABOUT[name.split("-")[0]]
+
+
+def saved(name: str, folder: Path) -> Fitted:
+    """Read a trained generator called ``name`` from the folder that it was saved into; InputError if it holds none."""
+    load(name)  # refuses unknown names
+    fitted: Fitted = import_module(REGISTRY[name]).load(folder)
+    return fitted
 
 
 def load(name: str) -> Generator:

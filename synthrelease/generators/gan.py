@@ -19,6 +19,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,13 @@ class FittedGan:
     def only(self, wanted: Mapping[str, Collection[str] | tuple[float, float]]) -> FittedGan:
         """Return the same generator, drawing only the cells that hold a wanted label, or part of a wanted range.
 
-        Exact for the columns that are written first (``FitSettings.lead``); others ignore what was written before.
-        A bin that lies partly in the range may give values beyond it.
+        Only columns that stand before all others (``FitSettings.lead``) are narrowed: narrowing a later one would leave
+        the columns before it as they are among all rows. A bin that lies partly in the range may give values beyond it.
         """
-        places = {self.encoder.names[place]: at for at, place in enumerate(self.cells.places)}
-        given = {places[name]: self._cells_of(name, each) for name, each in wanted.items()}
-        return replace(self, given=given)
+        names = [self.encoder.names[place] for place in self.cells.places]
+        first = list(takewhile(lambda name: name in wanted, names))
+        given = {at: self._cells_of(name, wanted[name]) for at, name in enumerate(first)}
+        return replace(self, given={at: cells for at, cells in given.items() if cells.any()})
 
     def _cells_of(self, name: str, wanted: Collection[str] | tuple[float, float]) -> BoolArray:
         coding = self.encoder.codings[self.encoder.names.index(name)]
@@ -224,7 +226,7 @@ def fit(train_rows: Table, settings: FitSettings, on_step: OnStep) -> Fitted:
         return FittedGan(
             encoder, cells, tried, writer, target, tuple(progress.history), tuple(notices), trained.stopped_at
         )
-    fallen = marginals.fit(train_rows, settings, on_step)
+    fallen = marginals.fit(train_rows, replace(settings, overrides={}), on_step)
     why = f"The GAN could not be trained stably in {1 + RESTARTS} attempts; the marginal-only generator took its place."
     return replace(fallen, notices=(*notices, why))
 

@@ -182,6 +182,8 @@ def fit_preset(train_table: Table, settings: FitSettings, on_step: OnStep, *, na
             f"Training needs an effort above 0 and at least one column, however the effort is {settings.effort} and "
             f"{len(train_table.schema.learned)} columns may be learned. Check the option and the roles in the schema."
         )
+    if settings.overrides:
+        raise InputError(f"The generator {name!r} has no settings but --effort. Leave the others out.")
     scale = UnitScale.fit(train_table)
     real = torch.from_numpy(scale.encode(train_table.frame)).float()  # (rows, columns)
     recipe = replace(recipe_of(name), updates=updates_for(len(real), settings.effort))
