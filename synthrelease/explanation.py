@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 from synthrelease.contracts import CheckSpec, Policy, Rule
 from synthrelease.generators import DEFAULT, REGISTRY, about
@@ -12,9 +13,10 @@ from synthrelease.wording import limit_in_words
 
 def of_generators() -> Iterator[str]:
     """Yield what each generator does, and the settings of the default one, line by line."""
-    width = max(map(len, REGISTRY))
     yield "Generators (--generator NAME)"
-    yield from (f"  {name:<{width}}  {about(name)}" for name in REGISTRY)
+    for words, names in groupby(REGISTRY, key=about):
+        yield f"  {', '.join(names)}"
+        yield f"      {words}"
     yield f"\nEfforts (--effort NAME, or a number): {', '.join(f'{name} {value:g}' for name, value in EFFORTS.items())}"
     yield f"\nSettings of {DEFAULT} (--set NAME=VALUE); what is not set is chosen by the table's size"
     for name, setting in SETTINGS.items():

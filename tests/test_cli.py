@@ -103,9 +103,9 @@ def test_a_build_ends_with_verdict_rule_report_and_next_step(ward_files, tmp_pat
     table, schema_file = ward_files
     result = call(
         "build", table, "--schema", schema_file, "--policy", "open_release", "--out", tmp_path / "run",
-        "--seed", 1, "--effort", 0.05,
+        "--seed", 2, "--effort", 0.05,
     )  # fmt: skip
-    assert result.exit_code in (3, 4)
+    assert result.exit_code == 4
     for fragment in ("open_release", "Not decided: ", "report.html", "Next:"):
         assert fragment in result.output
     again = call("build", table, "--schema", schema_file, "--out", tmp_path / "run", "--effort", 0.05)

@@ -160,5 +160,5 @@ def test_a_run_repeats_patients_keeps_constants_and_obeys_constraints(tmp_path):
     broken = next(m for r in result.results for m in r.metrics if m.name == "broken_rules")
     assert broken.value == 0
     assert patients.NOT_MODELLED in result.facts.notices
-    noted = json.loads((tmp_path / "run" / "internal" / "model.json").read_text())["patients"]
+    noted = json.loads((tmp_path / "run" / "internal" / "maker.json").read_text())["patients"]
     assert set(noted["constant"]) == {"sex", "height"}

@@ -88,7 +88,7 @@ class FittedGan:
             low, high = (float(each) for each in wanted)
             lows, highs = np.array([*coding.lows, *coding.atoms]), np.array([*coding.highs, *coding.atoms])
             hit = (highs >= low) & (lows <= high)
-            return np.concatenate([hit, np.zeros(coding.has_missing, dtype=np.bool_)])
+            return np.concatenate([hit, np.zeros(int(coding.has_missing), dtype=np.bool_)])
         allowed = np.zeros(coding.size, dtype=np.bool_)
         allowed[: len(coding.common)] = [coding.categories[each] in wanted for each in coding.common]
         return allowed
