@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from synthrelease.errors import InputError, listing
@@ -162,4 +162,4 @@ def _checked(overrides: Mapping[str, float]) -> dict[str, Any]:
     return values
 
 
-__all__ = ["EFFORTS", "SETTINGS", "SMALL_ROWS", "Config", "Setting", "asdict", "config_for", "temperature_for"]
+__all__ = ["EFFORTS", "SETTINGS", "SMALL_ROWS", "Config", "Setting", "config_for", "decay_for", "temperature_for"]

@@ -30,14 +30,14 @@ from safetensors.torch import load_file, save_file
 
 from synthrelease.binning import FINE
 from synthrelease.contracts import BoolArray, FitSettings, Fitted, OnStep, PrivacySpend, Table, TrainingStep
-from synthrelease.encoding import Encoder, LabelCoding, NumberCoding
+from synthrelease.encoding import Encoder, NumberCoding
 from synthrelease.errors import InputError
 from synthrelease.generators import marginals
 from synthrelease.generators.cells import Cells
 from synthrelease.generators.config import SMALL_ROWS, Config, config_for
 from synthrelease.generators.drawing import Manner, choices, draw, piece_rows
 from synthrelease.generators.progress import Progress
-from synthrelease.generators.rowwriter import RowWriter, Weights, Width
+from synthrelease.generators.rowwriter import RowWriter, Width
 from synthrelease.generators.training import SLOWER, Trained, UnstableError, train
 
 FORMAT = "synthrelease-gan-2"
@@ -212,7 +212,8 @@ def fit(train_rows: Table, settings: FitSettings, on_step: OnStep) -> Fitted:
             config, generator_lr=config.generator_lr * slower, discriminator_lr=config.discriminator_lr * slower
         )
         try:
-            with threads_for(cells):
+            with threads_for(cells), torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(settings.seed + attempt)  # what dropout draws from
                 trained = _fitted(cells, codes, train_rows, tried, seed=settings.seed + attempt, progress=progress)
         except UnstableError as trouble:
             notices.append(f"{trouble} Training began again from another seed with smaller learning rates.")
@@ -287,4 +288,4 @@ def threads_for(cells: Cells) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-__all__ = ["FittedGan", "LabelCoding", "Weights", "fit", "load"]
+__all__ = ["FittedGan", "fit", "load"]
