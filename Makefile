@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format-check lint types bench clean
+.PHONY: help demo test check format-check lint types bench bench-generator clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -37,6 +37,10 @@ types: $(STAMP)  ## mypy --strict
 
 bench: $(STAMP)  ## benchmarks, each a ratio within one run
 	$(BIN)/python -m pytest -n 0 -m bench -s tests/benchmarks
+
+bench-generator: $(STAMP)  ## the generators beside their peers on real tables (DATA=folder) -> reports/benchmarks/generator.html; goes on where it stopped; no part of CI
+	PYTHONPATH=tests/benchmarks $(BIN)/python -m generator --data "$(DATA)" --splits "$(SPLITS)" \
+	  --tables "$(TABLES)" --systems "$(SYSTEMS)" --seeds "$(SEEDS)"
 
 clean:  ## remove what the other targets made, but no run of yours
 	rm -rf $(VENV) reports/demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
