@@ -160,6 +160,14 @@ def test_a_slow_or_failed_first_seed_is_the_only_one():
     assert not cells.is_slow([], cell)
 
 
+def test_cells_of_other_code_or_figures_are_no_longer_current():
+    table = Input("pima", "Outcome", Path("a"), Path("b"), "d")
+    fresh = row(**dict(zip(cells.KEY, cells.Cell(BY_NAME["CART"], table, 0).key, strict=True)))
+    real = row(**dict(zip(cells.KEY, cells.Cell(None, table, 0).key, strict=True)))
+    gone = [fresh | {"code": "old"}, real | {"figures": "0"}, fresh | {"system": "gone"}]
+    assert cells.current([fresh, real, *gone]) == [fresh, real]
+
+
 def test_a_key_changes_with_data_and_code():
     one, other = (Input("pima", "Outcome", Path("a"), Path("b"), digest) for digest in ("d", "e"))
     keys = {cells.Cell(system, table, 0).key for system in SYSTEMS for table in (one, other)}

@@ -29,7 +29,7 @@ def main() -> int:
     """Measure what is missing; return the exit code."""
     chosen = _arguments()
     table = chosen.out / "generator.csv"
-    rows = cells.known(table)
+    rows = cells.current(cells.known(table))
     if not chosen.page_only:
         try:
             inputs = prepared(chosen.tables, _data(chosen.data), chosen.splits, chosen.work / "tables")

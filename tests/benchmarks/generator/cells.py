@@ -24,7 +24,7 @@ import pandas as pd
 from generator import scores
 from generator.environments import interpreter, last_line
 from generator.inputs import Input
-from generator.systems import HERE, LIMIT_SECONDS, MEMORY_GIB, REAL, SLOW_SECONDS, System, code_of, digest
+from generator.systems import BY_NAME, HERE, LIMIT_SECONDS, MEMORY_GIB, REAL, SLOW_SECONDS, System, code_of, digest
 
 KEY = ("system", "table", "seed", "data", "code", "figures")
 COSTS = ("fit_seconds", "sample_seconds", "fit_clock", "sample_clock", "peak_mib")
@@ -70,6 +70,18 @@ def known(path: Path) -> list[dict[str, Any]]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def current(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out what other code, other packages or other figures than today's have measured."""
+
+    def is_current(row: Mapping[str, Any]) -> bool:
+        system = BY_NAME.get(row["system"])
+        code = "" if system is None else code_of(system)
+        is_known = system is not None or row["system"] == REAL
+        return is_known and (row["code"], str(row["figures"])) == (code, str(scores.VERSION))
+
+    return [row for row in rows if is_current(row)]
 
 
 def key_of(row: Mapping[str, Any]) -> tuple[str, ...]:
