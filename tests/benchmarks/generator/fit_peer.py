@@ -5,7 +5,7 @@
 Every peer has its defaults. All are told the same thing about columns: text, the target, and whole numbers of at most
 ten values are labels, everything else is a number. Where a peer cannot take gaps, numbers are filled by the median and
 gaps in labels become a label, which is taken out again afterwards. Numbers come back with no more decimals than the
-training column has. Each of these is kind to the peer.
+training column has, as any user would round them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from synthrelease import charts
 from synthrelease.contracts import Figure, Line
 
 LEFT, RIGHT, TOP, BOTTOM = 64.0, charts.WIDTH - 18, 34.0, 300.0
-LABEL_HEIGHT = 14.0
+LABEL_HEIGHT, LETTER = 14.0, 7.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ def draw(figure: Figure, marks: Sequence[Mark], joined: Sequence[str]) -> Markup
         return charts.draw(figure)
     seconds = [mark.x for mark in shown]
     x = charts._Scale(min(seconds) / 1.5, max(seconds) * 1.5, LEFT, RIGHT, log=True)
-    y = charts._Scale(*charts._span([mark.y for mark in shown], zero=False), BOTTOM, TOP)
+    low, high = charts._span([mark.y for mark in shown], zero=False)
+    y = charts._Scale(low - 0.08 * (high - low), high, BOTTOM, TOP)  # names need room below
     parts = [charts._value_grid(y, figure.y_label, across=(LEFT, RIGHT)), charts._x_axis(x, figure.x_label, y=BOTTOM)]
     path = sorted((mark.x, mark.y) for mark in shown if mark.name in joined)
     if len(path) > 1:
@@ -54,7 +55,7 @@ def _labels(placed: Sequence[tuple[Mark, float, float]]) -> list[Markup]:
     taken = [(x - 6, x + 6, y) for _, x, y in placed]
     parts = []
     for at, (mark, x, y) in sorted(enumerate(placed), key=lambda each: each[1][2]):
-        width = charts.LETTER * len(mark.name)
+        width = LETTER * len(mark.name)
         others = [box for index, box in enumerate(taken) if index != at]
         start, height = min(
             ((x + 9 if side else x - 9 - width, y + shift) for shift in _shifts() for side in (True, False)),
@@ -62,16 +63,17 @@ def _labels(placed: Sequence[tuple[Mark, float, float]]) -> list[Markup]:
         )
         taken.append((start, start + width, height))
         colour = charts.INK if mark.kind == 0 else charts.MUTED
-        parts.append(charts._text(start, height + 4, mark.name, letters=40, colour=colour))
+        place, anchor = (start, "start") if start > x else (start + width, "end")
+        parts.append(charts._text(place, height + 4, mark.name, letters=40, anchor=anchor, colour=colour))
     return parts
 
 
 def _shifts() -> list[float]:
-    return [LABEL_HEIGHT / 2 * step for step in (0, -1, 1, -2, 2, -3, 3, -4, 4)]
+    return [LABEL_HEIGHT / 2 * step for step in (0, -1, 1, -2, 2, -3, 3, -4, 4, -6, 6)]
 
 
 def _cost(spot: tuple[float, float], width: float, taken: Sequence[tuple[float, float, float]], home: float) -> float:
     start, height = spot
     clashes = sum(a < start + width and start < b and abs(h - height) < LABEL_HEIGHT for a, b, h in taken)
-    outside = start < LEFT or start + width > charts.WIDTH or not TOP - 6 <= height <= BOTTOM - 6
+    outside = start < LEFT or start + width > charts.WIDTH - 4 or not TOP - 6 <= height <= BOTTOM - 6
     return 1_000 * outside + 100 * clashes + abs(height - home)
