@@ -32,7 +32,7 @@ class Meter:
 
 
 def _core_seconds() -> float:
-    """Seconds that this process and its finished children have worked: other work on the machine counts little."""
+    """Seconds that this process and its finished children have worked: other work counts less than by the clock."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 
