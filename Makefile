@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format-check lint types bench bench-audit bench-audit-peers clean
+.PHONY: help demo test check format-check lint types bench bench-audit bench-audit-peers bench-generator clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -50,6 +50,10 @@ $(PEERS)/.installed:
 bench-audit-peers: $(STAMP) $(PEERS)/.installed  ## the same leaks by the rules of SDMetrics, Anonymeter and mostlyai-qa; no part of CI
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/audit_power.py --export .cache/audit-peers
 	OMP_NUM_THREADS=1 $(PEERS)/bin/python tests/benchmarks/audit_peers.py --tables .cache/audit-peers --out reports
+
+bench-generator: $(STAMP)  ## the generators beside their peers on real tables (DATA=folder) -> reports/benchmarks/generator.html; goes on where it stopped; no part of CI
+	PYTHONPATH=tests/benchmarks $(BIN)/python -m generator --data "$(DATA)" --splits "$(SPLITS)" \
+	  --tables "$(TABLES)" --systems "$(SYSTEMS)" --seeds "$(SEEDS)"
 
 clean:  ## remove what the other targets made, but no run of yours
 	rm -rf $(VENV) reports/demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,97 @@
+"""What is compared: the systems, how each is fitted, and the limits that hold for all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthrelease.generators.config import EFFORTS
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+SEEDS = (0, 1, 2)
+LIMIT_SECONDS = 900
+"""Seconds of one core that a fit may take, sampling included."""
+SLOW_SECONDS = 600
+"""A peer that needs more than this for its first seed is not asked for more seeds."""
+MEMORY_GIB = 12
+REAL = "real rows"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One line of every table of the page. ``environment`` is None for this package's own generators.
+
+    ``about``: what it is in plain words. ``arguments``: what its fitting program is told.
+    """
+
+    name: str
+    environment: str | None
+    about: str
+    arguments: tuple[str, ...]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the package itself is measured here."""
+        return self.environment is None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A virtual environment: its requirements, and packages to take out again since they keep it from importing."""
+
+    requirements: str
+    remove: tuple[str, ...] = ()
+
+
+ENVIRONMENTS: Mapping[str, Environment] = {
+    "scorer": Environment("scorer.txt"),
+    "sdv": Environment("sdv.txt"),
+    "mostlyai": Environment("mostlyai.txt", remove=("torchvision", "torchaudio")),
+    "synthpop": Environment("synthpop.txt"),
+    "smote": Environment("smote.txt"),
+}
+
+
+def _ours(name: str, generator: str, about: str, effort: float = 1.0) -> System:
+    return System(name, None, about, ("--generator", generator, "--effort", f"{effort:g}"))
+
+
+def _peer(name: str, environment: str, about: str) -> System:
+    return System(name, environment, about, ("--system", name))
+
+
+SYSTEMS: tuple[System, ...] = (
+    *(
+        _ours(f"gan-{effort}", "gan", f"this package's default generator at the effort “{effort}”", share)
+        for effort, share in EFFORTS.items()
+    ),
+    _ours("marginals", "marginals", "this package's quick generator, without a critic"),
+    _peer("TabularARGN", "mostlyai", "MOSTLY AI's network that writes a row cell by cell"),
+    _peer("CTGAN", "sdv", "the best known GAN for tables, as SDV has it"),
+    _peer("TVAE", "sdv", "a variational autoencoder, as SDV has it"),
+    _peer("GaussianCopula", "sdv", "SDV's statistical model of single columns and their correlations"),
+    _peer("CART", "synthpop", "trees that draw each cell from cells of real patients (synthpop-py)"),
+    _peer("SMOTE", "smote", "points on lines between two real patients (imbalanced-learn; it was made to add rows)"),
+)
+BY_NAME: Mapping[str, System] = {system.name: system for system in SYSTEMS}
+
+
+def code_of(system: System) -> str:
+    """Digest of what decides a system's tables beside the data: our generators' code, or a peer's pinned packages."""
+    if system.environment is None:
+        ours = ROOT / "synthrelease"
+        files = [*sorted((ours / "generators").glob("*.py")), ours / "binning.py", ours / "encoding.py"]
+    else:
+        files = [HERE / "peers" / ENVIRONMENTS[system.environment].requirements]
+    return digest(*(file.read_bytes() for file in files))
+
+
+def digest(*parts: bytes) -> str:
+    """Twelve hexadecimal digits of SHA-256 over the parts."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(len(part).to_bytes(8, "big") + part)
+    return found.hexdigest()[:12]
