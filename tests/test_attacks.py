@@ -133,6 +133,19 @@ def test_without_anything_sensitive_there_is_nothing_to_infer():
         assert check.measure(bare).status == "not_applicable"
 
 
+def test_a_target_is_inferred_only_where_somebody_declared_it_sensitive():
+    def judged(*, declared: bool) -> str:
+        columns = tuple(
+            replace(c, role="target", declared_sensitive=declared) if c.role == "sensitive" else c
+            for c in SCHEMA.columns
+        )
+        tables = [replace(people(60, seed), schema=Schema(columns)) for seed in range(3)]
+        return inference.measure(Evidence(tables[0], tables[1], replace(tables[2], origin="synthetic"), seed=1)).status
+
+    assert judged(declared=True) == "measured"
+    assert judged(declared=False) == "not_applicable"
+
+
 def test_attribute_gap_shows_what_only_training_patients_give_away():
     leaky = attributes.measure(copy_machine(600)).metric("attribute_gap")
     honest = attributes.measure(evidence(rows=600)).metric("attribute_gap")

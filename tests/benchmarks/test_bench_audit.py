@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import resource
 import time
+from dataclasses import replace
 
 import faiss
 import numpy as np
 import pandas as pd
 import pytest
+from audit_power import table_of
 from test_bench_neighbours import seconds
 
+from synthrelease import pipeline, policy
 from synthrelease.audit import run
+from synthrelease.checks import distances
 from synthrelease.contracts import Column, Evidence, Schema, Table
+from synthrelease.intervals import z_score
 from synthrelease.neighbours import nearest
 
 ROWS = 100_000
@@ -41,6 +46,26 @@ def test_exact_search_costs_little_more_than_bare_faiss(k):
     ratio = min(times["ours"]) / min(times["bare"])
     print(f"\n{ROWS:,} x {ROWS:,} x 60, k = {k}: {ratio:.2f} times bare IndexFlatL2 ({min(times['bare']):.0f} s)")
     assert ratio < 1.5
+
+
+@pytest.mark.bench
+def test_the_holdout_that_lets_an_honest_table_pass_dcr():
+    """The error of the share is s / sqrt(holdout); a rule needs (z_level + z_80%)^2 s^2 / (limit - 0.5)^2 patients."""
+    table, found = table_of("adult"), []
+    for seed in range(8):
+        order = np.random.default_rng(seed).permutation(len(table))
+        train, holdout, made = (table.take(part) for part in np.split(order[:6_667], [2_333, 3_333]))
+        made = replace(made, origin="synthetic")
+        share = distances.measure(Evidence(train, holdout, made, seed, 0.95)).metric("dcr_share")
+        found.append((share.high - share.value) / z_score(0.95) * np.sqrt(len(holdout)))
+    s = float(np.mean(found))
+    print(f"\ns = {s:.3f}")
+    for name in ("partner_handoff", "internal_sandbox", "open_release"):
+        rules = policy.load(name, pipeline.known_checks()).rules
+        rule = next(rule for rule in rules if rule.metric == "dcr_share")
+        wanted = ((z_score(rule.confidence) + z_score(0.8)) * s / (rule.limit - 0.5)) ** 2
+        print(f"{name}: {wanted:,.0f} holdout patients, the rule asks for {rule.min_n:,}")
+        assert rule.min_n > 0.9 * wanted
 
 
 def large(rows: int, seed: int, origin: str = "real") -> Table:
