@@ -196,6 +196,28 @@ def test_rare_combinations_of_a_few_columns_show_where_whole_rows_do_not():
     assert combinations.measure(evidence()).metric("combination_p").value > 0.002
 
 
+def test_the_search_finds_the_columns_that_leak_and_only_its_own_half_of_the_labels_guides_it():
+    rng = np.random.default_rng(5)
+    schema = Schema(tuple(Column(f"c{i}", "categorical", categories=tuple("abcdef")) for i in range(12)))
+
+    def drawn(origin: str = "real") -> Table:
+        frame = pd.DataFrame(
+            {c.name: pd.Categorical.from_codes(rng.integers(6, size=800), list("abcdef")) for c in schema.columns}
+        )
+        return Table(frame, schema, origin)
+
+    train, holdout, made = drawn(), drawn(), drawn("synthetic")
+    leaking = ["c1", "c3", "c5", "c7", "c9"]
+    frame = made.frame.copy()
+    frame.loc[:399, leaking] = train.frame.loc[:399, leaking]
+    pool = combinations.pooled(rng, Evidence(train, holdout, made, seed=1))
+    honest = combinations._searched(rng, pool, made)
+    found = combinations._searched(rng, pool, replace(made, frame=frame))
+    assert min(look.p for look in honest) > 0.005
+    assert max(look.p for look in found) < 0.001
+    assert all(set(look.name.split(" + ")) <= set(leaking) for look in found)
+
+
 def test_a_rare_combination_counts_per_patient_and_common_ones_do_not():
     train, holdout = people(30, 1), people(30, 2)
     pool = pooled(np.random.default_rng(0), Evidence(train, holdout, people(30, 1, "synthetic"), seed=1))
