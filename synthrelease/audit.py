@@ -8,11 +8,14 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from threadpoolctl import threadpool_limits
+
 from synthrelease import checks
 from synthrelease.contracts import CheckResult, Evidence
 
 MINIMUM_ROWS = 20
 WORTH_SAYING = 5.0
+ROWS_WORTH_THREADS = 30_000
 
 NOT_TESTED = (
     "Rows of one patient are judged by the most exposed one; what several visits together give away is not attacked.",
@@ -31,15 +34,21 @@ def run(
     chosen = checks.registry() if only is None else {name: checks.registry()[name] for name in only}
     results: list[CheckResult] = []
     started, left, done = time.perf_counter(), sum(check.spec.cost for check in chosen.values()), 0.0
-    for name, check in chosen.items():
-        pace = (time.perf_counter() - started) / done if done else 0.0
-        on_check(f"{check.spec.title} ({len(results) + 1} of {len(chosen)}{_time_left(pace * left)})")
-        seen = replace(evidence, seed=evidence.seed ^ zlib.crc32(name.encode()))
-        if evidence.proportional is not None and check.spec.family in ("fidelity", "utility"):
-            seen = replace(seen, synthetic=evidence.proportional)
-        results.append(_one(check, seen))
-        done, left = done + check.spec.cost, left - check.spec.cost
+    with threadpool_limits(1 if _is_small(evidence) else None):
+        for name, check in chosen.items():
+            pace = (time.perf_counter() - started) / done if done else 0.0
+            on_check(f"{check.spec.title} ({len(results) + 1} of {len(chosen)}{_time_left(pace * left)})")
+            seen = replace(evidence, seed=evidence.seed ^ zlib.crc32(name.encode()))
+            if evidence.proportional is not None and check.spec.family in ("fidelity", "utility"):
+                seen = replace(seen, synthetic=evidence.proportional)
+            results.append(_one(check, seen))
+            done, left = done + check.spec.cost, left - check.spec.cost
     return tuple(results)
+
+
+def _is_small(evidence: Evidence) -> bool:
+    """Whether threads would wait for one another longer than they work, for minutes where other work has the cores."""
+    return sum(len(table) for table in (evidence.train, evidence.holdout, evidence.synthetic)) < ROWS_WORTH_THREADS
 
 
 def _time_left(seconds: float) -> str:

@@ -75,11 +75,18 @@ class Column:
     """Whether the labels are learned from training rows; ``categories`` is empty until they are (see ``levels``)."""
     other: str = "Other"
     """Where labels are learned: the label that stands for all rare ones; "" makes them missing."""
+    declared_sensitive: bool = False
+    """Whether the schema file says ``role = "sensitive"``; a target keeps that beside its own role."""
 
     @property
     def is_learned(self) -> bool:
         """Whether a generator ever sees the column."""
         return self.role not in ("unit", "identifier", "excluded")
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether the steward declared the value sensitive; true of a target only if its own entry says so."""
+        return self.role == "sensitive" or (self.role == "target" and self.declared_sensitive)
 
     @property
     def is_number(self) -> bool:

@@ -105,7 +105,12 @@ def _rank_p(smallest: FloatArray) -> float:
 
 
 def group_scan(
-    rng: np.random.Generator, member: BoolArray, blocks: Iterable[tuple[list[str], Weights]], *, margin: float = 0.0
+    rng: np.random.Generator,
+    member: BoolArray,
+    blocks: Iterable[tuple[list[str], Weights]],
+    *,
+    margin: float = 0.0,
+    draws: int = DRAWS,
 ) -> tuple[Finding, dict[str, float]]:
     """Test whether training patients carry more weight: the largest of all groups, and all that stand out together.
 
@@ -114,21 +119,20 @@ def group_scan(
         member: (patients,).
         blocks: (names, weights) of some groups at a time; no weight may use ``member``.
         margin: weight a member that is taken for granted: what does not exceed it in a group counts as nothing there.
+        draws: random labellings; the smallest p is 1 / (1 + draws).
 
     Returns:
         The finding (``members`` and ``size`` are left 0) and the standard score of every group.
     """
     share = float(member.mean())
-    labels = np.stack([member, *(rng.permutation(member) for _ in range(DRAWS))]).astype(np.float32) - share
+    labels = np.stack([member, *(rng.permutation(member) for _ in range(draws))]).astype(np.float32) - share
     largest = np.full(len(labels), -np.inf)
     excess = np.zeros(len(labels))
     scores: dict[str, float] = {}
     for names, weights in blocks:
         centred = weights - weights.mean(axis=1, keepdims=True)
-        spread = np.sqrt(share * (1 - share) * np.einsum("gp,gp->g", centred, centred))
-        standard = (labels @ centred.T) / np.maximum(spread, 1e-9)  # (1 + DRAWS, groups)
-        granted = margin * float(member.sum()) * (1 - share) / np.maximum(spread, 1e-9)
-        standard[0] -= np.minimum(granted, np.maximum(standard[0], 0.0))
+        standard = (labels @ centred.T) / _spread(centred, share)  # (1 + draws, groups)
+        standard[0] = _beyond(standard[0], centred, member, margin)
         largest = np.maximum(largest, standard.max(axis=1, initial=-np.inf))
         excess += (np.maximum(standard - CAP, 0.0) ** 2).sum(axis=1)
         scores |= dict(zip(names, standard[0].astype(float), strict=True))
@@ -136,6 +140,25 @@ def group_scan(
         return Finding(1.0, "", 0, 0), scores
     ranks = np.minimum(_upper_ranks(largest), _upper_ranks(excess))
     return Finding(_rank_p(ranks), max(scores, key=lambda name: scores[name]), 0, 0), scores
+
+
+def standard_scores(member: BoolArray, weights: Weights, *, margin: float) -> FloatArray:
+    """How far members outweigh the others in each group beyond ``margin``, in standard errors: (groups,)."""
+    share = float(member.mean())
+    centred = weights - weights.mean(axis=1, keepdims=True)
+    return _beyond(centred @ (member - share) / _spread(centred, share), centred, member, margin)
+
+
+def _spread(centred: Weights, share: float) -> FloatArray:
+    spread: FloatArray = np.sqrt(share * (1 - share) * np.einsum("gp,gp->g", centred, centred))
+    return np.maximum(spread, 1e-9)
+
+
+def _beyond(standard: FloatArray, centred: Weights, member: BoolArray, margin: float) -> FloatArray:
+    share = float(member.mean())
+    granted = margin * float(member.sum()) * (1 - share) / _spread(centred, share)
+    beyond: FloatArray = standard - np.minimum(granted, np.maximum(standard, 0.0))
+    return beyond
 
 
 def _upper_ranks(values: FloatArray) -> FloatArray:

@@ -51,6 +51,8 @@ def _of_rule(rule: Rule, check: CheckSpec) -> Iterator[str]:
         f"    {rule.metric}: {limit}; at least {rule.min_n:,} {_counted(rule)} to decide, "
         f"at {rule.confidence:.0%} confidence"
     )
+    if rule.severity == "block" and rule.if_nothing_declared == "warn":
+        yield "    where the schema declares nothing of the kind, it warns, and whoever signs confirms that"
     yield f"    measured by: {check.title.lower()}. {_first_sentence(check.about)}"
     yield f"    why: {rule.why}"
     yield f"    source: {rule.source}"

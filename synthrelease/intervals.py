@@ -6,6 +6,7 @@ at most 5%, and below ``low`` with probability at most 5%.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,14 +70,43 @@ def auc(members: FloatArray, others: FloatArray, confidence: float) -> Bounds:
     n, m = len(members), len(others)
     if n < 2 or m < 2:
         return Bounds(float("nan"), float("nan"), float("nan"))
-    pooled = stats.rankdata(np.concatenate([members, others]))
-    above = (pooled[:n] - stats.rankdata(members)) / m  # share of others below each member
-    below = 1.0 - (pooled[n:] - stats.rankdata(others)) / n  # share of members above each other
+    above, below = placements(members, others)
     value = float(above.mean())
     # Where the sides do not overlap DeLong's variance is 0; one pair's worth of doubt keeps the bound honest.
     spread = max(float(np.sqrt(above.var(ddof=1) / n + below.var(ddof=1) / m)), 1.0 / (n + m))
     reach = z_score(confidence) * spread
     return Bounds(value, max(0.0, value - reach), min(1.0, value + reach))
+
+
+def placements(members: FloatArray, others: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """DeLong's components: the share of others below each member, (n,), and of members above each other, (m,)."""
+    n, m = len(members), len(others)
+    pooled = stats.rankdata(np.concatenate([members, others]))
+    return (pooled[:n] - stats.rankdata(members)) / m, 1.0 - (pooled[n:] - stats.rankdata(others)) / n
+
+
+def controlled(
+    gap: tuple[float, float], parts: Sequence[tuple[FloatArray, FloatArray]], confidence: float, *, fewest: int
+) -> Bounds:
+    """A gap between two sides after a control variate whose own gap is 0 but for chance.
+
+    The control is measured on the same patients and knows nothing of their side, so that its expected gap is 0 whatever
+    was leaked; what chance puts into it, chance has put into the gap as well, and is taken off (Lavenberg & Welch,
+    Management Science 27, 1981; in experiments known as CUPED, Deng et al. 2013, doi 10.1145/2433396.2433413).
+
+    Args:
+        gap: the gap and the control's.
+        parts: independent samples, each with a patient's influence on the estimate and on the control, (n,) both; the
+            variance of either gap is the sum of var / n.
+        confidence: one-sided level.
+        fewest: patients of the smaller side; one patient's worth of doubt stays.
+    """
+    covariances = [np.cov(values, control) / len(values) for values, control in parts]
+    total = np.sum(covariances, axis=0)
+    slope = float(total[0, 1] / total[1, 1]) if total[1, 1] > 0 else 0.0
+    variance = float(total[0, 0]) - slope * float(total[0, 1])
+    spread = max(float(np.sqrt(max(variance, 0.0))), 1.0 / fewest)
+    return normal_bounds(gap[0] - slope * gap[1], spread, confidence)
 
 
 def equal_size_share(near: tuple[int, int], sizes: tuple[int, int], confidence: float) -> Bounds:

@@ -46,6 +46,7 @@ class _RuleFile(BaseModel):
     at_least: float | None = None
     severity: Literal["block", "warn"]
     min_n: Annotated[int, Field(ge=1)]
+    if_nothing_declared: Literal["undecided", "warn"] = "undecided"
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] | None = None
     why: _Text
     source: _Text
@@ -192,8 +193,7 @@ def _derived(file: _DerivedFile, content: bytes, known: Mapping[str, CheckSpec])
         for name in file.without
         if name not in {f"{rule.check}.{rule.metric}" for rule in base.rules}
     ]
-    if not any(rule.severity == "block" for rule in rules):
-        problems.append("at least one rule must have severity block, however all of them only warn")
+    problems += _nothing_blocks(rules)
     if problems:
         raise PolicyError(listing(f"The policy {file.name} has problems:", problems))
     changed = {key: getattr(file, key) for key in ("title", "recipient", "min_cell", "shadow_models", "folds")}
@@ -229,6 +229,8 @@ def _loosened(base: Policy, derived: Policy) -> Iterator[str]:
             yield f"{name}: {limit_in_words(other, '')} in place of {limit_in_words(rule, '')}"
         if rule.severity == "block" and other.severity == "warn":
             yield f"{name}: only warns, where it blocked"
+        if rule.always_blocks and other.if_nothing_declared == "warn":
+            yield f"{name}: only warns where the schema declares nothing to measure, where it left undecided"
         if other.min_n < rule.min_n:
             yield f"{name}: {other.min_n:,} rows suffice in place of {rule.min_n:,}"
         if other.confidence < rule.confidence:
@@ -260,16 +262,21 @@ def _rule(rule: _RuleFile, confidence: float) -> Rule:
         why=rule.why,
         source=rule.source,
         confidence=confidence if rule.confidence is None else rule.confidence,
+        if_nothing_declared=rule.if_nothing_declared,
     )
+
+
+def _nothing_blocks(rules: Sequence[Rule]) -> list[str]:
+    if any(rule.always_blocks for rule in rules):
+        return []
+    return ["at least one rule must have severity block and block always, however all of them only warn"]
 
 
 def _problems(
     rules: Sequence[Rule], known: Mapping[str, CheckSpec], confidence: float, *, part: bool = False
 ) -> list[str]:
     """Everything wrong with some rules; ``part`` where they are not the whole policy."""
-    problems = []
-    if not part and not any(rule.severity == "block" for rule in rules):
-        problems.append("at least one rule must have severity block, however all of them only warn")
+    problems = [] if part else _nothing_blocks(rules)
     seen: set[tuple[str, str]] = set()
     for number, rule in enumerate(rules, start=1):
         metrics = [spec.name for spec in known[rule.check].metrics] if rule.check in known else []
@@ -294,12 +301,13 @@ def _problems(
 def decide(policy: Policy, results: Sequence[CheckResult], known: Mapping[str, CheckSpec]) -> Verdict:
     """Hold every rule against its metric and sum up.
 
-    Any breached blocking rule: refuse. Else any blocking rule without evidence: undecided. Else release.
+    Any breached blocking rule: refuse. Else any blocking rule without evidence: undecided. Else release. A rule with
+    ``if_nothing_declared = "warn"`` becomes a warning where its check found nothing declared to measure.
 
     Raises:
         PolicyError: the policy has no blocking rule (``all([])`` would be true), or two results answer one check.
     """
-    if not any(rule.severity == "block" for rule in policy.rules):
+    if not any(rule.always_blocks for rule in policy.rules):
         raise PolicyError("A policy must hold at least one blocking rule, however this one holds none.")
     by_name = {result.check: result for result in results}
     if len(by_name) != len(results):
@@ -333,9 +341,16 @@ def _hold(rule: Rule, result: CheckResult | None, known: Mapping[str, CheckSpec]
     spec = next(spec for spec in known[rule.check].metrics if spec.name == rule.metric)
     metric = result.metric(rule.metric) if result is not None and result.status == "measured" else None
     if metric is None:
-        return RuleOutcome(rule, "no_evidence", None, spec.question, _why_missing(result))
+        is_declared = result is None or result.status != "not_applicable"
+        if is_declared or rule.severity == "warn" or rule.if_nothing_declared == "undecided":
+            return RuleOutcome(rule, "no_evidence", None, spec.question, _why_missing(result))
+        told = f"{_why_missing(result)} {TO_CONFIRM}"
+        return RuleOutcome(replace(rule, severity="warn"), "no_evidence", None, spec.question, told)
     outcome, sentence = _judge(rule, metric)
     return RuleOutcome(rule, outcome, metric, spec.question, sentence)
+
+
+TO_CONFIRM = "The policy then asks whoever signs to confirm that there is nothing to declare."
 
 
 def _why_missing(result: CheckResult | None) -> str:

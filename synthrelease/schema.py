@@ -169,7 +169,7 @@ def load(path: Path, *, target: str | None = None) -> Schema:
 
 
 def with_target(schema: Schema, target: str) -> Schema:
-    """Return the schema with another target; the former one becomes a feature.
+    """Return the schema with another target; the former one becomes what the file declares it, else a feature.
 
     Raises:
         SchemaError: ``target`` is no learned column of the schema.
@@ -178,7 +178,8 @@ def with_target(schema: Schema, target: str) -> Schema:
         raise SchemaError(f"The target must be a learned column of the schema, however {target!r} is none. {_NEXT}")
 
     def role(column: Column) -> Role:
-        former: Role = "feature" if column.role == "target" else column.role
+        demoted: Role = "sensitive" if column.declared_sensitive else "feature"
+        former = demoted if column.role == "target" else column.role
         return "target" if column.name == target else former
 
     return replace(schema, target=target, columns=tuple(replace(c, role=role(c)) for c in schema.columns))
@@ -495,4 +496,5 @@ def _column(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Column:
         means=column.means or "",
         learns_levels=column.learns_levels,
         other="Other" if column.other is None else column.other.strip(),
+        declared_sensitive=column.role == "sensitive",
     )

@@ -133,6 +133,19 @@ def test_without_anything_sensitive_there_is_nothing_to_infer():
         assert check.measure(bare).status == "not_applicable"
 
 
+def test_a_target_is_inferred_only_where_somebody_declared_it_sensitive():
+    def judged(*, declared: bool) -> str:
+        columns = tuple(
+            replace(c, role="target", declared_sensitive=declared) if c.role == "sensitive" else c
+            for c in SCHEMA.columns
+        )
+        tables = [replace(people(60, seed), schema=Schema(columns)) for seed in range(3)]
+        return inference.measure(Evidence(tables[0], tables[1], replace(tables[2], origin="synthetic"), seed=1)).status
+
+    assert judged(declared=True) == "measured"
+    assert judged(declared=False) == "not_applicable"
+
+
 def test_attribute_gap_shows_what_only_training_patients_give_away():
     leaky = attributes.measure(copy_machine(600)).metric("attribute_gap")
     honest = attributes.measure(evidence(rows=600)).metric("attribute_gap")
@@ -181,6 +194,28 @@ def test_rare_combinations_of_a_few_columns_show_where_whole_rows_do_not():
     assert leaky.value < 0.002
     assert "age" in leaky.reading or "lab" in leaky.reading
     assert combinations.measure(evidence()).metric("combination_p").value > 0.002
+
+
+def test_the_search_finds_the_columns_that_leak_and_only_its_own_half_of_the_labels_guides_it():
+    rng = np.random.default_rng(5)
+    schema = Schema(tuple(Column(f"c{i}", "categorical", categories=tuple("abcdef")) for i in range(12)))
+
+    def drawn(origin: str = "real") -> Table:
+        frame = pd.DataFrame(
+            {c.name: pd.Categorical.from_codes(rng.integers(6, size=800), list("abcdef")) for c in schema.columns}
+        )
+        return Table(frame, schema, origin)
+
+    train, holdout, made = drawn(), drawn(), drawn("synthetic")
+    leaking = ["c1", "c3", "c5", "c7", "c9"]
+    frame = made.frame.copy()
+    frame.loc[:399, leaking] = train.frame.loc[:399, leaking]
+    pool = combinations.pooled(rng, Evidence(train, holdout, made, seed=1))
+    honest = combinations._searched(rng, pool, made)
+    found = combinations._searched(rng, pool, replace(made, frame=frame))
+    assert min(look.p for look in honest) > 0.005
+    assert max(look.p for look in found) < 0.001
+    assert all(set(look.name.split(" + ")) <= set(leaking) for look in found)
 
 
 def test_a_rare_combination_counts_per_patient_and_common_ones_do_not():

@@ -16,7 +16,15 @@ from scipy import stats
 from synthrelease.checks import _risk, combinations, distances
 from synthrelease.contracts import Column, Evidence, Schema, Table
 from synthrelease.exchange import group_scan, tail_scan
-from synthrelease.intervals import Bounds, auc, equal_size_share, normal_bounds, proportion, proportion_difference
+from synthrelease.intervals import (
+    Bounds,
+    auc,
+    controlled,
+    equal_size_share,
+    normal_bounds,
+    proportion,
+    proportion_difference,
+)
 
 LEVEL = 0.95
 SAMPLES = 2_000
@@ -69,6 +77,23 @@ def mean(rng: np.random.Generator) -> Bounds:
     return normal_bounds(float(values.mean()), float(values.std(ddof=1)) / np.sqrt(500), LEVEL)
 
 
+def helped_gap(rng: np.random.Generator) -> Bounds:
+    """A gap of 0.1 between 300 and 200 patients, half of whose noise a control shares."""
+    eased = [rng.normal(size=size) for size in (300, 200)]
+    values = [ease + rng.normal(size=len(ease)) + shift for ease, shift in zip(eased, (0.1, 0.0), strict=True)]
+    gaps = (float(values[0].mean() - values[1].mean()), float(eased[0].mean() - eased[1].mean()))
+    return controlled(gaps, list(zip(values, eased, strict=True)), LEVEL, fewest=200)
+
+
+def helped_risk(rng: np.random.Generator) -> Bounds:
+    """The WP29 risk of guesses that are right for the same easy patients as guesses without the table."""
+    easy = [rng.random(size) for size in (900, 600)]
+    hits = [(0.6 * ease + 0.4 * rng.random(len(ease))) < 0.4 for ease in easy]
+    control = [(0.6 * ease + 0.4 * rng.random(len(ease))) < 0.4 for ease in easy]
+    counts = [(int(hit.sum()), len(hit)) for hit in hits]
+    return _risk.risk(_risk.Trials("x", counts[0], counts[1], (0, 900), *_risk.chance_of(hits, control)), LEVEL)
+
+
 CASES: dict[str, tuple[Sample, float]] = {
     "proportion": (share, 0.3),
     "difference of proportions": (difference, 0.06),
@@ -79,6 +104,8 @@ CASES: dict[str, tuple[Sample, float]] = {
     "WP29 risk": (wp29_risk, 0.10 / 0.80),
     "clustered mean": (clustered_rows, 0.0),
     "mean": (mean, 0.5),
+    "gap with a control": (helped_gap, 0.1),
+    "WP29 risk with a control": (helped_risk, 0.0),
 }
 
 

@@ -82,6 +82,24 @@ def test_whatever_was_not_measured_never_passes(status):
     assert decision([RISK, KEPT], good, CheckResult("leak", "measured", 500)) == "undecided"
 
 
+def test_a_rule_may_warn_where_nothing_is_declared_and_only_there():
+    lenient = replace(RISK, if_nothing_declared="warn")
+    good = found("worth", 0.9, 0.8, 1.0)
+    nothing = replace(found("leak", 0.5, 0.4, 0.5), status="not_applicable")
+    verdict = policy.decide(made(lenient, KEPT), [good, nothing], SPECS)
+    assert verdict.decision == "release"
+    assert "1 warning" in verdict.deciding
+    held = next(outcome for outcome in verdict.outcomes if outcome.rule.check == "leak")
+    assert (held.outcome, held.rule.severity) == ("no_evidence", "warn")
+    assert "confirm" in held.sentence
+    for status in ("too_few_rows", "crashed"):
+        assert decision([lenient, KEPT], good, replace(nothing, status=status)) == "undecided"
+    assert decision([lenient, KEPT], good) == "undecided"
+    assert decision([lenient, KEPT], good, found("leak", float("nan"), float("nan"), float("nan"))) == "undecided"
+    with pytest.raises(PolicyError, match="at least one blocking rule"):
+        policy.decide(made(lenient), [nothing], SPECS)
+
+
 def test_a_breach_outweighs_missing_evidence_and_warnings_decide_nothing():
     bad = found("leak", 0.9, 0.8, 1.0)
     assert decision([RISK, KEPT], bad) == "refuse"

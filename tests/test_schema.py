@@ -80,6 +80,15 @@ def test_the_target_can_be_overridden(tmp_path):
         with_target(schema, "note")
 
 
+def test_a_target_may_be_sensitive_as_well_and_stays_so_when_it_is_no_target_any_more(tmp_path):
+    text = GOOD.replace("[columns.A1Cresult]", '[columns.A1Cresult]\nrole = "sensitive"')
+    schema = load(file(tmp_path, text), target="A1Cresult")
+    assert schema.column("A1Cresult").role == "target"
+    assert schema.column("A1Cresult").is_sensitive
+    assert not load(file(tmp_path, text)).column("readmitted").is_sensitive
+    assert with_target(schema, "readmitted").column("A1Cresult").role == "sensitive"
+
+
 @pytest.mark.parametrize(
     ("block", "said"),
     [

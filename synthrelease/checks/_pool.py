@@ -60,6 +60,11 @@ def telling(table: Table) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
     return known, hidden
 
 
+def declared_sensitive(table: Table) -> tuple[Column, ...]:
+    """The learned columns that somebody declared sensitive; a target only if its entry says so."""
+    return tuple(column for column in table.schema.learned if column.is_sensitive)
+
+
 def fixed_halves(columns: tuple[Column, ...], count: int) -> list[tuple[Column, ...]]:
     """Random halves of the columns, the same for every table of that width."""
     rng = np.random.default_rng([len(columns), count])

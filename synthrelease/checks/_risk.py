@@ -1,8 +1,10 @@
 """Risks of an attack after its control: what is learned of training patients beyond what anyone may learn of strangers.
 
 R = (attack - control) / (1 - control), with Wilson rates r = (k + z^2/2) / (N + z^2) whose errors are propagated to
-first order (Giomi et al., PoPETs 2023, arXiv 2211.10459, section 4). R is not cut off at 0: below 0 is noise, and
-should show as noise. An attack that does no better than its naive baseline was too weak to say anything.
+first order (Giomi et al., PoPETs 2023, arXiv 2211.10459, section 4). Where the same patients were also guessed without
+the synthetic table, the part of the difference that this explains is chance and is taken off. R is not cut off at 0:
+below 0 is noise, and should show as noise. An attack that does no better than its naive baseline was too weak to say
+anything.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthrelease.contracts import BoolArray
 from synthrelease.intervals import Bounds, z_score
 
 
@@ -23,6 +26,10 @@ class Trials:
     attack: tuple[int, int]
     control: tuple[int, int]
     baseline: tuple[int, int]
+    chance: float = 0.0
+    """How far the attack's rate is above the control's by chance alone: by who is on which side (``chance_of``)."""
+    kept: float = 1.0
+    """The share of the difference's variance that is left once that is taken off."""
 
     @property
     def is_conclusive(self) -> bool:
@@ -46,7 +53,7 @@ def added(name: str, parts: Sequence[Trials]) -> Trials:
         (sum(getattr(part, which)[0] for part in parts), sum(getattr(part, which)[1] for part in parts))
         for which in ("attack", "control", "baseline")
     ]
-    return Trials(name, *sums)
+    return Trials(name, sums[0], sums[1], sums[2])
 
 
 def risk(trials: Trials, confidence: float) -> Bounds:
@@ -56,10 +63,25 @@ def risk(trials: Trials, confidence: float) -> Bounds:
     z = z_score(confidence)
     attack, attack_error = _wilson(*trials.attack, z)
     control, control_error = _wilson(*trials.control, z)
-    value = (attack - control) / (1.0 - control)
+    value = (attack - control - trials.chance) / (1.0 - control)
     slope = (attack - 1.0) / (1.0 - control) ** 2
-    error = float(np.hypot(attack_error / (1.0 - control), slope * control_error))
+    error = float(np.hypot(attack_error / (1.0 - control), slope * control_error)) * float(np.sqrt(trials.kept))
     return Bounds(value, value - error, value + error)
+
+
+def chance_of(hits: Sequence[BoolArray], control: Sequence[BoolArray]) -> tuple[float, float]:
+    """What of attack less control is owed to easier patients on one side: ``chance`` and ``kept`` of ``Trials``.
+
+    Args:
+        hits: whether the attack was right for each training and each holdout patient.
+        control: the same for an attempt that knows nothing of the sides, so that its difference is chance alone.
+    """
+    covariances = [np.cov(hit, other) / len(hit) for hit, other in zip(hits, control, strict=True)]
+    total = np.sum(covariances, axis=0)
+    if min(total[0, 0], total[1, 1]) <= 0:
+        return 0.0, 1.0
+    gap = float(control[0].mean() - control[1].mean())
+    return float(total[0, 1] / total[1, 1]) * gap, 1.0 - float(total[0, 1] ** 2 / (total[0, 0] * total[1, 1]))
 
 
 def _wilson(hits: int, trials: int, z: float) -> tuple[float, float]:

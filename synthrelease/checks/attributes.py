@@ -8,7 +8,8 @@ patients' hidden values (Annamalai, Gadotti & Rocher, USENIX Security 2024, arXi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -30,7 +31,7 @@ from synthrelease.contracts import (
     MetricSpec,
     Table,
 )
-from synthrelease.intervals import Bounds, auc, draw, normal_bounds, proportion_difference, z_score
+from synthrelease.intervals import Bounds, auc, controlled, draw, normal_bounds, placements, z_score
 
 SPEC = CheckSpec(
     name="attributes",
@@ -53,7 +54,8 @@ SPEC = CheckSpec(
     about=(
         "Fits gradient boosting on the synthetic table to every sensitive column (the target counts as one) from the "
         "quasi-identifiers, or from all other columns where none are declared, and compares how well it predicts "
-        "training and holdout patients. For columns of two labels, counts over combinations of quasi-identifiers are "
+        "training and holdout patients; models of real rows tell by how much one side is easier than the other by "
+        "chance. For columns of two labels, counts over combinations of quasi-identifiers are "
         "also solved for every patient's value at once. The worst column counts, corrected for having looked at all."
     ),
 )
@@ -62,7 +64,7 @@ MOST_ROWS = 10_000
 TARGETS = 1_000
 QUERIES = 1_500
 DAMPING = 3.0
-RESAMPLES = 100
+FOLDS = 3
 MOST_LABELS = 10
 FEWEST = 20
 
@@ -73,8 +75,8 @@ def measure(evidence: Evidence) -> CheckResult:
     known, hidden = telling(evidence.train)
     if not hidden or len(evidence.train.schema.learned) < 2:
         return CheckResult(SPEC.name, "not_applicable", note="The schema declares no sensitive column and no target.")
-    size = min(len(evidence.train), len(evidence.holdout), MOST_ROWS)
-    sides = [table.take(draw(rng, table, size)) for table in (evidence.train, evidence.holdout)]
+    sides = [table.take(draw(rng, table, MOST_ROWS)) for table in (evidence.train, evidence.holdout)]
+    size = min(len(side) for side in sides)
     made = evidence.synthetic.take(draw(rng, evidence.synthetic, MOST_ROWS))
     gaps = [
         (secret.name, _gap(rng, secret, _knowledge(evidence, known, secret), (made, *sides), confidence))
@@ -120,37 +122,97 @@ def _worst(spec: MetricSpec, gaps: Sequence[tuple[str, Bounds]], n: int, missing
     return Metric(spec.name, worst.value, low, worst.high, spec.unit, n, text, 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Guessed:
+    """One side's truth, what a model of the synthetic rows says, and what one of other real rows says: (rows,) each."""
+
+    truth: FloatArray
+    said: FloatArray
+    control: FloatArray
+
+
 def _gap(
     rng: np.random.Generator, secret: Column, columns: tuple[Column, ...], tables: tuple[Table, ...], confidence: float
 ) -> Bounds:
-    """How much better a model of the synthetic rows predicts training patients than holdout patients."""
+    """How much better a model of the synthetic rows predicts training patients than holdout patients.
+
+    Patients of one side may be easier to predict by chance. A model of real rows, cross-fitted over both sides without
+    knowing who was trained on, says by how much, and that is taken off.
+    """
     made, *sides = [_with(table, secret) for table in tables]
-    nothing = Bounds(float("nan"), float("nan"), float("nan"))
-    inputs = [numbers(within(table, columns)) for table in (made, *sides)]
     if min(len(table) for table in (made, *sides)) < FEWEST or made.frame[secret.name].nunique() < 2:
-        return nothing
+        return Bounds(float("nan"), float("nan"), float("nan"))
     seed = int(rng.integers(2**31))
+    inputs = [numbers(within(table, columns)).to_numpy(np.float64) for table in (made, *sides)]
+    wanted, *truth = _wanted(secret, (made, *sides))
+    real, answers = np.concatenate(inputs[1:]), np.concatenate(truth)
+    said = _model(secret, seed, inputs[0], wanted)(real)
+    control = np.empty(len(real))
+    fold = rng.permutation(len(real)) % FOLDS
+    for k in range(FOLDS):
+        control[fold == k] = _model(secret, seed, real[fold != k], answers[fold != k])(real[fold == k])
+    at = len(truth[0])
+    guessed = [_Guessed(*(each[part] for each in (answers, said, control))) for part in (slice(at), slice(at, None))]
+    measured = [_scored(secret, side) for side in guessed]
+    if any(len(part) < 2 for side in measured for _, part in side):
+        return Bounds(float("nan"), float("nan"), float("nan"))
+    return _controlled_gap(measured, confidence, fewest=min(len(side.truth) for side in guessed))
+
+
+def _wanted(secret: Column, tables: Sequence[Table]) -> list[FloatArray]:
+    """What is to be predicted in each table, as numbers."""
     if secret.is_number:
-        model = HistGradientBoostingRegressor(max_iter=60, early_stopping=False, random_state=seed)
-        model.fit(inputs[0], made.frame[secret.name].to_numpy(np.float64))
-        errors = [
-            (table.frame[secret.name].to_numpy(np.float64), model.predict(x))
-            for table, x in zip(sides, inputs[1:], strict=True)
-        ]
-        return _r2_gap(rng, errors, confidence)
-    model = HistGradientBoostingClassifier(max_iter=60, early_stopping=False, random_state=seed)
-    wanted, *truth = _few_labels(
-        [table.frame[secret.name].cat.codes.to_numpy().astype(np.int64) for table in (made, *sides)]
-    )
-    model.fit(inputs[0], wanted)
-    if len(secret.categories) == 2:
-        areas = []
-        for codes, x in zip(truth, inputs[1:], strict=True):
-            score = model.predict_proba(x)[:, 1]
-            areas.append(auc(score[codes == 1], score[codes != 1], confidence))
-        return _difference(areas[0], areas[1], confidence)
-    hits = [(int((model.predict(x) == codes).sum()), len(codes)) for codes, x in zip(truth, inputs[1:], strict=True)]
-    return proportion_difference(hits[0], hits[1], confidence)
+        return [table.frame[secret.name].to_numpy(np.float64) for table in tables]
+    codes = [table.frame[secret.name].cat.codes.to_numpy().astype(np.int64) for table in tables]
+    return [each.astype(np.float64) for each in _few_labels(codes)]
+
+
+def _model(secret: Column, seed: int, inputs: FloatArray, wanted: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """Gradient boosting: predicts the number, the score of the second of two labels, or the likeliest label."""
+    if secret.is_number:
+        regressor = HistGradientBoostingRegressor(max_iter=60, early_stopping=False, random_state=seed)
+        predict: Callable[[FloatArray], FloatArray] = regressor.fit(inputs, wanted).predict
+        return predict
+    if len(np.unique(wanted)) < 2:
+        return lambda asked: np.full(len(asked), wanted[0])
+    model = HistGradientBoostingClassifier(max_iter=60, early_stopping=False, random_state=seed).fit(inputs, wanted)
+    if len(secret.categories) != 2:
+        return lambda asked: np.asarray(model.predict(asked), dtype=np.float64)
+    return lambda asked: np.asarray(model.predict_proba(asked)[:, -1], dtype=np.float64)
+
+
+_Sample = tuple[tuple[float, float], FloatArray]
+
+
+def _scored(secret: Column, side: _Guessed) -> list[_Sample]:
+    """Independent samples of one side: (the model's figure, the control's), and influences on both, (rows, 2)."""
+    if not secret.is_number and len(secret.categories) == 2:
+        yes = side.truth == 1
+        both = [placements(score[yes], score[~yes]) for score in (side.said, side.control)]
+        figures = float(both[0][0].mean()), float(both[1][0].mean())
+        return [(figures, np.column_stack(pair)) for pair in zip(*both, strict=True)]
+    if secret.is_number:
+        pairs = [_r2(side.truth, score) for score in (side.said, side.control)]
+    else:
+        hits = [(score == side.truth).astype(np.float64) for score in (side.said, side.control)]
+        pairs = [(float(hit.mean()), hit) for hit in hits]
+    return [((pairs[0][0], pairs[1][0]), np.column_stack([pairs[0][1], pairs[1][1]]))]
+
+
+def _r2(truth: FloatArray, said: FloatArray) -> tuple[float, FloatArray]:
+    """R2, and each row's influence on it (the delta method): (rows,)."""
+    deviation, error = (truth - truth.mean()) ** 2, (truth - said) ** 2
+    spread = float(deviation.mean())
+    if spread <= 0:
+        return float("nan"), np.zeros(len(truth))
+    value = 1.0 - float(error.mean()) / spread
+    return value, (1.0 - value) * deviation / spread - error / spread
+
+
+def _controlled_gap(measured: list[list[_Sample]], confidence: float, *, fewest: int) -> Bounds:
+    (ours, control), (theirs, other) = (side[0][0] for side in measured)
+    parts = [(rows[:, 0], rows[:, 1]) for side in measured for _, rows in side]
+    return controlled((ours - theirs, control - other), parts, confidence, fewest=fewest)
 
 
 def _few_labels(codes: list[IntArray]) -> list[IntArray]:
@@ -171,19 +233,6 @@ def _difference(first: Bounds, second: Bounds, confidence: float) -> Bounds:
     z = z_score(confidence)
     spread = float(np.hypot(first.high - first.low, second.high - second.low)) / 2 / z
     return normal_bounds(first.value - second.value, spread, confidence)
-
-
-def _r2_gap(rng: np.random.Generator, sides: list[tuple[FloatArray, FloatArray]], confidence: float) -> Bounds:
-    values, spreads = [], []
-    for truth, guess in sides:
-        draws = rng.multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=RESAMPLES).astype(np.float64)
-        weights = np.vstack([np.ones(len(truth)), draws])
-        mean = weights @ truth / weights.sum(axis=1)
-        spread = weights @ truth**2 - weights.sum(axis=1) * mean**2
-        r2 = 1.0 - (weights @ (truth - guess) ** 2) / np.where(spread > 0, spread, np.nan)
-        values.append(float(r2[0]))
-        spreads.append(float(np.nanstd(r2[1:])))
-    return normal_bounds(values[0] - values[1], float(np.linalg.norm(spreads)), confidence)
 
 
 def _solved(

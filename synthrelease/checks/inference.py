@@ -10,12 +10,22 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from synthrelease.checks._pool import telling, within
-from synthrelease.checks._risk import Trials, largest
-from synthrelease.contracts import BoolArray, CheckResult, CheckSpec, Column, Evidence, Metric, MetricSpec, Table
+from synthrelease.checks._pool import declared_sensitive, telling, within
+from synthrelease.checks._risk import Trials, chance_of, largest
+from synthrelease.contracts import (
+    BoolArray,
+    CheckResult,
+    CheckSpec,
+    Column,
+    Evidence,
+    IntArray,
+    Metric,
+    MetricSpec,
+    Table,
+)
 from synthrelease.intervals import draw
 from synthrelease.neighbours import nearest
-from synthrelease.space import Space
+from synthrelease.space import Points, Space
 
 SPEC = CheckSpec(
     name="inference",
@@ -30,10 +40,11 @@ SPEC = CheckSpec(
         ),
     ),
     about=(
-        "For each sensitive column (the target counts as one) an intruder who knows the quasi-identifiers, or all "
-        "other columns, guesses the value that the nearest synthetic row has. A number counts as right within 5%. "
-        "Held against the same attempt on holdout patients, and against guessing from the column alone. The worst "
-        "column counts, and the correction for having looked at all is made."
+        "For each column that the schema declares sensitive (the target only if its own entry says so) an intruder "
+        "who knows the quasi-identifiers, or all other columns, guesses the value that the nearest synthetic row has. "
+        "A number counts as right within 5%. Held against the same attempt on holdout patients, and against guessing "
+        "from the column alone; guesses from the nearest other real patient tell by how much one side is easier than "
+        "the other. The worst column counts, and the correction for having looked at all is made."
     ),
 )
 
@@ -44,11 +55,11 @@ TOLERANCE = 0.05
 def measure(evidence: Evidence) -> CheckResult:
     """Guess every sensitive column from two kinds of knowledge."""
     rng = np.random.default_rng(evidence.seed)
-    known, hidden = telling(evidence.train)
+    (known, _), hidden = telling(evidence.train), declared_sensitive(evidence.train)
     if not hidden or len(evidence.train.schema.learned) < 2:
-        return CheckResult(SPEC.name, "not_applicable", note="The schema declares no sensitive column and no target.")
-    size = min(len(evidence.train), len(evidence.holdout), MOST_TARGETS)
-    sides = [table.take(draw(rng, table, size)) for table in (evidence.train, evidence.holdout)]
+        return CheckResult(SPEC.name, "not_applicable", note="The schema declares no column sensitive.")
+    sides = [table.take(draw(rng, table, MOST_TARGETS)) for table in (evidence.train, evidence.holdout)]
+    size = min(len(side) for side in sides)
     groups = []
     for secret in hidden:
         others = tuple(c for c in evidence.train.schema.learned if c != secret)
@@ -74,14 +85,25 @@ def _guessed(
     space = Space.fit(*(within(table, columns) for table in (evidence.train, evidence.holdout)))
     made = space.embed(evidence.synthetic.frame)
     guesses = evidence.synthetic.frame[secret.name]
-    hits = []
-    for side in sides:
-        at = nearest(space.embed(side.frame), made, 1).index[:, 0]
-        hits.append(int(right(guesses.iloc[at], side.frame[secret.name], secret).sum()))
-    size = len(sides[0])
-    naive = guesses.iloc[rng.integers(len(guesses), size=size)]
+    points = [space.embed(side.frame) for side in sides]
+    truth = pd.concat([side.frame[secret.name] for side in sides], ignore_index=True)
+    at = np.concatenate([nearest(each, made, 1).index[:, 0] for each in points])
+    found = _halves(right(guesses.iloc[at], truth, secret), sides)
+    others = _halves(right(truth.iloc[_nearest_other(np.concatenate(points))], truth, secret), sides)
+    naive = guesses.iloc[rng.integers(len(guesses), size=len(sides[0]))]
     blind = int(right(naive, sides[0].frame[secret.name], secret).sum())
-    return Trials(name, (hits[0], size), (hits[1], size), (blind, size))
+    counts = [(int(hits.sum()), len(hits)) for hits in found]
+    return Trials(name, counts[0], counts[1], (blind, len(sides[0])), *chance_of(found, others))
+
+
+def _halves(hits: BoolArray, sides: list[Table]) -> list[BoolArray]:
+    return [hits[: len(sides[0])], hits[len(sides[0]) :]]
+
+
+def _nearest_other(points: Points) -> IntArray:
+    """For each of all real rows the nearest other one: (rows,)."""
+    index = nearest(points, points, 2).index
+    return np.where(index[:, 0] == np.arange(len(points)), index[:, 1], index[:, 0])
 
 
 def right(guess: pd.Series, truth: pd.Series, column: Column) -> BoolArray:

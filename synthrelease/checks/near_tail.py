@@ -48,7 +48,7 @@ SPEC = CheckSpec(
 )
 
 TAIL_SHARE = 0.01
-TAIL_PATIENTS = 60
+TAIL_PATIENTS = 120
 MOST_QUERIES = 20_000
 """Synthetic rows that look for their nearest patients, a random sample; patients look among all synthetic rows."""
 HALVES = 2
@@ -111,7 +111,7 @@ def _probability(found: Finding, n: int) -> Metric:
 
 
 def _share(pool: Pool, nearness: FloatArray, evidence: Evidence) -> Metric:
-    """The share of training patients among the nearest 1% (at least 60), and those tied with the last of them."""
+    """The share of training patients among the nearest 1% (at least 120), and those tied with the last of them."""
     sizes = int(pool.member.sum()), int((~pool.member).sum())
     count = min(max(TAIL_PATIENTS, round(TAIL_SHARE * sum(sizes))), len(nearness))
     near = nearness >= np.sort(nearness)[-count]

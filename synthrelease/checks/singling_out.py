@@ -39,7 +39,7 @@ SPEC = CheckSpec(
     ),
     about=(
         "Looks for conditions that exactly one synthetic row meets, on one column (an extreme or unique value) and on "
-        "three or four columns together, and counts how often exactly one training patient meets them. The same "
+        "three to six columns together, and counts how often exactly one training patient meets them. The same "
         "conditions are held against as many holdout patients, and random conditions against the training patients. "
         "Several rounds with new conditions are pooled."
     ),
@@ -47,7 +47,7 @@ SPEC = CheckSpec(
 
 ROUNDS = 5
 GUESSES = 400
-TRIED = 16
+WIDTHS = (3, 6)
 MOST_ROWS = 10_000
 
 
@@ -67,7 +67,7 @@ def measure(evidence: Evidence) -> CheckResult:
     made = _coded(evidence.synthetic.take(draw(rng, evidence.synthetic, MOST_ROWS)))
     single = _single(made, train, holdout, rng)
     rounds = [_several(made, train, holdout, rng) for _ in range(ROUNDS)]
-    pooled = added("Conditions on one column and on three or four", [single, *rounds])
+    pooled = added("Conditions on one column and on three to six", [single, *rounds])
     bounds, worst = largest([pooled], evidence.confidence)
     reading = pooled.words if worst else f"No attack beat naive guessing. {pooled.words}"
     n, spec = max(1, min(pooled.attack[1], size)), SPEC.metrics[0]
@@ -115,17 +115,20 @@ def _count(values: FloatArray, at: float, how: str) -> int:
 
 
 def _several(made: _Coded, train: _Coded, holdout: _Coded, rng: np.random.Generator) -> Trials:
-    """One round of predicates on three or four columns that exactly one synthetic row meets."""
+    """One round of predicates on three columns, or as many up to six as it takes, that exactly one synthetic row meets.
+
+    A row is read at most once a round, so that the guesses of a round are about different rows.
+    """
     middle = np.nanmedian(np.where(np.isnan(made.values).all(axis=0), 0.0, made.values), axis=0)
     hits = [0, 0, 0]
     guesses = 0
     width = made.values.shape[1]
-    for _ in range(GUESSES * TRIED):
-        if guesses == GUESSES or width < 2:
+    for at in rng.permutation(len(made.values)) if width > 1 else ():
+        if guesses == GUESSES:
             break
-        columns = rng.permutation(width)[: min(width, int(rng.integers(3, 5)))]
-        row = made.values[rng.integers(len(made.values))]
-        if int(_met(made, row, columns, middle).sum()) != 1:
+        row = made.values[at]
+        columns = _isolating(made, row, rng.permutation(width)[: WIDTHS[1]], middle)
+        if columns is None:
             continue
         guesses += 1
         mixed = made.values[rng.integers(len(made.values), size=width), np.arange(width)]
@@ -133,6 +136,17 @@ def _several(made: _Coded, train: _Coded, holdout: _Coded, rng: np.random.Genera
         hits[1] += int(_met(holdout, row, columns, middle).sum()) == 1
         hits[2] += int(_met(train, mixed, columns, middle).sum()) == 1
     return Trials("several", (hits[0], guesses), (hits[1], guesses), (hits[2], guesses))
+
+
+def _isolating(made: _Coded, row: FloatArray, columns: IntArray, middle: FloatArray) -> IntArray | None:
+    """The first of the columns that together single the row out in the synthetic table; None if all do not."""
+    met = _met(made, row, columns[: WIDTHS[0]], middle)
+    for width in range(min(WIDTHS[0], len(columns)), len(columns) + 1):
+        if width > WIDTHS[0]:
+            met &= _met(made, row, columns[width - 1 : width], middle)
+        if int(met.sum()) == 1:
+            return columns[:width]
+    return None
 
 
 def _met(side: _Coded, row: FloatArray, columns: IntArray, middle: FloatArray) -> BoolArray:
