@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -142,8 +143,19 @@ def test_every_privacy_metric_finds_the_copy_machine_worse_than_honest_rows(audi
 
 @pytest.mark.parametrize("metric", WITH_ROLES)
 @pytest.mark.parametrize("name", ["ward", "stroke"])
-def test_metrics_on_declared_roles_find_the_copy_machine_worse(audited, name, metric):
-    leaky, honest = leaky_and_honest(audited, name, metric)
+def test_metrics_on_declared_roles_find_the_copy_machine_worse(read_table, name, metric):
+    plain = read_table(name)
+    columns = tuple(
+        replace(each, role="sensitive") if each.name == plain.schema.target else each for each in plain.schema.columns
+    )
+    parts = thirds(replace(plain, schema=replace(plain.schema, columns=columns)), seed=11)
+
+    def measured(plant: str):
+        made = PLANTS[plant](parts, np.random.default_rng(12))
+        (result,) = run_checks(Evidence(parts.train, parts.holdout, made, seed=13), only=[metric[0]])
+        return result.metric(metric[1])
+
+    leaky, honest = measured("copies"), measured("fresh")
     assert leaky.low > 0
     assert leaky.value > honest.value
 

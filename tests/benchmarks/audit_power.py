@@ -47,7 +47,8 @@ FULL_SEEDS = {500: 5, 1_700: 2, 2_000: 2, 10_000: 1}
 EXPENSIVE = 10_000
 """From this size on, membership runs on the full seeds alone, and leaks heavier than another one on few seeds."""
 FEW_SEEDS = 2
-EXPORTED_SEEDS = 2
+EXPORTED_ROWS, EXPORTED_SEEDS = 500, 2
+"""Other tools take a minute or two a table."""
 HEAVIER = ("copies_2", "copies_5", "copies_20", "jitter_0.1")
 
 
@@ -215,12 +216,12 @@ def forget(cache_file: Path, leaks: Iterable[str], sizes: Iterable[int]) -> None
 def export(folder: Path) -> None:
     """Write some of the tables as CSV files, one folder each, for ``audit_peers.py``."""
     for name in SOURCES:
-        for n in (500, 2_000 if 2_000 in SOURCES[name].sizes else 1_700):
-            for leak, seed in ((leak, seed) for seed in range(EXPORTED_SEEDS) for leak in LEAKS):
-                place = folder / f"{name}__{n}__{leak}__{seed}"
-                place.mkdir(parents=True, exist_ok=True)
-                for side, table in zip(("train", "holdout", "made"), parts(Task(name, n, leak, seed)), strict=True):
-                    table.frame.to_csv(place / f"{side}.csv", index=False)
+        for leak, seed in ((leak, seed) for seed in range(EXPORTED_SEEDS) for leak in LEAKS):
+            place = folder / f"{name}__{EXPORTED_ROWS}__{leak}__{seed}"
+            place.mkdir(parents=True, exist_ok=True)
+            cut = parts(Task(name, EXPORTED_ROWS, leak, seed))
+            for side, table in zip(("train", "holdout", "made"), cut, strict=True):
+                table.frame.to_csv(place / f"{side}.csv", index=False)
 
 
 def main() -> None:
@@ -259,7 +260,8 @@ def main() -> None:
                 pool.terminate()
                 break
     judged = [record | {"breached": breached(record)} for record in found.values()]
-    write_page(judged, chosen.out, {name: leak.words for name, leak in LEAKS.items()})
+    exported = len(SOURCES) * len(LEAKS) * EXPORTED_SEEDS
+    write_page(judged, chosen.out, {name: leak.words for name, leak in LEAKS.items()}, exported)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,14 @@ GOALS = {
 FALSE_ALARMS = 0.02
 
 
-def write_page(records: Iterable[Mapping[str, Any]], out: Path, words: Mapping[str, str]) -> None:
-    """Write ``audit-power.csv`` and ``audit-power.html`` into ``out``."""
+def write_page(records: Iterable[Mapping[str, Any]], out: Path, words: Mapping[str, str], planned: int) -> None:
+    """Write ``audit-power.csv`` and ``audit-power.html`` into ``out``; ``planned`` tables are for other tools."""
     rows = _rates(list(records))
     out.mkdir(parents=True, exist_ok=True)
     rows.to_csv(out / "audit-power.csv", index=False)
-    (out / "audit-power.html").write_text(_page(rows, words), encoding="utf-8")
+    (out / "audit-power.html").write_text(
+        _page(rows, words, _peers(out / "audit-peers.csv", words, planned)), encoding="utf-8"
+    )
 
 
 def _rates(records: list[Mapping[str, Any]]) -> pd.DataFrame:
@@ -64,8 +66,32 @@ def _exact(hits: int, trials: int) -> tuple[float, float]:
     return round(float(interval.low), 4), round(float(interval.high), 4)
 
 
-def _page(rates: pd.DataFrame, words: Mapping[str, str]) -> str:
-    parts = [_summary(rates), *(_section(rates, words, table, n) for table, n in _cells(rates))]
+def _peers(path: Path, words: Mapping[str, str], planned: int) -> str:
+    """What other tools' own rules said of the same tables, and how many of them have been judged."""
+    if not path.exists():
+        return "<h2>Other tools</h2><p>No table has been judged by other tools yet.</p>"
+    rows = pd.read_csv(path, keep_default_na=False)
+    speed, judged = rows[rows["leak"] == "none"], rows[rows["leak"] != "none"]
+    tables = len(judged[["table", "n", "leak", "seed"]].drop_duplicates())
+    found = judged.groupby(["leak", "rule"])["caught"].agg(lambda caught: f"{int(caught.sum())}/{len(caught)}")
+    rules = sorted(judged["rule"].unique())
+    head = "".join(f"<th>{html.escape(rule)}</th>" for rule in rules)
+    lines = [
+        f"<tr><td>{html.escape(text)}</td>" + "".join(f"<td>{found.get((leak, rule), '-')}</td>" for rule in rules)
+        for leak, text in words.items()
+        if leak in set(judged["leak"])
+    ]
+    times = "; ".join(f"{int(r.n):,} rows in {float(r.seconds):,.0f} s" for r in speed.itertuples())
+    return (
+        "<h2>Other tools</h2><p>The same tables by other tools' own rules (<code>make bench-audit-peers</code>). "
+        f"{tables} of {planned} planned tables have been judged, so this says little; the rest has not been run. "
+        f"SDMetrics' DCR on three tables of 15 numbers: {times}; it was not tried on larger ones.</p>"
+        f"<table><thead><tr><th>leak</th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    )
+
+
+def _page(rates: pd.DataFrame, words: Mapping[str, str], peers: str) -> str:
+    parts = [_summary(rates), *(_section(rates, words, table, n) for table, n in _cells(rates)), peers]
     return (
         '<!doctype html>\n<html lang="en-GB"><head><meta charset="utf-8"><title>What the audit catches</title>'
         f"<style>{STYLE}</style></head><body><h1>What the audit catches, and how often it cries wolf</h1><p>A real "

@@ -6,6 +6,7 @@ from __future__ import annotations
 import resource
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -69,6 +70,21 @@ def test_the_holdout_that_lets_an_honest_table_pass_dcr():
         wanted = ((z_score(rule.confidence) + z_score(0.8)) * s / (rule.limit - 0.5)) ** 2
         print(f"{name}: {wanted:,.0f} holdout patients, the rule asks for {rule.min_n:,}")
         assert rule.min_n > 0.9 * wanted
+
+
+@pytest.mark.bench
+def test_dcr_beside_sdmetrics():
+    """Our whole check (DCR, NNDR, intervals, curves) on 15 numbers; SDMetrics' times come from ``audit-peers.csv``."""
+    peers = pd.read_csv(Path(__file__).parents[2] / "reports" / "audit-peers.csv")
+    columns = tuple(Column(f"n{i}", "numeric") for i in range(15))
+    for row in peers[peers["leak"] == "none"].itertuples():
+        rng = np.random.default_rng(0)
+        frames = [pd.DataFrame(rng.normal(size=(row.n, 15)), columns=[c.name for c in columns]) for _ in range(3)]
+        train, holdout, made = (Table(frame, Schema(columns), "real") for frame in frames)
+        evidence = Evidence(train, holdout, replace(made, origin="synthetic"), seed=1)
+        ours = seconds(lambda evidence=evidence: distances.measure(evidence))
+        print(f"{row.n:6,} rows: SDMetrics {row.seconds:6.1f} s, ours {ours:5.2f} s: {row.seconds / ours:,.0f} times")
+        assert ours < row.seconds
 
 
 def large(rows: int, seed: int, origin: str = "real") -> Table:
