@@ -92,6 +92,15 @@ CARD_LIMITS = (
 )
 
 
+def _to_order(facts: RunFacts) -> list[str]:
+    """What the recipient must know of rows that were made to order."""
+    sentences = {
+        "conditions": "Every row was made to meet: {}. Other patients are not represented.",
+        "balanced": "The classes of '{}' were made equally frequent; among patients they are not.",
+    }
+    return [text.format(facts.settings[name]) for name, text in sentences.items() if name in facts.settings]
+
+
 @dataclass(frozen=True, slots=True)
 class RuleView:
     """One line of the checklist, and the note on the same rule beside its check."""
@@ -245,7 +254,7 @@ def data_card(
         },
         "rules": [_card_rule(outcome) for outcome in verdict.outcomes],
         "differential_privacy": _card_privacy(facts.privacy),
-        "limits": [MADE_ELSEWHERE if facts.generator == "unknown" else MADE_UP, *CARD_LIMITS],
+        "limits": [MADE_ELSEWHERE if facts.generator == "unknown" else MADE_UP, *_to_order(facts), *CARD_LIMITS],
         "files": dict(files or {}),
     }
     promise = card["differential_privacy"]

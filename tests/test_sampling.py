@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 from conftest import drafted, ward
 
 import synthrelease
-from synthrelease import BuildOptions, InputError, making, sampling
+from synthrelease import BuildOptions, InputError, making, report, sampling
 from synthrelease.cli import main
 
 
@@ -126,3 +127,7 @@ def test_balanced_classes_are_equally_frequent_and_likeness_is_judged_on_real_sh
     assert result.facts.settings["balanced"] == "smoker"
     sizes = {each.check: each.n for each in result.results}
     assert sizes["fidelity"] < sizes["validity"]
+    facts = replace(result.facts, settings={**result.facts.settings, "conditions": "sex=F"})
+    _, card = report.data_card(facts, result.verdict, released_rows=301)
+    assert any("were made equally frequent" in text for text in card["limits"])
+    assert any("made to meet: sex=F" in text for text in card["limits"])

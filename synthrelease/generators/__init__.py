@@ -28,7 +28,7 @@ REGISTRY: dict[str, str] = {
 """Module of each generator: its ``fit`` is the generator, or its ``PRESETS`` hold it by name."""
 DEFAULT = "gan"
 _ABOUT: Mapping[str, str] = {
-    "gan": "writes a row column by column, by likelihood and against a critic; the best on every table measured",
+    "gan": "writes a row column by column, by likelihood and against a critic; the default",
     "marginals": "makes rows at once so that all tables of pairs are right; quick, without a critic, coarser",
     "paper": "the GAN of Tanaka & Aranha 2019, to compare with; its name gives the widths of its layers",
 }
