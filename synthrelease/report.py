@@ -6,12 +6,17 @@ it. The report is for people inside the hospital; what leaves with the data is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from .contracts import CheckResult, CheckSpec, Decision, RunFacts, Verdict
+from .contracts import CheckResult, CheckSpec, Decision, Figure, RunFacts, Verdict
 from .datacard import data_card as data_card
+from .front import answers
+from .ledger import budget, ledger_view
 from .pages import Section, environment
-from .views import families, figure_view, ledger_view, pairs, rule_view, seconds_in_words, tally
+from .promise import ceiling
+from .regulations import criteria
+from .views import FamilyView, families, figure_view, pairs, rule_view, seconds_in_words, tally
 from .wording import moment, number, plain_key
 
 DECISIONS: Mapping[Decision, str] = {
@@ -32,16 +37,21 @@ def render(
     """Return the internal report as one HTML page that needs nothing but itself: no script, no outside resource.
 
     A check that is described in ``specs`` but has no result, and a result without description, are both shown.
-    ``sections`` are parts that other modules made (attempts, waivers, signatures); they follow the first screen.
+    ``sections`` are parts that other modules made (attempts, waivers, signatures): they follow the checklist, and what
+    they have to say in short stands on the first screen.
     """
-    rules = tuple(rule_view(outcome, specs) for outcome in verdict.outcomes)
+    results = tuple(replace(each, figures=tuple(_with_ceiling(each.figures, facts))) for each in results)
+    smallest = verdict.policy.min_cell
+    shown = families(results, verdict, specs)
     return (
         environment()
         .get_template("report.html")
         .render(
             verdict=verdict,
             decision_words=DECISIONS[verdict.decision],
-            rules=rules,
+            answers=answers(verdict, results, facts, sections),
+            anchors=_anchors(shown, sections),
+            rules=tuple(rule_view(outcome, specs) for outcome in verdict.outcomes),
             tally=tally(verdict.outcomes),
             confidence=f"{verdict.policy.confidence * 100:g}%",
             error_rate=f"{100 - verdict.policy.confidence * 100:.4g}%",
@@ -51,14 +61,34 @@ def render(
             sections=sections,
             was_made_here=facts.generator != "unknown",
             rows=pairs({plain_key(key): number(value) for key, value in facts.rows.items()}),
-            families=families(results, verdict.outcomes, specs),
-            history=tuple(figure_view(figure) for figure in facts.history),
+            families=shown,
+            criteria=criteria(verdict.outcomes, results, specs),
+            history=tuple(figure_view(figure, smallest) for figure in facts.history),
             settings=pairs(facts.settings),
             versions=pairs(facts.versions),
             seconds=pairs({key: seconds_in_words(value) for key, value in facts.seconds.items()}),
-            ledger=None if facts.privacy is None else ledger_view(facts.privacy),
+            ledger=None if facts.privacy is None else ledger_view(facts.privacy, facts.unit),
         )
     )
+
+
+def _anchors(shown: Iterable[FamilyView], sections: Iterable[Section]) -> set[str]:
+    """Everything on the page that a link can lead to."""
+    checks = {check.anchor for family in shown for check in family.checks if check.anchor}
+    return checks | {section.key for section in sections} | {"ledger", "not-tested", "checklist"}
+
+
+def _with_ceiling(figures: Iterable[Figure], facts: RunFacts) -> Iterable[Figure]:
+    """The attack's curve with what epsilon promises that no attack exceeds, where there is such a promise."""
+    known = None if facts.privacy is None else budget(facts.privacy)
+    for figure in figures:
+        if figure.name != "mia_roc" or known is None or facts.privacy is None:
+            yield figure
+            continue
+        rates = tuple(sorted({float(x) for line in figure.lines for x in line.x if not isinstance(x, str) and x > 0}))
+        unit = str(facts.privacy.get("unit", "row"))
+        limit = ceiling(rates, epsilon=known[0], delta=known[1], unit=unit)
+        yield replace(figure, lines=(*figure.lines, limit))
 
 
 def _digests(verdict: Verdict, facts: RunFacts) -> list[tuple[str, str]]:

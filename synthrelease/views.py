@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from . import charts
+from . import charts, masking
 from .contracts import (
     CheckResult,
     CheckSpec,
@@ -21,6 +21,7 @@ from .contracts import (
     RuleOutcome,
     Score,
     Utility,
+    Verdict,
 )
 from .wording import Format, interval, limit_in_words, number, plain, plain_key, written_as
 
@@ -83,6 +84,7 @@ class MetricView:
     unit: str
     value: str
     interval: str
+    picture: Markup
     reference: str
     better: str
     n: str
@@ -113,6 +115,7 @@ class CheckView:
     """A check with its findings; ``is_loud`` where nothing was measured although something should have been."""
 
     name: str
+    anchor: str
     title: str
     about: str
     status: str
@@ -133,15 +136,6 @@ class FamilyView:
     title: str
     question: str
     checks: tuple[CheckView, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerView:
-    """What was spent under differential privacy: plain facts, and one row a touch of the real data."""
-
-    facts: tuple[tuple[str, str], ...] = ()
-    header: tuple[str, ...] = ()
-    spends: tuple[tuple[str, ...], ...] = ()
 
 
 def pairs(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -197,26 +191,33 @@ def _promised_unit(rule: Rule, specs: Mapping[str, CheckSpec]) -> str:
     return next((metric.unit for metric in metrics if metric.name == rule.metric), "")
 
 
+def anchor(check: str) -> str:
+    """Where a check stands on the page; empty for a name that cannot be an anchor."""
+    return f"check-{check}" if check.isidentifier() else ""
+
+
 def families(
-    results: Sequence[CheckResult], outcomes: Sequence[RuleOutcome], specs: Mapping[str, CheckSpec]
+    results: Sequence[CheckResult], verdict: Verdict, specs: Mapping[str, CheckSpec]
 ) -> tuple[FamilyView, ...]:
     """Every check, run or only described, below the kind of question that it answers."""
     ran = {result.check: result for result in results}
     names = [*ran, *(name for name in specs if name not in ran)]
     placed: dict[str, list[CheckView]] = {key: [] for key in FAMILIES}
     for name in names:
-        mine = tuple(rule_view(outcome, specs) for outcome in outcomes if outcome.rule.check == name)
+        mine = tuple(rule_view(outcome, specs) for outcome in verdict.outcomes if outcome.rule.check == name)
         spec = specs.get(name)
-        placed[spec.family if spec else "other"].append(_check_view(name, ran.get(name), spec, rules=mine))
+        view = _check_view(name, ran.get(name), spec, rules=mine, smallest=verdict.policy.min_cell)
+        placed[spec.family if spec else "other"].append(view)
     return tuple(FamilyView(key, *FAMILIES[key], tuple(checks)) for key, checks in placed.items() if checks)
 
 
 def _check_view(
-    name: str, result: CheckResult | None, spec: CheckSpec | None, *, rules: tuple[RuleView, ...]
+    name: str, result: CheckResult | None, spec: CheckSpec | None, *, rules: tuple[RuleView, ...], smallest: int
 ) -> CheckView:
     status = result.status if result else "not_run"
     view = CheckView(
         name=name,
+        anchor=anchor(name),
         title=spec.title if spec else name,
         about=spec.about if spec else "",
         status=STATUSES[status],
@@ -231,7 +232,7 @@ def _check_view(
     return replace(
         view,
         metrics=tuple(_metric_view(metric, spec) for metric in result.metrics),
-        figures=tuple(figure_view(figure) for figure in figures),
+        figures=tuple(figure_view(figure, smallest) for figure in figures),
         utility=_utility_view(result.utility) if result.utility else None,
     )
 
@@ -244,6 +245,7 @@ def _metric_view(metric: Metric, spec: CheckSpec | None) -> MetricView:
         unit=metric.unit,
         value=written(metric.value),
         interval=interval(metric, written),
+        picture=charts.span_picture(metric.value, metric.low, metric.high, reference=metric.reference),
         reference="none" if metric.reference is None else written(metric.reference, with_unit=False),
         better="" if promised is None else f"{promised.better} is better",
         n=number(metric.n),
@@ -251,20 +253,10 @@ def _metric_view(metric: Metric, spec: CheckSpec | None) -> MetricView:
     )
 
 
-def figure_view(figure: Figure) -> FigureView:
-    """A figure as a drawing and as a table of the same numbers."""
+def figure_view(figure: Figure, smallest: int) -> FigureView:
+    """A figure as a drawing and as a table of the same numbers, neither showing fewer than ``smallest`` people."""
+    figure = masking.masked(figure, smallest)
     return FigureView(figure.title, figure.caption, charts.draw(figure), charts.table(figure))
-
-
-def ledger_view(privacy: Mapping[str, Any]) -> LedgerView:
-    """Split what is known about differential privacy into plain facts and a table of spends."""
-    spends = [spend for spend in privacy.get("spends", ()) if isinstance(spend, Mapping)]
-    header = tuple(dict.fromkeys(str(key) for spend in spends for key in spend))
-    return LedgerView(
-        facts=tuple((plain_key(key), plain(value)) for key, value in privacy.items() if key != "spends"),
-        header=tuple(plain_key(key) for key in header),
-        spends=tuple(tuple(plain(spend.get(key)) for key in header) for spend in spends),
-    )
 
 
 def _scored(score: Score | None, key: str) -> str:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from sample_report import FIGURES
 
-from synthrelease import charts
+from synthrelease import charts, svg
 from synthrelease.contracts import Figure, Line
 
 NAN, INF = math.nan, math.inf
@@ -61,7 +61,7 @@ def test_samples_are_well_formed_and_stay_inside_their_box(sample):
 
 def test_a_curve_lies_where_its_numbers_say():
     root = parse(charts.draw(figure("curve", Line("a", (0.0, 5.0, 10.0), (0.0, 0.5, 1.0)))))
-    curve = next(e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == charts.COLOURS[0])
+    curve = next(e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == svg.COLOURS[0])
     points = [tuple(map(float, pair.split())) for pair in curve.attrib["d"][1:].split(" L")]
     (x0, y0), (x1, y1), (x2, y2) = points
     assert x1 == pytest.approx((x0 + x2) / 2)
@@ -72,7 +72,7 @@ def test_a_curve_lies_where_its_numbers_say():
 def test_a_logarithmic_axis_puts_decades_at_equal_steps_and_leaves_out_zero():
     line = Line("a", (0.0, 0.01, 0.1, 1.0), (0.1, 0.2, 0.3, 0.4))
     root = parse(charts.draw(figure("curve", line, log_x=True, diagonal=True)))
-    curve = [e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == charts.COLOURS[0]][-1]
+    curve = [e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == svg.COLOURS[0]][-1]
     x = [float(pair.split()[0]) for pair in curve.attrib["d"][1:].split(" L")]
     assert len(x) == 3
     assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.2)
@@ -83,7 +83,7 @@ def test_points_that_are_not_finite_leave_a_gap_and_never_reach_the_drawing():
     line = Line("a", (0.0, 1.0, 2.0, 3.0, 4.0, INF), (0.1, 0.2, NAN, 0.4, 0.3, 0.2), (NAN,) * 6, (INF,) * 6)
     drawing = charts.draw(figure("curve", line))
     root = parse(drawing)
-    stretches = [e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == charts.COLOURS[0]]
+    stretches = [e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == svg.COLOURS[0]]
     assert len(stretches) == 2
     assert all(math.isfinite(value) for value in numbers_in(root))
 
@@ -152,9 +152,9 @@ def test_many_labels_lie_down_and_say_how_many_are_left_out():
 
 
 def test_ticks_are_round_and_inside():
-    assert charts._ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert charts._ticks(-3.0, 7.0) == [-2.0, 0.0, 2.0, 4.0, 6.0]
-    assert charts._log_ticks(0.001, 1.0) == pytest.approx([0.001, 0.01, 0.1, 1.0])
+    assert svg.ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert svg.ticks(-3.0, 7.0) == [-2.0, 0.0, 2.0, 4.0, 6.0]
+    assert svg.log_ticks(0.001, 1.0) == pytest.approx([0.001, 0.01, 0.1, 1.0])
 
 
 def test_the_table_holds_the_numbers_of_the_drawing():

@@ -1,0 +1,205 @@
+"""The first screen in short: the questions that a reviewer comes with, each with an answer of a line or two.
+
+Everything is read from the verdict and the results; nothing is judged. What would change the verdict is said by the
+kind of check that decided it, and never is "try another seed".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .contracts import CheckResult, Decision, Figure, Metric, Outcome, RuleOutcome, RunFacts, Verdict
+from .ledger import budget
+from .pages import Section
+from .wording import interval, limit_in_words, number, shorten, written_as
+
+IS_RELEASED: Mapping[Decision, str] = {
+    "release": "By the rules, yes. The table lies in the folder release/ and may leave once it is signed for.",
+    "refuse": "No. The table stays in quarantine and must not leave.",
+    "undecided": "No, not yet. The table stays in quarantine until the missing evidence is there.",
+}
+DECIDED_BY: Mapping[Outcome, str] = {
+    "breached": "breached",
+    "no_evidence": "without evidence",
+    "met": "met",
+}
+_LESS_BY_HEART = (
+    "Let the generator learn less by heart: a stronger prior (--set weight_decay), fewer updates (--effort fast), "
+    "differential privacy, or coarser columns in the schema (round_to, top_code, merge)"
+)
+_COARSER = "Make the columns that the check names coarser, or withhold them (round_to, top_code, merge, role excluded)"
+_BETTER_LEARNED = "Train for longer (--effort thorough) or on more rows"
+REMEDIES: Mapping[str, str] = {
+    **dict.fromkeys(("copies", "near_tail", "distances", "membership", "shadow", "cross_audit"), _LESS_BY_HEART),
+    **dict.fromkeys(("combinations", "singling_out", "linkability", "inference", "attributes", "identity"), _COARSER),
+    **dict.fromkeys(("fidelity", "realism", "utility", "downstream"), _BETTER_LEARNED),
+    "validity": "Correct the schema, or the generator or export that wrote such cells",
+    "self_test": "Keep more real rows apart (--holdout), so that the audit can see more",
+    "privacy_budget": "Build with differential privacy and an epsilon within the limit",
+}
+NO_SEEDS = "Building again with other seeds until one passes is no remedy."
+NAMED = 2
+"""How many gaps are named on the first screen; the others are listed below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question of the first screen and its answer; ``link`` is the anchor of the evidence, or empty."""
+
+    question: str
+    text: str
+    link: str = ""
+
+
+def answers(
+    verdict: Verdict, results: Sequence[CheckResult], facts: RunFacts, sections: Sequence[Section] = ()
+) -> tuple[Answer, ...]:
+    """The answers in the order in which they are asked; those of other modules' sections come last."""
+    deciding = _deciding(verdict)
+    return (
+        Answer("Is it released?", IS_RELEASED[verdict.decision]),
+        Answer("Which rule decided?", _which(verdict, deciding), f"check-{deciding.rule.check}"),
+        Answer("What would change that?", _change(verdict, deciding)),
+        Answer("Who may receive it, and what for?", _recipient(verdict, facts)),
+        Answer("Who must sign?", _signatures(verdict)),
+        Answer("Is any row a copy of a patient?", _copies(results), "check-copies"),
+        Answer("Is there a formal guarantee (epsilon)?", _epsilon(facts), "ledger"),
+        Answer("Which column is least like the real one?", _worst_column(results), "check-fidelity"),
+        Answer("What was not tested?", _not_tested(facts.not_tested), "not-tested"),
+        *(Answer(section.title, section.in_short, section.key) for section in sections if section.in_short),
+    )
+
+
+def _deciding(verdict: Verdict) -> RuleOutcome:
+    """The rule that stands first: outcomes come worst first; of a release, the blocking rule nearest to its limit."""
+    if verdict.decision != "release":
+        return verdict.outcomes[0]
+    blocking = [item for item in verdict.outcomes if item.rule.severity == "block" and item.metric is not None]
+    return min(blocking, key=_room, default=verdict.outcomes[0])
+
+
+def _room(item: RuleOutcome) -> float:
+    """How far the unfavourable end lies inside the limit, in widths of the interval."""
+    metric, rule = item.metric, item.rule
+    if metric is None or not all(map(math.isfinite, (metric.low, metric.high))):
+        return math.inf
+    room = rule.limit - metric.high if rule.direction == "at_most" else metric.low - rule.limit
+    return room / ((metric.high - metric.low) or abs(rule.limit) or 1.0)
+
+
+def _which(verdict: Verdict, item: RuleOutcome) -> str:
+    found = f"{item.question} {_found(item)}"
+    if verdict.decision == "release":
+        return f"All blocking rules are met. The one nearest to its limit: {found}"
+    others = sum(
+        other.rule.severity == "block" and other.outcome != "met" for other in verdict.outcomes if other is not item
+    )
+    also = f" {others} more blocking rule{'s' * (others != 1)} not met." if others else ""
+    return f"{found} The rule {item.rule.check}.{item.rule.metric} is {DECIDED_BY[item.outcome]}.{also}"
+
+
+def _found(item: RuleOutcome) -> str:
+    """The result, its range and the limit in one breath."""
+    metric = item.metric
+    limit = limit_in_words(item.rule, metric.unit if metric else "")
+    if metric is None or not math.isfinite(metric.value):
+        return f"It was not measured; the limit is {limit}."
+    written = written_as(metric, item.rule.limit)
+    between = interval(metric, written)
+    return f"{written(metric.value)}{f' ({between})' if between else ''}, where {limit} is allowed."
+
+
+def _change(verdict: Verdict, item: RuleOutcome) -> str:
+    if verdict.decision == "release":
+        return (
+            "Any change to the table, this report or the policy makes the verdict void: the table must then be audited "
+            "again."
+        )
+    remedy = REMEDIES.get(item.rule.check, "See what the check found")
+    if item.outcome == "breached":
+        return f"{remedy}; then build and audit again. {NO_SEEDS}"
+    return f"{_missing(item)} {NO_SEEDS}"
+
+
+def _missing(item: RuleOutcome) -> str:
+    """What evidence would decide a rule that has too little."""
+    metric = item.metric
+    if metric is None or not math.isfinite(metric.value):
+        return f"The check must be able to measure it. {item.sentence}"
+    if metric.n < item.rule.min_n:
+        return f"A larger sample: {number(item.rule.min_n)} are needed where {number(metric.n)} are there."
+    remedy = REMEDIES.get(item.rule.check, "")
+    either = f", or a better table. {remedy}" if remedy else ", or a better table"
+    return f"More rows, so that the range no longer reaches across the limit{either}; then build and audit again."
+
+
+def _recipient(verdict: Verdict, facts: RunFacts) -> str:
+    purpose = f" Purpose: {facts.purpose.rstrip('.')}." if facts.purpose else " No purpose is stated."
+    return f"{_capital(verdict.policy.recipient) or 'Nobody is named'}.{purpose}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".")
+
+
+def _signatures(verdict: Verdict) -> str:
+    roles = verdict.policy.sign_off
+    if not roles:
+        return "Nobody, by this policy."
+    what = "" if verdict.decision == "release" else " There is nothing to sign for while the table stays inside."
+    return f"{_capital(' and '.join((', '.join(roles[:-1]), roles[-1])) if len(roles) > 1 else roles[0])}.{what}"
+
+
+def _copies(results: Sequence[CheckResult]) -> str:
+    exact, near = (_metric(results, "copies", name) for name in ("exact_copy_excess", "near_copy_excess"))
+    if exact is None:
+        return "Not measured."
+    return exact.reading + (f" Nearly: {near.reading}" if near else "")
+
+
+def _metric(results: Sequence[CheckResult], check: str, name: str) -> Metric | None:
+    return next((result.metric(name) for result in results if result.check == check), None)
+
+
+def _epsilon(facts: RunFacts) -> str:
+    if facts.privacy is None:
+        who = (
+            "whoever made the table handed over no privacy ledger"
+            if facts.generator == "unknown"
+            else "the generator was trained without differential privacy"
+        )
+        return f"No: no epsilon is claimed, because {who}. What is said here rests on the tests alone."
+    known = budget(facts.privacy)
+    if known is None:
+        return "A claim was recorded without a finite epsilon; read the ledger."
+    return f"Yes: epsilon {number(known[0])}, delta {number(known[1])}, for one {_unit(facts.privacy)}."
+
+
+def _unit(privacy: Mapping[str, Any]) -> str:
+    unit = str(privacy.get("unit", "row"))
+    return "row, which is not the same as one patient" if unit == "row" else unit
+
+
+def _worst_column(results: Sequence[CheckResult]) -> str:
+    figure = _figure(results, "marginal_tvd")
+    if figure is None or len(figure.lines) < 2 or not figure.lines[0].x:
+        return "Not measured."
+    made, floor = figure.lines[:2]
+    return (
+        f"{shorten(made.x[0], 60)}: its distance to unseen real rows is {number(made.y[0])} (0 alike, 1 nothing in "
+        f"common), where fresh real rows show {number(floor.y[0])} by chance."
+    )
+
+
+def _figure(results: Sequence[CheckResult], name: str) -> Figure | None:
+    return next((figure for result in results for figure in result.figures if figure.name == name), None)
+
+
+def _not_tested(gaps: Sequence[str]) -> str:
+    if not gaps:
+        return "No gap was recorded. That is not the same as none."
+    more = len(gaps) - NAMED
+    return " ".join(gaps[:NAMED]) + (f" And {more} more, below." if more > 0 else "")
