@@ -446,3 +446,5 @@ class RunFacts:
     notices: tuple[str, ...] = ()
     history: tuple[Figure, ...] = ()
     privacy: Mapping[str, Any] | None = None
+    contact: str = ""
+    terms: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .contracts import RuleOutcome, RunFacts, Verdict
+from .contracts import Outcome, RuleOutcome, RunFacts, Verdict
 from .pages import Section, environment
 from .views import OUTCOMES
 from .wording import limit_in_words, moment, number, plain, plain_key
@@ -31,6 +31,16 @@ CARD_LIMITS = (
     "The privacy tests are empirical: they can reveal a leak and cannot prove that there is none.",
     "Do not try to identify anyone.",
 )
+
+
+NO_TERMS = "None are stated: what the giver and the receiver have agreed upon holds."
+NO_CONTACT = "Nobody is named: ask whoever handed the table over."
+USEFUL: Mapping[Outcome, str] = {
+    "met": "Shown to be within the limit",
+    "breached": "Shown to be beyond the limit",
+    "no_evidence": "Not shown: too little evidence either way",
+}
+"""What the card says of a rule on usefulness: the limit and on which side the table lies, never the figure."""
 
 
 def _to_order(facts: RunFacts) -> list[str]:
@@ -83,7 +93,10 @@ def data_card(
         },
         "rules": [_card_rule(outcome) for outcome in verdict.outcomes],
         "differential_privacy": _card_privacy(facts.privacy),
+        "utility": _card_utility(verdict.outcomes),
         "limits": [MADE_ELSEWHERE if facts.generator == "unknown" else MADE_UP, *_to_order(facts), *CARD_LIMITS],
+        "terms": facts.terms or NO_TERMS,
+        "contact": facts.contact or NO_CONTACT,
         "files": dict(files or {}),
     }
     promise = card["differential_privacy"]
@@ -117,6 +130,20 @@ def _card_rule(item: RuleOutcome) -> dict[str, Any]:
         "severity": item.rule.severity,
         "outcome": item.outcome,
     }
+
+
+def _card_utility(outcomes: Sequence[RuleOutcome]) -> list[dict[str, str]]:
+    """The band of every rule on usefulness, in words; empty where the policy asks for none."""
+    return [
+        {
+            "question": item.question,
+            "limit": limit_in_words(item.rule, item.metric.unit if item.metric else ""),
+            "unit": item.metric.unit if item.metric else "",
+            "band": USEFUL[item.outcome],
+        }
+        for item in outcomes
+        if item.rule.check in ("utility", "downstream")
+    ]
 
 
 def _card_privacy(privacy: Mapping[str, Any] | None) -> dict[str, Any]:

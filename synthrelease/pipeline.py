@@ -463,6 +463,8 @@ def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
         not_tested=NOT_TESTED,
         notices=tuple(run.notices),
         history=run.history,
+        contact=meaning.contact,
+        terms=meaning.terms,
     )
 
 

@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "front": {"contracts", "ledger", "pages", "wording"},
     "regulations": {"contracts", "views"},
     "datacard": {"contracts", "pages", "views", "wording"},
+    "croissant": {"wording"},
     "report": {"contracts", "datacard", "front", "ledger", "pages", "promise", "regulations", "views", "wording"},
     "policy": BASE | {"wording"},
     "budget": {"contracts"},
@@ -41,7 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "transforms": {"contracts", "moments"},
     "dating": {"contracts", "identifiers", "moments"},
     "constraints": BASE,
-    "schema": BASE | {"constraints", "generalise", "moments"},
+    "schemablocks": set(),
+    "schema": BASE | {"constraints", "generalise", "moments", "schemablocks"},
     "levels": BASE | {"layout", "tablefile"},
     "patients": {"contracts"},
     "repairs": BASE | {"conditions", "constraints"},
@@ -78,7 +80,7 @@ ALLOWED: dict[str, set[str]] = {
     "paper": BASE | {"balancing", "charts", "generators", "neighbours", "oversampling", "runs", "wording"},
     "runs": {"errors"},
     "record": {"contracts", "generalise", "moments"},
-    "bundle": BASE | {"report", "runs"},
+    "bundle": BASE | {"croissant", "report", "runs"},
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
     | {"conditions", "constraints", "intake", "levels", "making", "patients", "refitting", "repairs"}

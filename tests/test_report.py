@@ -327,6 +327,9 @@ def test_the_card_holds_nothing_that_was_measured_or_counted_in_the_real_table()
         "differential_privacy",
         "limits",
         "files",
+        "utility",
+        "terms",
+        "contact",
     }
     assert set(plain["rules"][0]) == {"question", "check", "metric", "at_most", "limit", "unit", "severity", "outcome"}
 
