@@ -17,7 +17,7 @@ from .pages import Section
 from .wording import interval, limit_in_words, number, shorten, written_as
 
 IS_RELEASED: Mapping[Decision, str] = {
-    "release": "By the rules, yes. The table lies in the folder release/ and may leave once it is signed for.",
+    "release": "By the rules, yes: it may leave once everybody named below has signed.",
     "refuse": "No. The table stays in quarantine and must not leave.",
     "undecided": "No, not yet. The table stays in quarantine until the missing evidence is there.",
 }

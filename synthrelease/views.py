@@ -201,7 +201,9 @@ def families(
 ) -> tuple[FamilyView, ...]:
     """Every check, run or only described, below the kind of question that it answers."""
     ran = {result.check: result for result in results}
-    names = [*ran, *(name for name in specs if name not in ran)]
+    ruled = list(dict.fromkeys(item.rule.check for item in verdict.outcomes))  # worst first, as in the checklist
+    known = [*ran, *(name for name in specs if name not in ran)]
+    names = sorted(known, key=lambda name: ruled.index(name) if name in ruled else len(ruled))
     placed: dict[str, list[CheckView]] = {key: [] for key in FAMILIES}
     for name in names:
         mine = tuple(rule_view(outcome, specs) for outcome in verdict.outcomes if outcome.rule.check == name)
