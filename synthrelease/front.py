@@ -26,19 +26,33 @@ DECIDED_BY: Mapping[Outcome, str] = {
     "no_evidence": "without evidence",
     "met": "met",
 }
-_LESS_BY_HEART = (
-    "Let the generator learn less by heart: a stronger prior (--set weight_decay), fewer updates (--effort fast), "
-    "differential privacy, or coarser columns in the schema (round_to, top_code, merge)"
+OTHERS: Mapping[Outcome, str] = {"breached": "breached", "no_evidence": "without evidence"}
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What can be done about a rule that is not met, and where that is said to this tool."""
+
+    what: str
+    here: str = ""
+
+
+_LESS_BY_HEART = Remedy(
+    "Learn less by heart: a stronger prior, fewer updates, differential privacy, or coarser columns",
+    "--set weight_decay, --effort fast; round_to, top_code and merge in the schema",
 )
-_COARSER = "Make the columns that the check names coarser, or withhold them (round_to, top_code, merge, role excluded)"
-_BETTER_LEARNED = "Train for longer (--effort thorough) or on more rows"
-REMEDIES: Mapping[str, str] = {
+_COARSER = Remedy(
+    "Make the columns that the check names coarser, or withhold them",
+    "round_to, top_code, merge, or the role excluded in the schema",
+)
+_BETTER_LEARNED = Remedy("Train for longer, or on more rows", "--effort thorough")
+REMEDIES: Mapping[str, Remedy] = {
     **dict.fromkeys(("copies", "near_tail", "distances", "membership", "shadow", "cross_audit"), _LESS_BY_HEART),
     **dict.fromkeys(("combinations", "singling_out", "linkability", "inference", "attributes", "identity"), _COARSER),
     **dict.fromkeys(("fidelity", "realism", "utility", "downstream"), _BETTER_LEARNED),
-    "validity": "Correct the schema, or the generator or export that wrote such cells",
-    "self_test": "Keep more real rows apart (--holdout), so that the audit can see more",
-    "privacy_budget": "Build with differential privacy and an epsilon within the limit",
+    "validity": Remedy("Correct the schema, or whatever wrote such cells"),
+    "self_test": Remedy("Keep more real rows apart, so that the audit can see more", "--holdout"),
+    "privacy_budget": Remedy("Train under differential privacy, with an epsilon within the limit"),
 }
 NO_SEEDS = "Building again with other seeds until one passes is no remedy."
 NAMED = 2
@@ -62,7 +76,7 @@ def answers(
     return (
         Answer("Is it released?", IS_RELEASED[verdict.decision]),
         Answer("Which rule decided?", _which(verdict, deciding), f"check-{deciding.rule.check}"),
-        Answer("What would change that?", _change(verdict, deciding)),
+        Answer("What would change that?", _change(verdict, deciding, facts)),
         Answer("Who may receive it, and what for?", _recipient(verdict, facts)),
         Answer("Who must sign?", _signatures(verdict)),
         Answer("Is any row a copy of a patient?", _copies(results), "check-copies"),
@@ -94,11 +108,11 @@ def _which(verdict: Verdict, item: RuleOutcome) -> str:
     found = f"{item.question} {_found(item)}"
     if verdict.decision == "release":
         return f"All blocking rules are met. The one nearest to its limit: {found}"
-    others = sum(
-        other.rule.severity == "block" and other.outcome != "met" for other in verdict.outcomes if other is not item
-    )
-    also = f" {others} more blocking rule{'s' * (others != 1)} not met." if others else ""
-    return f"{found} The rule {item.rule.check}.{item.rule.metric} is {DECIDED_BY[item.outcome]}.{also}"
+    others = [each for each in verdict.outcomes if each is not item and each.rule.severity == "block"]
+    counts = {words: sum(each.outcome == key for each in others) for key, words in OTHERS.items()}
+    also = "; ".join(f"{count} more {words}" for words, count in counts.items() if count)
+    named = f"{found} The rule {item.rule.check}.{item.rule.metric} is {DECIDED_BY[item.outcome]}"
+    return f"{named}; of the blocking rules {also}." if also else f"{named}."
 
 
 def _found(item: RuleOutcome) -> str:
@@ -112,33 +126,47 @@ def _found(item: RuleOutcome) -> str:
     return f"{written(metric.value)}{f' ({between})' if between else ''}, where {limit} is allowed."
 
 
-def _change(verdict: Verdict, item: RuleOutcome) -> str:
+def _change(verdict: Verdict, item: RuleOutcome, facts: RunFacts) -> str:
     if verdict.decision == "release":
         return (
             "Any change to the table, this report or the policy makes the verdict void: the table must then be audited "
             "again."
         )
-    remedy = REMEDIES.get(item.rule.check, "See what the check found")
+    remedy = _told(REMEDIES.get(item.rule.check, Remedy("See what the check found")), facts)
     if item.outcome == "breached":
-        return f"{remedy}; then build and audit again. {NO_SEEDS}"
-    return f"{_missing(item)} {NO_SEEDS}"
+        return f"{remedy}; then audit again. {NO_SEEDS}"
+    return f"{_missing(item, remedy)} {NO_SEEDS}"
 
 
-def _missing(item: RuleOutcome) -> str:
+def _told(remedy: Remedy, facts: RunFacts) -> str:
+    """The remedy, with where to say it; a table that was made elsewhere its maker must make anew."""
+    if facts.generator == "unknown":
+        return f"Its maker has to make the table anew. {remedy.what}"
+    return f"{remedy.what} ({remedy.here})" if remedy.here else remedy.what
+
+
+def _missing(item: RuleOutcome, remedy: str) -> str:
     """What evidence would decide a rule that has too little."""
     metric = item.metric
     if metric is None or not math.isfinite(metric.value):
         return f"The check must be able to measure it. {item.sentence}"
     if metric.n < item.rule.min_n:
-        return f"A larger sample: {number(item.rule.min_n)} are needed where {number(metric.n)} are there."
-    remedy = REMEDIES.get(item.rule.check, "")
-    either = f", or a better table. {remedy}" if remedy else ", or a better table"
-    return f"More rows, so that the range no longer reaches across the limit{either}; then build and audit again."
+        return (
+            f"A larger sample: {number(item.rule.min_n)} are needed where {number(metric.n)} are there, so more real "
+            "rows must be kept apart."
+        )
+    return (
+        "More rows kept apart, so that the range no longer reaches across the limit; or a better table: "
+        f"{remedy[:1].lower()}{remedy[1:]}; then audit again."
+    )
 
 
 def _recipient(verdict: Verdict, facts: RunFacts) -> str:
     purpose = f" Purpose: {facts.purpose.rstrip('.')}." if facts.purpose else " No purpose is stated."
-    return f"{_capital(verdict.policy.recipient) or 'Nobody is named'}.{purpose}"
+    who = verdict.policy.recipient.rstrip(".")
+    if verdict.decision != "release":
+        return f"Nobody, as it stands. The policy is for: {who or 'nobody named'}.{purpose}"
+    return f"{_capital(who) or 'Nobody is named'}.{purpose}"
 
 
 def _capital(text: str) -> str:
@@ -189,7 +217,7 @@ def _worst_column(results: Sequence[CheckResult]) -> str:
         return "Not measured."
     made, floor = figure.lines[:2]
     return (
-        f"{shorten(made.x[0], 60)}: its distance to unseen real rows is {number(made.y[0])} (0 alike, 1 nothing in "
+        f"“{shorten(made.x[0], 60)}”: its distance to unseen real rows is {number(made.y[0])} (0 alike, 1 nothing in "
         f"common), where fresh real rows show {number(floor.y[0])} by chance."
     )
 

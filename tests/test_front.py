@@ -33,8 +33,17 @@ def test_a_refusal_names_its_rule_the_result_the_limit_and_a_way_out():
     told = answered(sample("refuse"))
     assert "0.742 (0.701 to 0.783), where at most 0.6 is allowed" in told["Which rule decided?"]
     assert "membership.auc is breached" in told["Which rule decided?"]
-    assert "less by heart" in told["What would change that?"]
+    assert "earn less by heart" in told["What would change that?"]
     assert "other seeds" in told["What would change that?"]
+
+
+def test_a_refused_table_is_for_nobody_and_a_vendors_goes_back_to_its_maker():
+    run = sample("refuse")
+    assert answered(run)["Who may receive it, and what for?"].startswith("Nobody, as it stands.")
+    assert "--set" in answered(run)["What would change that?"]
+    told = answered(run, generator="unknown")["What would change that?"]
+    assert told.startswith("Its maker has to make the table anew.")
+    assert "--" not in told
 
 
 def test_lacking_evidence_says_how_much_is_lacking():
@@ -70,7 +79,7 @@ def test_copies_and_the_worst_column_come_from_the_checks():
     told = answered(replace(run, results=results))
     assert told["Is any row a copy of a patient?"] == metric.reading
     assert told["Which column is least like the real one?"].startswith(
-        "<b>age: its distance to unseen real rows is 0.300"
+        "“<b>age”: its distance to unseen real rows is 0.300"
     )
     nothing = answered(replace(run, results=()))
     assert nothing["Is any row a copy of a patient?"] == "Not measured."
