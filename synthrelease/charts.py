@@ -317,12 +317,12 @@ def _draw_histogram(figure: Figure, labels: Sequence[str], series: Sequence[Mapp
         parts.append(svg.stroke(path, COLOURS[index % 5], width=2.2, dash=DASHES[(index - 1) % 4]))
     every = math.ceil(max(len(shorten(label, 18)) for label in labels) * LETTER / slot + 0.2)
     for place, label in list(enumerate(labels))[::every]:
-        anchor = "start" if place == 0 else "middle"
-        parts.append(
-            svg.text(left + (place + 0.5 * (place > 0)) * slot, y.start + 19, label, letters=18, anchor=anchor)
-        )
+        at, anchor = left + (place + 0.5) * slot, "middle"
+        if place == 0 or place == len(labels) - 1:
+            at, anchor = (left, "start") if place == 0 else (right, "end")
+        parts.append(svg.text(at, y.start + 19, label, letters=18, anchor=anchor))
     parts.append(svg.text(right, y.start + 39, figure.x_label, letters=70, anchor="end"))
-    return svg.drawing(figure, y.start + 46, *parts)
+    return svg.drawing(figure, y.start + (46 if figure.x_label else 28), *parts)
 
 
 def _pale(x: float, y: float, *, width: float, height: float) -> Markup:

@@ -188,3 +188,56 @@ def test_the_gauge_shades_the_side_that_is_not_allowed():
         assert inside is not below
     assert charts.gauge(NAN, 0.4, 0.6, limit=0.7, allowed_below=True) == ""
     assert "nan" not in charts.gauge(0.0, 0.0, 0.0, limit=0.0, allowed_below=True)
+
+
+def test_squares_of_a_grid_have_areas_like_their_values():
+    drawn = parse(charts.draw(figure("grid", Line("s", ("a", "b"), (4.0, 1.0), row=("r", "r")))))
+    sides = [float(e.attrib["width"]) for e in drawn.iter(f"{SVG}rect")]
+    assert sides[0] == pytest.approx(2 * sides[1], abs=0.1)
+    assert "A square that fills its cell is 4." in texts(drawn)
+
+
+def test_a_grid_draws_no_square_for_nothing_and_a_cross_for_what_is_masked():
+    line = Line("s", ("a", "b", "c", "d"), (4.0, 0.0, NAN, NAN), row=("r",) * 4, people=(9, 0, 2, 0))
+    drawn = parse(charts.draw(figure("grid", line)))
+    assert len(list(drawn.iter(f"{SVG}rect"))) == 1
+    plain = parse(charts.draw(figure("grid", replace(line, people=()))))
+    assert len(list(drawn.iter(f"{SVG}path"))) == len(list(plain.iter(f"{SVG}path"))) + 2
+    shown = charts.table(figure("grid", line))
+    assert shown.header == ("Row", "a", "b", "c", "d")
+    assert shown.rows == (("r", "4", "0", "masked", "not known"),)
+
+
+def test_a_cell_of_a_grid_holds_every_series_in_its_table():
+    lines = (Line("real", ("a",), (1.0,), row=("r",)), Line("made", ("a", "b"), (2.0, 3.0), row=("r", "r")))
+    shown = charts.table(figure("grid", *lines))
+    assert shown.rows == (("r", "1 / 2", "3"),)
+    assert shown.note == "In each cell: real / made"
+
+
+def test_an_empty_grid_says_so():
+    assert "Nothing to draw" in charts.draw(figure("grid", Line("s", ("a",), (NAN,), row=("r",))))
+
+
+def test_both_axes_can_be_logarithmic_and_zero_is_left_out():
+    line = Line("attack", (0.001, 0.01, 0.1, 1.0), (0.0, 0.02, 0.2, 1.0), (0.0, 0.0, 0.1, 0.9), (0.1, 0.1, 0.3, 1.0))
+    drawn = parse(charts.draw(figure("curve", line, log_x=True, log_y=True, diagonal=True)))
+    assert not [number for number in numbers_in(drawn) if not math.isfinite(number)]
+    assert {"0.02", "0.1", "1"} & set(texts(drawn))
+
+
+def test_a_histogram_has_a_bar_a_range_and_an_outline_for_the_other_side():
+    lines = (
+        Line("real", ("a", "b", "c"), (1.0, NAN, 2.0), people=(5, 2, 9)),
+        Line("made", ("a", "b", "c"), (1.0, 1.0, 1.0)),
+    )
+    drawn = parse(charts.draw(figure("histogram", *lines)))
+    bars = [e for e in drawn.iter(f"{SVG}rect") if float(e.attrib["width"]) > 20]
+    assert len(bars) == 2
+    assert any(e.attrib["stroke"] == svg.COLOURS[1] for e in drawn.iter(f"{SVG}path"))
+
+
+def test_a_range_beside_its_reference_is_empty_without_one():
+    assert "<circle" in charts.span_picture(0.5, 0.4, 0.6, reference=0.5)
+    for broken in ((0.5, 0.4, 0.6, None), (NAN, 0.4, 0.6, 0.5), (0.5, 0.5, 0.5, 0.5)):
+        assert charts.span_picture(*broken[:3], reference=broken[3]) == ""

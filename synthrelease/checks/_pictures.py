@@ -46,7 +46,7 @@ def column_figure(evidence: Evidence, column: Column, note: str) -> Figure:
         kind="histogram" if column.is_number else "bars",
         title=column.name,
         caption=note,
-        x_label="value" if column.is_number else "",
+        x_label="",
         y_label="share of rows, %",
         lines=lines,
     )
@@ -168,7 +168,8 @@ def projection(rng: np.random.Generator, evidence: Evidence) -> Figure:
         caption=(
             "Every row is placed along the two directions in which real rows differ most, and counted in a grid; no "
             "square is a patient. Where an outline is larger than its full square, there are too many synthetic rows "
-            "of that kind; where it is smaller or missing, too few. A cross marks a cell with too few people to show."
+            "of that kind; where it is smaller or missing, too few. A cross stands for a square behind which there are "
+            "too few people."
         ),
         x_label=f"first direction ({kept[0]:.0%} of the spread)",
         y_label=f"second direction ({kept[1]:.0%})",
