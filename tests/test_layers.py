@@ -73,6 +73,7 @@ ALLOWED: dict[str, set[str]] = {
     "binning": {"contracts"},
     "encoding": BASE | {"binning"},
     "generators": BASE | {"binning", "encoding"},
+    "history": {"contracts"},
     "refitting": {"contracts", "generalise", "repairs", "transforms"},
     "oversampling": BASE | {"generators"},
     "balance": BASE | {"generators", "oversampling"},
@@ -83,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
     "bundle": BASE | {"croissant", "report", "runs"},
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
-    | {"conditions", "constraints", "intake", "levels", "making", "patients", "refitting", "repairs"}
+    | {"conditions", "constraints", "history", "intake", "levels", "making", "patients", "refitting", "repairs"}
     | {"tables", "transforms"},
     "cli": BASE
     | {
