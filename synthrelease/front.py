@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .contracts import CheckResult, Decision, Figure, Metric, Outcome, RuleOutcome, RunFacts, Verdict
-from .ledger import budget
+from .ledger import budget, largest_area
 from .pages import Section
 from .wording import interval, limit_in_words, number, shorten, written_as
 
@@ -203,7 +203,9 @@ def _epsilon(facts: RunFacts) -> str:
     known = budget(facts.privacy)
     if known is None:
         return "A claim was recorded without a finite epsilon; read the ledger."
-    return f"Yes: epsilon {number(known[0])}, delta {number(known[1])}, for one {_unit(facts.privacy)}."
+    area = largest_area(facts.privacy)
+    most = "" if area is None else f" No attack on membership can have an AUC above {number(area)} (0.5 is guessing)."
+    return f"Yes: epsilon {number(known[0])}, delta {number(known[1])}, for one {_unit(facts.privacy)}.{most}"
 
 
 def _unit(privacy: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,8 @@ ROW_UNIT = (
     "the promise holds for k times epsilon only. Name the patient column as unit in the schema, and build again."
 )
 ROW_IS_PATIENT = (
-    "Epsilon protects one row. That is one patient only if no patient has two rows, which the schema says by naming no "
-    "patient column and nobody has checked."
+    "Epsilon protects one row. That is one patient only if no patient has two rows, as the schema says; nobody has "
+    "checked that. Whoever has k rows is protected by k times epsilon only."
 )
 
 
@@ -68,6 +69,25 @@ def budget(privacy: Mapping[str, Any]) -> tuple[float, float] | None:
     if not is_number or not (epsilon >= 0 and 0 <= delta < 1):  # type: ignore[operator]
         return None
     return float(epsilon), float(delta)  # type: ignore[arg-type]
+
+
+def gaussian_parameter(privacy: Mapping[str, Any]) -> float | None:
+    """Mu, where everything that was spent is Gaussian noise on all rows: sqrt(sum of steps / noise multiplier^2)."""
+    spends = _mappings(privacy, "spends")
+    try:
+        plain_noise = all(spend["sample_rate"] == 1 and spend.get("delta", 0) == 0 for spend in spends)
+        whole = math.fsum(spend["steps"] / spend["noise_multiplier"] ** 2 for spend in spends)
+    except (KeyError, TypeError, ZeroDivisionError):
+        return None
+    return math.sqrt(whole) if spends and plain_noise else None
+
+
+def largest_area(privacy: Mapping[str, Any]) -> float | None:
+    """The largest AUC of any attack: as the ledger says, else as epsilon and delta allow; None without a claim."""
+    said, known = privacy.get("attack_auc_at_most"), budget(privacy)
+    if isinstance(said, float):
+        return said
+    return None if known is None else promise.largest_area(epsilon=known[0], delta=known[1])
 
 
 def _mappings(privacy: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from .contracts import CheckResult, CheckSpec, Decision, Figure, RunFacts, Verdict
 from .datacard import data_card as data_card
 from .front import answers
-from .ledger import budget, ledger_view
+from .ledger import budget, gaussian_parameter, ledger_view
 from .pages import Section, environment
 from .promise import ceiling
 from .regulations import criteria
@@ -87,7 +87,8 @@ def _with_ceiling(figures: Iterable[Figure], facts: RunFacts) -> Iterable[Figure
             continue
         rates = tuple(sorted({float(x) for line in figure.lines for x in line.x if not isinstance(x, str) and x > 0}))
         unit = str(facts.privacy.get("unit", "row"))
-        limit = ceiling(rates, epsilon=known[0], delta=known[1], unit=unit)
+        mu = gaussian_parameter(facts.privacy)
+        limit = ceiling(rates, epsilon=known[0], delta=known[1], unit=unit, mu=mu)
         yield replace(figure, lines=(*figure.lines, limit))
 
 

@@ -93,6 +93,7 @@ def test_epsilon_is_claimed_only_where_there_is_a_claim():
     assert "handed over no privacy ledger" in answered(run, generator="unknown")[question]
     claim = {"epsilon": 2.0, "delta": 1e-6, "unit": "row"}
     assert "not the same as one patient" in answered(run, privacy=claim)[question]
+    assert "AUC above 0.881" in answered(run, privacy=claim)[question]
     assert "without a finite epsilon" in answered(run, privacy={"epsilon": None})[question]
 
 

@@ -47,6 +47,30 @@ def test_a_huge_epsilon_promises_nothing_and_breaks_nothing():
     assert promise.most_found(0.01, epsilon=1e6, delta=0) == 1
 
 
+def test_gaussian_noise_has_a_ceiling_of_its_own_below_that_of_epsilon():
+    spends = [
+        {"sample_rate": 1.0, "steps": 4, "noise_multiplier": 4.0},
+        {"sample_rate": 1.0, "steps": 3, "noise_multiplier": 2.0},
+    ]
+    mu = ledger.gaussian_parameter({"spends": spends})
+    assert mu == pytest.approx(1.0)
+    assert promise.most_found_gaussian(0.1, mu=mu) == pytest.approx(stats.norm.cdf(stats.norm.ppf(0.1) + 1))
+    line = promise.ceiling((0.01, 0.1, 1.0), epsilon=4.0, delta=1e-5, unit="patient", mu=mu)
+    wide = promise.ceiling((0.01, 0.1, 1.0), epsilon=4.0, delta=1e-5, unit="patient")
+    assert all(tight <= loose for tight, loose in zip(line.y, wide.y, strict=True))
+    assert line.y[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    "spend",
+    [{"sample_rate": 0.1}, {"delta": 1e-7}, {"noise_multiplier": 0.0}, {"steps": None}],
+)
+def test_other_spends_have_no_gaussian_ceiling(spend):
+    plain = {"sample_rate": 1.0, "steps": 4, "noise_multiplier": 4.0}
+    assert ledger.gaussian_parameter({"spends": [plain, plain | spend]}) is None
+    assert ledger.gaussian_parameter({"spends": []}) is None
+
+
 CLAIM = {
     "epsilon": 2.0,
     "delta": 1e-6,

@@ -186,6 +186,22 @@ def test_without_differential_privacy_no_claim_is_made_and_with_it_the_ledger_is
     assert "training DP-SGD 1.100 0.02000 900" in words
 
 
+def test_the_attack_is_drawn_below_the_ceiling_that_epsilon_promises():
+    run = sample()
+    roc = Figure("mia_roc", "curve", "Attack", "C", "FPR", "TPR", (Line("attack", (0.1, 1.0), (0.1, 1.0)),), True, True)
+    results = (CheckResult("membership", "measured", 9, figures=(roc,)),)
+    claim = {"epsilon": 1.0, "delta": 0.0, "unit": "patient", "spends": []}
+    with_claim = report.render(run.verdict, results, replace(run.facts, privacy=claim), run.specs)
+    assert "ceiling promised by epsilon 1 (for one patient)" in with_claim
+    assert "ceiling promised" not in report.render(run.verdict, results, run.facts, run.specs)
+
+
+def test_a_row_as_the_unit_is_said_on_the_first_screen():
+    run = sample()
+    html = render(replace(run, facts=replace(run.facts, privacy={"epsilon": 1.0, "delta": 0.0, "unit": "row"})))
+    assert "Read this before relying on epsilon" in html[: html.index('id="checklist"')]
+
+
 def hostile() -> Sample:
     """A run in which every text is an attack, every number is missing and every figure is broken."""
     run = sample("undecided")
