@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import promise
+from . import ceilings
 from .wording import number, plain, plain_key
 
 _TABLES = ("spends", "public", "promises")
@@ -87,7 +87,7 @@ def largest_area(privacy: Mapping[str, Any]) -> float | None:
     said, known = privacy.get("attack_auc_at_most"), budget(privacy)
     if isinstance(said, float):
         return said
-    return None if known is None else promise.largest_area(epsilon=known[0], delta=known[1])
+    return None if known is None else ceilings.largest_area(epsilon=known[0], delta=known[1])
 
 
 def _mappings(privacy: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
@@ -112,6 +112,6 @@ def _promises(privacy: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
 
 def _row(case: str, known: tuple[float, float]) -> tuple[str, ...]:
     epsilon, delta = known
-    area = promise.largest_area(epsilon=epsilon, delta=delta)
-    found = promise.most_found(0.01, epsilon=epsilon, delta=delta)
+    area = ceilings.largest_area(epsilon=epsilon, delta=delta)
+    found = ceilings.most_found(0.01, epsilon=epsilon, delta=delta)
     return case, number(epsilon), number(area), number(found)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from .ceilings import ceiling
 from .contracts import CheckResult, CheckSpec, Decision, Figure, RunFacts, Verdict
 from .datacard import data_card as data_card
 from .front import answers
 from .ledger import budget, gaussian_parameter, ledger_view
 from .pages import Section, environment
-from .promise import ceiling
 from .regulations import criteria
 from .views import FamilyView, families, figure_view, pairs, rule_view, seconds_in_words, tally
 from .wording import moment, number, plain_key

@@ -10,20 +10,20 @@ import pytest
 from scipy import stats
 from sklearn.metrics import auc
 
-from synthrelease import ledger, promise
+from synthrelease import ceilings, ledger
 
 
 def test_without_a_budget_nobody_does_better_than_guessing():
-    assert promise.largest_area(epsilon=0, delta=0) == 0.5
-    assert promise.most_found(0.25, epsilon=0, delta=0) == 0.25
+    assert ceilings.largest_area(epsilon=0, delta=0) == 0.5
+    assert ceilings.most_found(0.25, epsilon=0, delta=0) == 0.25
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 3.0])
 @pytest.mark.parametrize("delta", [0.0, 1e-5, 0.1])
 def test_the_area_is_that_below_the_curve(epsilon, delta):
     rates = np.linspace(0, 1, 20_001)
-    found = [promise.most_found(rate, epsilon=epsilon, delta=delta) for rate in rates]
-    assert auc(rates, found) == pytest.approx(promise.largest_area(epsilon=epsilon, delta=delta), abs=1e-3)
+    found = [ceilings.most_found(rate, epsilon=epsilon, delta=delta) for rate in rates]
+    assert auc(rates, found) == pytest.approx(ceilings.largest_area(epsilon=epsilon, delta=delta), abs=1e-3)
     assert all(later >= earlier for earlier, later in pairwise(found))
 
 
@@ -33,18 +33,18 @@ def test_the_best_attack_on_a_mechanism_stays_below_the_ceiling():
     delta = stats.norm.cdf(0.5 - epsilon) - math.exp(epsilon) * stats.norm.cdf(-0.5 - epsilon)
     for rate in (0.001, 0.01, 0.1, 0.5, 0.9):
         found = stats.norm.cdf(stats.norm.ppf(rate) + 1)
-        assert found <= promise.most_found(rate, epsilon=epsilon, delta=delta) + 1e-12
+        assert found <= ceilings.most_found(rate, epsilon=epsilon, delta=delta) + 1e-12
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), [(-1, 0), (math.nan, 0), (1, 2)])
 def test_a_promise_that_is_none_is_refused(epsilon, delta):
     with pytest.raises(ValueError, match="epsilon"):
-        promise.largest_area(epsilon=epsilon, delta=delta)
+        ceilings.largest_area(epsilon=epsilon, delta=delta)
 
 
 def test_a_huge_epsilon_promises_nothing_and_breaks_nothing():
-    assert promise.largest_area(epsilon=1e6, delta=0) == pytest.approx(1)
-    assert promise.most_found(0.01, epsilon=1e6, delta=0) == 1
+    assert ceilings.largest_area(epsilon=1e6, delta=0) == pytest.approx(1)
+    assert ceilings.most_found(0.01, epsilon=1e6, delta=0) == 1
 
 
 def test_gaussian_noise_has_a_ceiling_of_its_own_below_that_of_epsilon():
@@ -54,9 +54,9 @@ def test_gaussian_noise_has_a_ceiling_of_its_own_below_that_of_epsilon():
     ]
     mu = ledger.gaussian_parameter({"spends": spends})
     assert mu == pytest.approx(1.0)
-    assert promise.most_found_gaussian(0.1, mu=mu) == pytest.approx(stats.norm.cdf(stats.norm.ppf(0.1) + 1))
-    line = promise.ceiling((0.01, 0.1, 1.0), epsilon=4.0, delta=1e-5, unit="patient", mu=mu)
-    wide = promise.ceiling((0.01, 0.1, 1.0), epsilon=4.0, delta=1e-5, unit="patient")
+    assert ceilings.most_found_gaussian(0.1, mu=mu) == pytest.approx(stats.norm.cdf(stats.norm.ppf(0.1) + 1))
+    line = ceilings.ceiling((0.01, 0.1, 1.0), epsilon=4.0, delta=1e-5, unit="patient", mu=mu)
+    wide = ceilings.ceiling((0.01, 0.1, 1.0), epsilon=4.0, delta=1e-5, unit="patient")
     assert all(tight <= loose for tight, loose in zip(line.y, wide.y, strict=True))
     assert line.y[-1] == 1.0
 
