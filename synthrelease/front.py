@@ -123,7 +123,8 @@ def _found(item: RuleOutcome) -> str:
         return f"It was not measured; the limit is {limit}."
     written = written_as(metric, item.rule.limit)
     between = interval(metric, written)
-    return f"{written(metric.value)}{f' ({between})' if between else ''}, where {limit} is allowed."
+    chance = f" (allowing for chance {between})" if between else ""
+    return f"Found: {written(metric.value)}{chance}; allowed: {limit}."
 
 
 def _change(verdict: Verdict, item: RuleOutcome, facts: RunFacts) -> str:

@@ -27,7 +27,7 @@ TEN_QUESTIONS = {
     "who signs": ("Data steward", "Data steward"),
     "is any row a copy": ("have an exact copy in the synthetic table", "have an exact copy in the synthetic table"),
     "which column is worst": ("its distance to unseen real rows is", "its distance to unseen real rows is"),
-    "what was not tested": ("what several visits together give away", "what several visits together give away"),
+    "what was not tested": ("Any attack but those named here", "What several visits of one patient"),
     "who may receive it": ("taff bound by confidentiality", "Nobody, as it stands"),
 }
 

@@ -31,7 +31,7 @@ def test_whether_it_is_released_comes_first(decision, begins):
 
 def test_a_refusal_names_its_rule_the_result_the_limit_and_a_way_out():
     told = answered(sample("refuse"))
-    assert "0.742 (0.701 to 0.783), where at most 0.6 is allowed" in told["Which rule decided?"]
+    assert "Found: 0.742 (allowing for chance 0.701 to 0.783); allowed: at most 0.6." in told["Which rule decided?"]
     assert "membership.auc is breached" in told["Which rule decided?"]
     assert "earn less by heart" in told["What would change that?"]
     assert "other seeds" in told["What would change that?"]
