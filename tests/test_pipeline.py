@@ -82,7 +82,7 @@ def test_the_same_seed_repeats_the_table_byte_for_byte_and_another_does_not(run,
 def test_a_release_is_whole_and_leaves_quarantine_empty(ward_files, tmp_path):
     result = released(ward_files, tmp_path)
     names = {path.name for path in (result.folder / "release").iterdir()}
-    assert names == {"synthetic.csv", "data-card.html", "data-card.json", "manifest.json"}
+    assert names == {"synthetic.csv", "data-card.html", "data-card.json", "croissant.json", "manifest.json"}
     assert not (result.folder / "quarantine").exists()
     assert result.exit_code == 0
     manifest = json.loads((result.folder / "release" / "manifest.json").read_text())
