@@ -14,19 +14,27 @@ from typing import Any
 from .contracts import CheckResult, Decision, Figure, Metric, Outcome, RuleOutcome, RunFacts, Verdict
 from .ledger import budget, largest_area
 from .pages import Section
-from .wording import interval, limit_in_words, number, shorten, written_as
+from .wording import interval, limit_in_words, number, plain_key, shorten, written_as
 
 IS_RELEASED: Mapping[Decision, str] = {
     "release": "By the rules, yes: it may leave once everybody named below has signed.",
     "refuse": "No. The table stays in quarantine and must not leave.",
     "undecided": "No, not yet. The table stays in quarantine until the missing evidence is there.",
 }
+UNSIGNED: Mapping[Decision, str] = {
+    "release": "",
+    "refuse": " But a signature does not release a table that is refused.",
+    "undecided": " But a signature does not stand in for the missing evidence.",
+}
 DECIDED_BY: Mapping[Outcome, str] = {
     "breached": "breached",
     "no_evidence": "without evidence",
     "met": "met",
 }
-OTHERS: Mapping[Outcome, str] = {"breached": "breached", "no_evidence": "without evidence"}
+OTHERS: Mapping[Outcome, str] = {
+    "breached": "blocking rules (breached)",
+    "no_evidence": "blocking rules (without evidence)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,8 @@ REMEDIES: Mapping[str, Remedy] = {
     "privacy_budget": Remedy("Train under differential privacy, with an epsilon within the limit"),
 }
 NO_SEEDS = "Building again with other seeds until one passes is no remedy."
+NOTHING = "There is nothing to hold the rule against."
+STEPS = 3
 NAMED = 2
 """How many gaps are named on the first screen; the others are listed below it."""
 
@@ -76,7 +86,7 @@ def answers(
     return (
         Answer("Is it released?", IS_RELEASED[verdict.decision]),
         Answer("Which rule decided?", _which(verdict, deciding), f"check-{deciding.rule.check}"),
-        Answer("What would change that?", _change(verdict, deciding, facts)),
+        Answer("What would change that?", _change(verdict, facts)),
         Answer("Who may receive it, and what for?", _recipient(verdict, facts)),
         Answer("Who must sign?", _signatures(verdict)),
         Answer("Is any row a copy of a patient?", _copies(results), "check-copies"),
@@ -110,9 +120,9 @@ def _which(verdict: Verdict, item: RuleOutcome) -> str:
         return f"All blocking rules are met. The one nearest to its limit: {found}"
     others = [each for each in verdict.outcomes if each is not item and each.rule.severity == "block"]
     counts = {words: sum(each.outcome == key for each in others) for key, words in OTHERS.items()}
-    also = "; ".join(f"{count} more {words}" for words, count in counts.items() if count)
-    named = f"{found} The rule {item.rule.check}.{item.rule.metric} is {DECIDED_BY[item.outcome]}"
-    return f"{named}; of the blocking rules {also}." if also else f"{named}."
+    also = " and ".join(f"{count} {words}" for words, count in counts.items() if count)
+    named = f"{found} The rule {item.rule.check}.{item.rule.metric} is {DECIDED_BY[item.outcome]}."
+    return f"{named} Not met either: {also}." if also else named
 
 
 def _found(item: RuleOutcome) -> str:
@@ -127,39 +137,57 @@ def _found(item: RuleOutcome) -> str:
     return f"Found: {written(metric.value)}{chance}; allowed: {limit}."
 
 
-def _change(verdict: Verdict, item: RuleOutcome, facts: RunFacts) -> str:
+def _change(verdict: Verdict, facts: RunFacts) -> str:
+    """Steps that would meet the blocking rules that are not met, the worst rule's first, each said once."""
     if verdict.decision == "release":
         return (
             "Any change to the table, this report or the policy makes the verdict void: the table must then be audited "
             "again."
         )
+    unmet = [each for each in verdict.outcomes if each.rule.severity == "block" and each.outcome != "met"]
+    unmet.sort(
+        key=lambda each: (each.outcome != "breached", each.rule.check != "privacy_budget", not _is_measured(each))
+    )
+    steps = list(dict.fromkeys(_step(each, unmet, facts) for each in unmet))
+    told = " ".join(f"({place}) {step}" for place, step in enumerate(steps[:STEPS], start=1))
+    more = len(steps) - STEPS
+    rest = f" And {more} more step{'s' * (more != 1)}: see the checklist." if more > 0 else ""
+    return f"{told if len(steps) > 1 else steps[0]}{rest} Then audit again. {NO_SEEDS}"
+
+
+def _step(item: RuleOutcome, unmet: Sequence[RuleOutcome], facts: RunFacts) -> str:
+    """What would meet one rule; rules whose sample is too small share one step, which names the largest sample."""
+    metric = item.metric
     remedy = _told(REMEDIES.get(item.rule.check, Remedy("See what the check found")), facts)
-    if item.outcome == "breached":
-        return f"{remedy}; then audit again. {NO_SEEDS}"
-    return f"{_missing(item, remedy)} {NO_SEEDS}"
+    if item.outcome == "breached" or item.rule.check == "privacy_budget":
+        return f"{remedy}."
+    if metric is None or not _is_measured(item):
+        told = item.sentence.removeprefix(NOTHING) if metric is None else metric.reading
+        return f"Not measured, {plain_key(item.rule.check).lower()}: {_lower(shorten(told.strip().split('. ')[0], 120).rstrip('.'))}."
+    if metric.n < item.rule.min_n:
+        most = max((each for each in unmet if _is_small(each)), key=lambda each: each.rule.min_n)
+        found = "" if most.metric is None else f" where {number(most.metric.n)} are there"
+        return f"More real rows kept apart: rules ask for up to {number(most.rule.min_n)}{found}."
+    return f"Where a range reaches across its limit: more real rows kept apart, or {_lower(remedy)}."
+
+
+def _is_measured(item: RuleOutcome) -> bool:
+    return item.metric is not None and math.isfinite(item.metric.value)
+
+
+def _is_small(item: RuleOutcome) -> bool:
+    return item.metric is not None and item.outcome == "no_evidence" and item.metric.n < item.rule.min_n
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _told(remedy: Remedy, facts: RunFacts) -> str:
     """The remedy, with where to say it; a table that was made elsewhere its maker must make anew."""
     if facts.generator == "unknown":
-        return f"Its maker has to make the table anew. {remedy.what}"
+        return f"Its maker has to make the table anew: {_lower(remedy.what)}"
     return f"{remedy.what} ({remedy.here})" if remedy.here else remedy.what
-
-
-def _missing(item: RuleOutcome, remedy: str) -> str:
-    """What evidence would decide a rule that has too little."""
-    metric = item.metric
-    if metric is None or not math.isfinite(metric.value):
-        return f"The check must be able to measure it. {item.sentence}"
-    if metric.n < item.rule.min_n:
-        return (
-            f"A larger sample: {number(item.rule.min_n)} are needed where {number(metric.n)} are there, so more real "
-            "rows must be kept apart."
-        )
-    return (
-        "More rows kept apart, so that the range no longer reaches across the limit; or a better table: "
-        f"{remedy[:1].lower()}{remedy[1:]}; then audit again."
-    )
 
 
 def _recipient(verdict: Verdict, facts: RunFacts) -> str:
@@ -178,7 +206,7 @@ def _signatures(verdict: Verdict) -> str:
     roles = verdict.policy.sign_off
     if not roles:
         return "Nobody, by this policy."
-    what = "" if verdict.decision == "release" else " There is nothing to sign for while the table stays inside."
+    what = UNSIGNED[verdict.decision]
     return f"{_capital(' and '.join((', '.join(roles[:-1]), roles[-1])) if len(roles) > 1 else roles[0])}.{what}"
 
 

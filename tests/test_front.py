@@ -42,16 +42,39 @@ def test_a_refused_table_is_for_nobody_and_a_vendors_goes_back_to_its_maker():
     assert answered(run)["Who may receive it, and what for?"].startswith("Nobody, as it stands.")
     assert "--set" in answered(run)["What would change that?"]
     told = answered(run, generator="unknown")["What would change that?"]
-    assert told.startswith("Its maker has to make the table anew.")
-    assert "--" not in told
+    assert told.startswith("(1) Its maker has to make the table anew: learn less by heart")
+    assert "--set" not in told
 
 
 def test_lacking_evidence_says_how_much_is_lacking():
     run = sample("undecided")
     few = next(item for item in run.verdict.outcomes if item.metric is not None)
-    few = replace(few, outcome="no_evidence", rule=replace(few.rule, min_n=1_000, severity="block"))
-    run = replace(run, verdict=replace(run.verdict, outcomes=(few, *run.verdict.outcomes[1:])))
-    assert f"1,000 are needed where {few.metric.n:,} are there" in answered(run)["What would change that?"]
+    few = [
+        replace(few, outcome="no_evidence", rule=replace(few.rule, min_n=n, severity="block")) for n in (1_000, 3_000)
+    ]
+    run = replace(run, verdict=replace(run.verdict, outcomes=(*few, *run.verdict.outcomes)))
+    told = answered(run)["What would change that?"]
+    assert f"(1) More real rows kept apart: rules ask for up to 3,000 where {few[0].metric.n:,} are there." in told
+    assert told.count("More real rows kept apart: rules") == 1
+    assert "(2) Not measured, outliers: the check outliers left no number to judge" in told
+
+
+def test_a_missing_formal_guarantee_is_a_step_of_its_own():
+    run = sample("undecided")
+    first = run.verdict.outcomes[0]
+    budget = replace(first, metric=None, outcome="no_evidence", rule=replace(first.rule, check="privacy_budget"))
+    told = answered(replace(run, verdict=replace(run.verdict, outcomes=(budget,))))["What would change that?"]
+    assert told.startswith("Train under differential privacy, with an epsilon within the limit. Then audit again.")
+
+
+def test_many_steps_are_counted():
+    run = sample("refuse")
+    checks_ = ("copies", "combinations", "utility", "validity", "self_test")
+    one = run.verdict.outcomes[0]
+    outcomes = tuple(replace(one, rule=replace(one.rule, check=check)) for check in checks_)
+    told = answered(replace(run, verdict=replace(run.verdict, outcomes=outcomes)))["What would change that?"]
+    assert "(3)" in told
+    assert "And 2 more steps: see the checklist." in told
 
 
 def test_of_a_release_the_rule_nearest_to_its_limit_is_named():

@@ -110,13 +110,14 @@ def test_what_leaves_holds_no_seed_and_no_statistic_of_the_real_rows(ward_files,
     real = pd.read_csv(ward_files[0])
     card = (result.folder / "release" / "data-card.json").read_text()
     manifest = (result.folder / "release" / "manifest.json").read_text()
-    texts = [card, (result.folder / "release" / "data-card.html").read_text(), manifest]
+    croissant = (result.folder / "release" / "croissant.json").read_text()
+    texts = [card, croissant, (result.folder / "release" / "data-card.html").read_text(), manifest]
     assert all('"seed"' not in text for text in texts)
-    numbers = {float(n) for text in (card,) for n in re.findall(r"(?<![\w.])-?\d+\.\d+(?![\w.])", text)}
+    numbers = {float(n) for text in (card, croissant) for n in re.findall(r"(?<![\w.])-?\d+\.\d+(?![\w.])", text)}
     statistics = {round(float(v), 6) for v in real["pressure"].describe()[1:]} | {float(real["pressure"].max())}
     assert not statistics & numbers
     for metric in (m for r in result.results for m in r.metrics if m.value not in (0, 1)):
-        assert repr(metric.value) not in card
+        assert repr(metric.value) not in card + croissant
 
 
 def test_a_table_that_is_not_released_stays_in_quarantine(ward_files, tmp_path):
