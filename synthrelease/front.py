@@ -148,27 +148,33 @@ def _change(verdict: Verdict, facts: RunFacts) -> str:
     unmet.sort(
         key=lambda each: (each.outcome != "breached", each.rule.check != "privacy_budget", not _is_measured(each))
     )
-    steps = list(dict.fromkeys(_step(each, unmet, facts) for each in unmet))
-    told = " ".join(f"({place}) {step}" for place, step in enumerate(steps[:STEPS], start=1))
+    steps = list(dict.fromkeys(step for each in unmet for step in _steps(each, unmet, facts)))
+    told = " ".join(f"({place}) {step}." for place, step in enumerate(steps[:STEPS], start=1))
     more = len(steps) - STEPS
     rest = f" And {more} more step{'s' * (more != 1)}: see the checklist." if more > 0 else ""
-    return f"{told if len(steps) > 1 else steps[0]}{rest} Then audit again. {NO_SEEDS}"
+    who = "Its maker has to make the table anew: " if facts.generator == "unknown" and _has_breached(unmet) else ""
+    return f"{who}{told if len(steps) > 1 else f'{steps[0]}.'}{rest} Then audit again. {NO_SEEDS}"
 
 
-def _step(item: RuleOutcome, unmet: Sequence[RuleOutcome], facts: RunFacts) -> str:
+def _has_breached(unmet: Sequence[RuleOutcome]) -> bool:
+    return any(each.outcome == "breached" for each in unmet)
+
+
+def _steps(item: RuleOutcome, unmet: Sequence[RuleOutcome], facts: RunFacts) -> tuple[str, ...]:
     """What would meet one rule; rules whose sample is too small share one step, which names the largest sample."""
     metric = item.metric
     remedy = _told(REMEDIES.get(item.rule.check, Remedy("See what the check found")), facts)
     if item.outcome == "breached" or item.rule.check == "privacy_budget":
-        return f"{remedy}."
+        return (remedy,)
     if metric is None or not _is_measured(item):
         told = item.sentence.removeprefix(NOTHING) if metric is None else metric.reading
-        return f"Not measured, {plain_key(item.rule.check).lower()}: {_lower(shorten(told.strip().split('. ')[0], 120).rstrip('.'))}."
+        first = shorten(told.strip().split(". ")[0], 120).rstrip(".")
+        return (f"Not measured, {plain_key(item.rule.check).lower()}: {first[:1].lower()}{first[1:]}",)
     if metric.n < item.rule.min_n:
         most = max((each for each in unmet if _is_small(each)), key=lambda each: each.rule.min_n)
         found = "" if most.metric is None else f" where {number(most.metric.n)} are there"
-        return f"More real rows kept apart: rules ask for up to {number(most.rule.min_n)}{found}."
-    return f"Where a range reaches across its limit: more real rows kept apart, or {_lower(remedy)}."
+        return (f"More real rows kept apart: rules ask for up to {number(most.rule.min_n)}{found}",)
+    return ("Where a range reaches across its limit: more real rows kept apart, or a better table", remedy)
 
 
 def _is_measured(item: RuleOutcome) -> bool:
@@ -179,15 +185,9 @@ def _is_small(item: RuleOutcome) -> bool:
     return item.metric is not None and item.outcome == "no_evidence" and item.metric.n < item.rule.min_n
 
 
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
 def _told(remedy: Remedy, facts: RunFacts) -> str:
-    """The remedy, with where to say it; a table that was made elsewhere its maker must make anew."""
-    if facts.generator == "unknown":
-        return f"Its maker has to make the table anew: {_lower(remedy.what)}"
-    return f"{remedy.what} ({remedy.here})" if remedy.here else remedy.what
+    """The remedy, with where to say it; not to the maker of a vendor's table, who has other tools."""
+    return f"{remedy.what} ({remedy.here})" if remedy.here and facts.generator != "unknown" else remedy.what
 
 
 def _recipient(verdict: Verdict, facts: RunFacts) -> str:

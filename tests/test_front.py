@@ -42,7 +42,7 @@ def test_a_refused_table_is_for_nobody_and_a_vendors_goes_back_to_its_maker():
     assert answered(run)["Who may receive it, and what for?"].startswith("Nobody, as it stands.")
     assert "--set" in answered(run)["What would change that?"]
     told = answered(run, generator="unknown")["What would change that?"]
-    assert told.startswith("(1) Its maker has to make the table anew: learn less by heart")
+    assert told.startswith("Its maker has to make the table anew: (1) Learn less by heart")
     assert "--set" not in told
 
 
