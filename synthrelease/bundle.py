@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthrelease import report
+from synthrelease import croissant, report
 from synthrelease.contracts import RunFacts, Verdict
 from synthrelease.errors import RunFolderError
 from synthrelease.runs import RunFolder, write_json, write_text
@@ -40,6 +40,7 @@ def stage(folder: RunFolder, table: Path, facts: RunFacts, verdict: Verdict) -> 
     )
     write_text(folder.staging / "data-card.html", page)
     write_json(folder.staging / "data-card.json", card)
+    write_json(folder.staging / "croissant.json", croissant.metadata(card))
     write_json(folder.staging / "manifest.json", _manifest(folder, facts, verdict))
 
 
