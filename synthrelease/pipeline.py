@@ -195,7 +195,7 @@ def build(
                 evidence, refits=_refits(options, rules, refitting.Refitting(fit, settings, rules.min_cell))
             )
         run.digests |= _input_digests(folder, {"table": exact.digest or table, "holdout": options.holdout})
-        return _judge(run, folder, evidence, quarantined, budget.result(maker.fitted.spends))
+        return _judge(run, folder, evidence, quarantined, budget.result(None))
 
 
 def audit(
@@ -243,7 +243,7 @@ def audit(
             real[0], real[1], judged, derived(run.seed, "audit"), rules.confidence, real[2] if len(real) > 2 else None
         )
         run.digests |= _input_digests(folder, dict(_each(files)))
-        return _judge(run, folder, evidence, quarantined, budget.result(None))
+        return _judge(run, folder, evidence, quarantined, budget.result(None, made_here=False))
 
 
 def _read_back(run: Run, path: Path, meaning: Schema, outside: Mapping[str, int]) -> Table:
