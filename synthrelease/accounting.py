@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import lru_cache
 from typing import Literal
 
 from synthrelease.contracts import PrivacyBudget, PrivacySpend
@@ -86,13 +86,17 @@ def gaussian_noise(budget: PrivacyBudget, share: float = 1.0, *, failures: float
     """
     if not 0.0 < share <= 1.0:
         raise ValueError(f"a share of a budget must lie above 0 and at most at 1, however it is {share}")
-    whole = PrivacySpend("", "Gaussian", 1.0, 1.0, 1, budget.unit)
+    return _whole(budget.epsilon, budget.delta, failures) / math.sqrt(share)
+
+
+@lru_cache(maxsize=32)
+def _whole(most: float, delta: float, failures: float) -> float:
+    """The noise multiplier of one query to everybody that spends a whole budget."""
 
     def fits(noise: float) -> bool:
-        spend = replace(whole, noise_multiplier=noise, delta=failures)
-        return epsilon([spend], budget.delta) <= budget.epsilon
+        return epsilon([PrivacySpend("", "Gaussian", noise, 1.0, 1, "row", failures)], delta) <= most
 
-    return _least(fits) / math.sqrt(share)
+    return _least(fits)
 
 
 def sampled_noise(budget: PrivacyBudget, before: Sequence[PrivacySpend], *, sample_rate: float, steps: int) -> float:

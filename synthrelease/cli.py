@@ -201,9 +201,9 @@ def inspect(
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), help="Makes a run repeatable; drawn and recorded unless given."
 )
-@click.option(
-    "--generator", default="gan", show_default=True, metavar="NAME", help="How rows are made; `list` explains."
-)
+@click.option("--generator", metavar="NAME", help="How rows are made; `list` explains.  [default: gan]")
+@click.option("--epsilon", type=float, help="Differential privacy with this budget, for one patient.")
+@click.option("--delta", type=float, help="Its chance of failure.  [default: at most 1e-6]")
 @_EFFORT
 @click.option(
     "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="One setting of the generator; repeatable."

@@ -12,6 +12,9 @@ from synthrelease.contracts import (
     CheckResult,
     Column,
     ColumnFact,
+    Figure,
+    Fitted,
+    Line,
     Metric,
     RuleOutcome,
     RunFacts,
@@ -79,7 +82,7 @@ def audit_record(verdict: Verdict, results: tuple[CheckResult, ...], facts: RunF
         },
         "rules": [_rule(outcome) for outcome in verdict.outcomes],
         "checks": [_check(result) for result in results],
-        "privacy": None,
+        "privacy": None if facts.privacy is None else dict(facts.privacy),
         "utility": None if utility is None else _utility(utility),
         "rows": dict(facts.rows),
         "digests": dict(facts.digests),
@@ -161,3 +164,27 @@ def _scores(block: Mapping[str, Mapping[str, Score]]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def history(fitted: Fitted) -> tuple[Figure, ...]:
+    """The training losses as a figure."""
+    steps = fitted.history
+    names = sorted({name for step in steps for name in step.losses})
+    lines = tuple(
+        Line(
+            name,
+            tuple(float(step.step) for step in steps if name in step.losses),
+            tuple(float(step.losses[name]) for step in steps if name in step.losses),
+        )
+        for name in names
+    )
+    figure = Figure(
+        name="training",
+        kind="curve",
+        title="Training losses",
+        caption="Losses that settle show that training came to rest; they say nothing about privacy or quality.",
+        x_label="update",
+        y_label="loss",
+        lines=lines,
+    )
+    return (figure,) if lines else ()

@@ -33,7 +33,9 @@ ALLOWED: dict[str, set[str]] = {
     "transforms": {"contracts", "moments"},
     "dating": {"contracts", "identifiers", "moments"},
     "constraints": BASE,
-    "schema": BASE | {"constraints", "generalise", "moments"},
+    "schema": BASE | {"constraints", "generalise", "moments", "schemawords"},
+    "schemawords": set(),
+    "promise": BASE | {"budget", "generators", "layout", "osnoise", "repairs", "transforms"},
     "levels": BASE | {"layout", "tablefile"},
     "patients": {"contracts"},
     "repairs": BASE | {"conditions", "constraints"},
@@ -73,7 +75,7 @@ ALLOWED: dict[str, set[str]] = {
     "bundle": BASE | {"report", "runs"},
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
-    | {"conditions", "constraints", "intake", "levels", "making", "patients", "refitting", "repairs"}
+    | {"conditions", "constraints", "intake", "levels", "making", "patients", "promise", "refitting", "repairs"}
     | {"tables", "transforms"},
     "cli": BASE
     | {
