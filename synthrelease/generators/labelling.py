@@ -20,7 +20,7 @@ from torch import Tensor
 
 from synthrelease.contracts import FloatArray, IntArray
 
-PRIOR = 1.0
+PRIOR = 0.5
 """Standard deviation that an effect is expected to have, in logits."""
 LEAST_RIDGE = 1e-5
 UPDATES = 100

@@ -26,6 +26,7 @@ from synthrelease.contracts import FitSettings, FloatArray, IntArray, PrivacyBud
 from synthrelease.errors import InputError
 from synthrelease.generators import denoising, labelling, measuring, mixture
 from synthrelease.generators.codebook import Codes, as_frame, codes_of
+from synthrelease.generators.denoising import Slope
 from synthrelease.generators.domain import cells_of
 from synthrelease.generators.labelling import Labels
 from synthrelease.generators.measuring import Noise
@@ -37,6 +38,8 @@ ROWS_SHARE = 0.01
 """Of the budget, for the number of rows where the schema does not say that it is public."""
 DRAWN_FOR_LABELS = 20_000
 MOST_CLASSES = 64
+FEW = 15_000
+"""Below so many units times epsilon the target is what the budget is kept for."""
 CHUNK = 65_536
 
 
@@ -47,6 +50,7 @@ class Plan:
     codes: int
     histograms: float
     target: float
+    slopes: float
     pairs: float
 
 
@@ -54,9 +58,10 @@ def plan_for(units: float, epsilon: float, *, has_target: bool) -> Plan:
     """Choose by the number of units and epsilon, which are public or noisy: the less is known, the coarser."""
     codes = int(np.clip(round((units * epsilon) ** (1 / 3)), 6, 32))
     if not has_target:
-        return Plan(codes, 0.25, 0.0, 0.75)
-    target = 0.4 if units * epsilon < 10_000 else 0.25
-    return Plan(codes, 0.15, target, 0.85 - target)
+        return Plan(codes, 0.25, 0.0, 0.0, 0.75)
+    if units * epsilon < FEW:
+        return Plan(codes, 0.15, 0.3, 0.2, 0.35)
+    return Plan(codes, 0.15, 0.3, 0.05, 0.5)
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,7 @@ class Measured:
     @property
     def steps(self) -> int:
         """Updates that are worth their time, by public sizes alone."""
-        return int(np.clip(400 + 10 * self.wanted.starts[-1], 600, 2_500))
+        return int(np.clip(400 + 6 * self.wanted.starts[-1], 600, 1_600))
 
 
 def measured(train: Table, budget: PrivacyBudget) -> Measured:
@@ -216,6 +221,14 @@ def measured(train: Table, budget: PrivacyBudget) -> Measured:
     groups = _groups(len(names), target, plan, budget, left)
     noises += [noise for noise, _ in groups]
     tables = measuring.pair_tables(rows, codes, starts, groups) / units
+    lines = _lines(columns, target)
+    slopes = {}
+    if target is not None and lines:
+        noises.append(Noise.of("sums of numbers by the target's classes", len(lines), budget, plan.slopes * left))
+        places = [np.rint(line * measuring.MOMENT_STEPS).astype(np.int64)[codes[:, at]] for at, line in lines.items()]
+        sums = measuring.target_moments(rows, places, codes[:, target], columns[target].size, noises[-1]) / units
+        variance = (noises[-1].scale / units) ** 2
+        slopes = {(at, target): Slope(line, sums[i], variance) for i, (at, line) in enumerate(lines.items())}
     del rows, codes, train  # from here on nothing real is at hand
 
     variances = np.full((len(names), len(names)), np.inf)
@@ -223,7 +236,7 @@ def measured(train: Table, budget: PrivacyBudget) -> Measured:
         variances[chosen] = (noise.scale / units) ** 2
     ones = _first_shares(columns, first, units)
     shares = denoising.margins(tables, starts, variances, ones)
-    tables = denoising.denoised(tables, shares, starts, variances, columns)
+    tables = denoising.denoised(tables, shares, starts, variances, columns, slopes)
     wanted = Wanted.of(tables, variances, shares, starts)
     is_label = target is not None and len(names) > 1 and columns[target].size <= MOST_CLASSES
     spends = tuple(noise.spend(budget) for noise in noises)
@@ -246,6 +259,17 @@ def _groups(
         count = int(both.sum()) // 2
         groups.append((Noise.of("tables of pairs of columns", count, budget, plan.pairs * left), both))
     return groups
+
+
+def _lines(columns: tuple[Codes, ...], target: int | None) -> dict[int, FloatArray]:
+    """The lines on which codes of numbers lie, by column; a target that is a number itself needs none."""
+    if target is None or columns[target].cells.is_number:
+        return {}
+    return {
+        at: denoising.line_of(np.asarray(each.shares), each.has_missing)
+        for at, each in enumerate(columns)
+        if at != target and each.cells.ordered and each.size > 2
+    }
 
 
 def _first_shares(columns: tuple[Codes, ...], noise: Noise, units: float) -> FloatArray:
