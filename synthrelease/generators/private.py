@@ -38,6 +38,7 @@ ROWS_SHARE = 0.01
 """Of the budget, for the number of rows where the schema does not say that it is public."""
 DRAWN_FOR_LABELS = 20_000
 MOST_CLASSES = 64
+MOST_NOISE = 0.1
 FEW = 15_000
 """Below so many units times epsilon the target is what the budget is kept for."""
 CHUNK = 65_536
@@ -211,6 +212,7 @@ def measured(train: Table, budget: PrivacyBudget) -> Measured:
     plan = plan_for(units, budget.epsilon, has_target=target is not None and len(names) > 1)
 
     first = Noise.of("histograms of single columns", len(names), budget, plan.histograms * left)
+    _refuse_if_drowned(first, units, budget)
     noises.append(first)
     counts = measuring.histograms(rows, domains, first)
     columns = tuple(
@@ -241,6 +243,19 @@ def measured(train: Table, budget: PrivacyBudget) -> Measured:
     is_label = target is not None and len(names) > 1 and columns[target].size <= MOST_CLASSES
     spends = tuple(noise.spend(budget) for noise in noises)
     return Measured(columns, wanted, variances, target if is_label else None, plan, spends, round(units))
+
+
+def _refuse_if_drowned(noise: Noise, units: float, budget: PrivacyBudget) -> None:
+    """Refuse a budget under which not even single columns could be told from noise."""
+    share = noise.scale / units
+    if share > MOST_NOISE:
+        times = share / MOST_NOISE
+        raise InputError(
+            f"Noise may be at most {MOST_NOISE:.0%} of the {budget.unit}s in one cell of a histogram, or nothing is "
+            f"learned, however it is {share:.0%} of about {units:,.0f} with epsilon {budget.epsilon:g} and "
+            f"{noise.tables} columns. About {units * times:,.0f} {budget.unit}s or epsilon {budget.epsilon * times:.2g} would "
+            "do; fewer columns help as well."
+        )
 
 
 def _groups(
