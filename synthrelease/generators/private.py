@@ -253,8 +253,8 @@ def _refuse_if_drowned(noise: Noise, units: float, budget: PrivacyBudget) -> Non
         raise InputError(
             f"Noise may be at most {MOST_NOISE:.0%} of the {budget.unit}s in one cell of a histogram, or nothing is "
             f"learned, however it is {share:.0%} of about {units:,.0f} with epsilon {budget.epsilon:g} and "
-            f"{noise.tables} columns. About {units * times:,.0f} {budget.unit}s or epsilon {budget.epsilon * times:.2g} would "
-            "do; fewer columns help as well."
+            f"{noise.tables} columns. About {units * times:,.0f} {budget.unit}s or epsilon "
+            f"{budget.epsilon * times:.2g} would do; fewer columns help as well."
         )
 
 
