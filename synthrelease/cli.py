@@ -186,8 +186,8 @@ def inspect(
     else:
         runs.write_text(out, found.schema)
         click.echo(f"Drafted {out}. ", nl=False)
-    for line in promise.advice(schema.load(out)) if for_dp else ():
-        click.echo(f"  {line}")
+    for line in ("", *promise.advice(schema.load(out))) if for_dp else ():
+        click.echo(f"  {line}".rstrip())
     click.echo("Review it (kinds, roles, bounds, categories), then:")
     click.echo(f"  synthrelease build {_hint(place)} --schema {_quoted(out)} --out runs/first")
 

@@ -303,6 +303,20 @@ def test_the_model_of_the_target_finds_the_effects_that_tables_hold():
     assert (drawn[:, :2] == codes[:3_000, :2]).all()
 
 
+def test_classes_keep_their_shares_however_the_tables_mislead():
+    rng = np.random.default_rng(1)
+    codes = np.stack([rng.integers(0, 5, 4_000), rng.integers(0, 4, 4_000), rng.random(4_000) < 0.05], axis=1)
+    starts = np.array([0, 5, 9, 11])
+    hot = np.zeros((4_000, 11))
+    np.put_along_axis(hot, codes.astype(np.int64) + starts[:-1], 1.0, axis=1)
+    exact = hot.T @ hot / 4_000
+    shares = np.diag(exact)
+    for scale in (0.0, 0.005, 0.02, 0.1):
+        noisy = np.maximum(exact + rng.normal(0, 1, exact.shape) * scale, 0.0)
+        labels = labelling.fit(codes.astype(np.int64), noisy, np.full((3, 3), max(scale, 1e-6) ** 2), starts, 2, shares)
+        assert labels.probabilities(codes.astype(np.int64))[:, 1].mean() == pytest.approx(shares[10], rel=0.05)
+
+
 # Refusals, and a build from end to end.
 
 

@@ -129,7 +129,9 @@ def _fitted(rows: Tensor, sums: FloatArray, base: FloatArray, ridge: FloatArray)
     found = effects.detach()
     stretch, along, total = torch.ones((), requires_grad=True), rows @ found, (found * wanted).sum()
     _minimise(lambda: misfit(stretch * along, stretch * total), [stretch, offset])
-    factor = stretch.detach().clamp(1.0, MOST_STRETCHED)
+    factor = stretch.detach().nan_to_num(1.0).clamp(1.0, MOST_STRETCHED)
+    offset.data.copy_(level.log())
+    _minimise(lambda: misfit(factor * along, factor * total), [offset])  # so that the classes keep their shares
     return (factor * found).double().numpy(), offset.detach().double().numpy()
 
 
