@@ -1,12 +1,32 @@
 """The privacy ledger: what touched the real data under differential privacy, and what that promises.
 
-No generator makes such a promise yet. The ledger says so in a form that a policy can hold against its rule: a rule on
-epsilon without a claim has no evidence, and is therefore never met.
+Every use of real rows on the way to the synthetic table is either a ``PrivacySpend``, composed with all others into one
+(epsilon, delta), or a ``PublicFact`` that the schema declares. A generator without spends makes no promise, and the
+ledger says so in a form that a policy can hold against its rule: a rule on epsilon without a claim has no evidence, and
+is therefore never met.
 """
 
 from __future__ import annotations
 
-from synthrelease.contracts import CheckResult, CheckSpec, MetricSpec, PrivacySpend
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from scipy import stats
+
+from synthrelease import accounting
+from synthrelease.contracts import (
+    CheckResult,
+    CheckSpec,
+    Metric,
+    MetricSpec,
+    PrivacyBudget,
+    PrivacyClaim,
+    PrivacySpend,
+    PublicFact,
+)
+from synthrelease.errors import InputError
 
 SPEC = CheckSpec(
     name="privacy_budget",
@@ -20,19 +40,171 @@ SPEC = CheckSpec(
         "property of how the generator was trained, so it is read from the ledger and not measured."
     ),
 )
+ADJACENCY = "add or remove"
+"""Neighbouring tables differ by one unit that stands in one of them and not in the other."""
+LARGEST_EPSILON = 100.0
+"""Beyond it a claim means nothing; 100 itself is of use to tell what noise costs from what training costs."""
+ROUNDING = 1e-9
 
 
-def result(spends: tuple[PrivacySpend, ...] | None) -> CheckResult:
-    """The ledger as a check result; None stands for a table whose making is unknown (a vendor's).
+def default_delta(units: int) -> float:
+    """Return the delta that is used unless one is given: 1e-6, or a tenth of one over the number of units if less."""
+    return min(1e-6, 0.1 / max(units, 1))
+
+
+def check_request(epsilon: float | None, delta: float | None) -> None:
+    """Refuse a budget that no table could be built with, before any table is read.
 
     Raises:
-        ValueError: there are spends. A claim must be composed by an accountant, never assumed.
+        InputError: epsilon or delta is out of range, or a delta is given without an epsilon.
     """
-    if spends:
-        raise ValueError("spends must be composed by an accountant, however none is installed in this version")
-    note = (
-        "The table's maker handed over no privacy ledger, so no claim can be checked."
-        if spends is None
-        else "The generator was trained without differential privacy and offers no such guarantee."
+    if epsilon is None:
+        if delta is not None:
+            raise InputError(
+                "--delta belongs to --epsilon, however no --epsilon is given. Add it, or leave --delta out."
+            )
+        return
+    if not (math.isfinite(epsilon) and 0.0 < epsilon <= LARGEST_EPSILON):
+        raise InputError(
+            f"--epsilon must lie above 0 and at most at {LARGEST_EPSILON:g}, however it is {epsilon:g}. "
+            "1 is strict, 3 is common, from 10 on little is promised."
+        )
+    if delta is not None and not (math.isfinite(delta) and 0.0 < delta < 1.0):
+        raise InputError(f"--delta must lie above 0 and below 1, however it is {delta:g}. Leave it out for a safe one.")
+
+
+def check_delta(delta: float, units: int, unit: str) -> None:
+    """Refuse a delta that would allow the publication of a whole patient.
+
+    Raises:
+        InputError: delta is at least one over the number of units.
+    """
+    if delta * units >= 1.0:
+        raise InputError(
+            f"--delta must be below one over the number of {unit}s, or publishing one of them whole would be allowed, "
+            f"however it is {delta:g} and there are {units:,}. Leave it out, or give {default_delta(units):.1g}."
+        )
+
+
+def claim(spends: tuple[PrivacySpend, ...], asked: PrivacyBudget, public: Iterable[PublicFact] = ()) -> PrivacyClaim:
+    """Compose every spend of a build into one claim.
+
+    Raises:
+        ValueError: nothing was spent, a spend is for another unit than the budget, or together they exceed it. Neither
+            can happen unless a generator is wrong, and then no table may be made from it.
+    """
+    if any(spend.unit != asked.unit for spend in spends):
+        raise ValueError(f"every spend must protect a {asked.unit}, however one protects another unit")
+    epsilon = accounting.epsilon(spends, asked.delta)
+    if epsilon > asked.epsilon * (1 + ROUNDING):
+        raise ValueError(f"spends must keep to the budget of {asked.epsilon:g}, however they add up to {epsilon:g}")
+    return PrivacyClaim(
+        epsilon=epsilon,
+        delta=asked.delta,
+        accountant=f"{accounting.DEFAULT.upper()} (Opacus)",
+        epsilon_rdp=accounting.epsilon(spends, asked.delta, accountant="rdp"),
+        asked=asked,
+        spends=spends,
+        public=tuple(public),
     )
-    return CheckResult(check=SPEC.name, status="not_applicable", note=note)
+
+
+def result(promise: PrivacyClaim | None, *, units: int = 0, made_here: bool = True) -> CheckResult:
+    """The ledger as a check result. ``units``: how many were trained on; ``made_here``: False for a vendor's table."""
+    if promise is None:
+        note = (
+            "The generator was trained without differential privacy and offers no such guarantee."
+            if made_here
+            else "The table's maker handed over no privacy ledger, so no claim can be checked."
+        )
+        return CheckResult(check=SPEC.name, status="not_applicable", note=note)
+    unit = promise.asked.unit
+    epsilon = promise.epsilon
+    reading = (
+        f"({epsilon:.3g}, {promise.delta:.0e})-differential privacy for one {unit}, added or removed: any attack's AUC "
+        f"is at most {auc_bound(promise):.3f} (0.5 is guessing)."
+    )
+    metric = Metric("epsilon", epsilon, epsilon, epsilon, "epsilon", max(units, 1), reading)
+    return CheckResult(check=SPEC.name, status="measured", n=units, metrics=(metric,))
+
+
+def gaussian_parameter(promise: PrivacyClaim) -> float | None:
+    """Return mu where all spends together are one Gaussian mechanism (mu-Gaussian differential privacy), else None.
+
+    Source: Dong, Roth & Su 2022, doi:10.1111/rssb.12454.
+    """
+    if any(spend.sample_rate < 1.0 or spend.delta > 0.0 for spend in promise.spends):
+        return None
+    return math.sqrt(math.fsum(spend.steps / spend.noise_multiplier**2 for spend in promise.spends))
+
+
+def auc_bound(promise: PrivacyClaim) -> float:
+    """Return the largest AUC that any attack on one unit's membership can have."""
+    mu = gaussian_parameter(promise)
+    return auc_of(promise.epsilon, promise.delta) if mu is None else float(stats.norm.cdf(mu / math.sqrt(2)))
+
+
+def tpr_bound(promise: PrivacyClaim, fpr: float = 0.01) -> float:
+    """Return the largest share of members that any attack can find at a share ``fpr`` of false alarms."""
+    mu = gaussian_parameter(promise)
+    if mu is None:
+        return tpr_of(promise.epsilon, promise.delta, fpr)
+    return float(stats.norm.cdf(stats.norm.ppf(fpr) + mu))
+
+
+def tpr_of(epsilon: float, delta: float, fpr: float = 0.01) -> float:
+    """The largest true positive rate at ``fpr`` that (epsilon, delta) allows (Kairouz, Oh & Viswanath 2015)."""
+    return min(1.0, math.exp(epsilon) * fpr + delta, 1.0 - math.exp(-epsilon) * (1.0 - delta - fpr))
+
+
+def auc_of(epsilon: float, delta: float) -> float:
+    """The largest AUC that (epsilon, delta) allows: the area under the curve that ``tpr_of`` draws."""
+    knee = (1.0 - delta) / (1.0 + math.exp(epsilon))  # false positive rate where the two lines meet
+    left = knee * (delta + (1.0 - knee)) / 2
+    flat = 1.0 - delta  # from here on every member is found
+    right = (flat - knee) * ((1.0 - knee) + 1.0) / 2
+    return left + right + delta
+
+
+def promises(promise: PrivacyClaim) -> tuple[tuple[str, float, float, float], ...]:
+    """What epsilon promises: (case, epsilon, largest AUC, largest TPR at 1% FPR), this release's first."""
+    own = ("this release", promise.epsilon, auc_bound(promise), tpr_bound(promise))
+    usual = (0.5, 1.0, 3.0, 10.0)
+    others = tuple(
+        (f"any mechanism with epsilon {each:g}", each, auc_of(each, promise.delta), tpr_of(each, promise.delta))
+        for each in usual
+    )
+    return (own, *others)
+
+
+def record(promise: PrivacyClaim | None) -> dict[str, Any] | None:
+    """The claim as plain values, for ``audit.json``, ``ledger.json`` and the report; None where there is none."""
+    if promise is None:
+        return None
+    return {
+        "epsilon": promise.epsilon,
+        "delta": promise.delta,
+        "unit": promise.asked.unit,
+        "adjacency": ADJACENCY,
+        "accountant": promise.accountant,
+        "epsilon_asked": promise.asked.epsilon,
+        "epsilon_rdp": promise.epsilon_rdp,
+        "rows_per_unit": promise.asked.rows_per_unit,
+        "attack_auc_at_most": auc_bound(promise),
+        "attack_tpr_at_1pct_fpr_at_most": tpr_bound(promise),
+        "randomness": "operating system; no seed exists, the noise cannot be repeated",
+        "spends": [asdict(spend) for spend in promise.spends],
+        "public": [asdict(fact) for fact in promise.public],
+        "promises": [
+            {"case": case, "epsilon": epsilon, "auc": auc, "tpr_at_1pct_fpr": tpr}
+            for case, epsilon, auc, tpr in promises(promise)
+        ],
+    }
+
+
+def unchanged(promise: Mapping[str, Any] | None) -> bool:
+    """Whether a recorded claim (``record``) still is what its spends compose to; for whoever reads a ledger again."""
+    if promise is None:
+        return True
+    spends = tuple(PrivacySpend(**spend) for spend in promise["spends"])
+    return math.isclose(accounting.epsilon(spends, promise["delta"]), promise["epsilon"], rel_tol=1e-6)

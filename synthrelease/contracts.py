@@ -28,6 +28,7 @@ Status = Literal["measured", "not_applicable", "too_few_rows", "crashed"]
 Severity = Literal["block", "warn"]
 Outcome = Literal["met", "breached", "no_evidence"]
 Decision = Literal["release", "refuse", "undecided"]
+PrivacyUnit = Literal["row", "patient"]
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
@@ -87,29 +88,78 @@ class OnStep(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FitSettings:
-    """How to train: ``effort`` multiplies the default number of updates, ``seed`` fixes weights and batches.
+class PrivacyBudget:
+    """What a differentially private training may spend, for tables that differ by one ``unit``, added or removed.
 
-    ``overrides`` are settings of the generator by name. ``lead``: columns that will be asked for by value, so that a
-    generator which writes column by column writes them first.
+    ``rows_per_unit``: so many rows of a patient are learned from at most; 1 where the unit is a row.
+    ``rows_are_public``: whether the schema says that anyone may know the number of rows; otherwise it is learned with
+    noise, at the budget's expense.
     """
 
-    seed: int
-    effort: float = 1.0
-    overrides: Mapping[str, float] = field(default_factory=dict)
-    lead: tuple[str, ...] = ()
+    epsilon: float
+    delta: float
+    unit: PrivacyUnit
+    rows_per_unit: int = 1
+    rows_are_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PrivacySpend:
-    """One use of real data under differential privacy; a generator without it reports none at all."""
+    """One use of real data under differential privacy: ``steps`` times a Gaussian mechanism on a Poisson sample.
+
+    ``noise_multiplier`` is the standard deviation over the L2 sensitivity of everything released in one step together,
+    ``sample_rate`` the probability with which a unit takes part in a step (1: every unit). ``delta`` is a chance of
+    failure that comes on top, as where labels that nobody declared are published above a threshold.
+    """
 
     purpose: str
     mechanism: str
     noise_multiplier: float
     sample_rate: float
     steps: int
-    unit: Literal["row", "patient"]
+    unit: PrivacyUnit
+    delta: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PublicFact:
+    """Something about the table that is used without noise, because whoever ``declared`` it says that it is public."""
+
+    what: str
+    declared: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyClaim:
+    """The whole of a release's differential privacy: spends composed into one (epsilon, delta).
+
+    ``epsilon`` is the accountant's upper bound (``accountant`` names it), ``epsilon_rdp`` the bound of the coarser
+    Renyi accountant. ``asked`` is the budget, which ``epsilon`` never exceeds.
+    """
+
+    epsilon: float
+    delta: float
+    accountant: str
+    epsilon_rdp: float
+    asked: PrivacyBudget
+    spends: tuple[PrivacySpend, ...]
+    public: tuple[PublicFact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How to train: ``effort`` multiplies the default number of updates, ``seed`` fixes weights and batches.
+
+    ``overrides`` are settings of the generator by name. ``lead``: columns that will be asked for by value, so that a
+    generator which writes column by column writes them first. ``privacy``: what may be spent; None trains without
+    differential privacy. No noise that protects privacy ever comes from ``seed``.
+    """
+
+    seed: int
+    effort: float = 1.0
+    overrides: Mapping[str, float] = field(default_factory=dict)
+    lead: tuple[str, ...] = ()
+    privacy: PrivacyBudget | None = None
 
 
 class Fitted(Protocol):

@@ -75,6 +75,8 @@ class Column:
     """Whether the labels are learned from training rows; ``categories`` is empty until they are (see ``levels``)."""
     other: str = "Other"
     """Where labels are learned: the label that stands for all rare ones; "" makes them missing."""
+    decimals: int | None = None
+    """How many decimal places a number has, where that is declared; differential privacy must not look."""
     declared_sensitive: bool = False
     """Whether the schema file says ``role = "sensitive"``; a target keeps that beside its own role."""
 
@@ -133,6 +135,12 @@ class Schema:
     dates: str = ""
     """How exact dates may be in every column: "year", "month", "day", "shift", or nothing said."""
     constraints: tuple[Constraint, ...] = ()
+    unit_is_row: bool = False
+    """Whether the file says that every row is a patient of its own; without a unit it may just say nothing."""
+    rows_per_unit: int = 10
+    """Of one patient so many rows are learned from at most, where learning is differentially private."""
+    rows_are_public: bool = False
+    """Whether anyone may know how many rows there are."""
     linkability: tuple[tuple[str, ...], ...] = ()
     """Two sets of columns that two parties could hold, for the linkability attack; empty means not declared."""
     contact: str = ""

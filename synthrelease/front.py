@@ -56,7 +56,7 @@ REMEDIES: Mapping[str, Remedy] = {
     **dict.fromkeys(("fidelity", "realism", "utility", "downstream"), _BETTER_LEARNED),
     "validity": Remedy("Correct the schema, or whatever wrote such cells"),
     "self_test": Remedy("Keep more real rows apart, so that the audit can see more", "--holdout"),
-    "privacy_budget": Remedy("Train under differential privacy, with an epsilon within the limit"),
+    "privacy_budget": Remedy("Train under differential privacy, with an epsilon within the limit", "--epsilon"),
 }
 NO_SEEDS = "Building again with other seeds until one passes is no remedy."
 NOTHING = "There is nothing to hold the rule against."

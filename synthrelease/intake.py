@@ -17,7 +17,7 @@ import numpy as np
 from synthrelease import generalise, layout, runs, screening, tables
 from synthrelease import levels as label_levels
 from synthrelease.audit import MINIMUM_ROWS
-from synthrelease.contracts import Figure, Policy, Schema, Split, Table, TrainingStep
+from synthrelease.contracts import Figure, Policy, PrivacyClaim, Schema, Split, Table, TrainingStep
 from synthrelease.errors import InputError
 from synthrelease.formats import Place
 
@@ -70,6 +70,8 @@ class Run:
     digests: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     generator: str = ""
+    claim: PrivacyClaim | None = None
+    """What a differentially private build promises."""
     history: tuple[Figure, ...] = ()
     packages: tuple[str, ...] = ("numpy", "pandas", "scikit-learn", "faiss-cpu")
     wanted: Schema = field(init=False)

@@ -26,6 +26,7 @@ from synthrelease import (
     history,
     patients,
     policy,
+    promise,
     record,
     refitting,
     repairs,
@@ -45,6 +46,8 @@ from synthrelease.contracts import (
     FitSettings,
     Generator,
     Policy,
+    PrivacyBudget,
+    PrivacyClaim,
     Refits,
     RunFacts,
     Schema,
@@ -79,17 +82,20 @@ class BuildOptions:
 
     ``holdout``: real rows kept apart by the steward; every row of the table is then trained on. ``rows``: synthetic
     rows (as many as the table has, unless said). ``seed``: fixes everything random; drawn afresh and recorded unless
-    given. ``effort`` multiplies the training time, ``overrides`` are single settings of the generator. ``conditions``:
-    what every row must meet, as ``conditions.parsed`` reads it; ``balance``: a column whose classes are made equally
-    frequent. ``shadow_models`` and ``folds``: how many times the generator is
-    trained again for the shadow-model attack and the cross-audit (as the policy says, unless given).
+    given. ``generator``: "gan" unless named, and "marginals" with ``epsilon``. ``epsilon`` and ``delta``: the budget of
+    differential privacy. ``effort`` multiplies the training time, ``overrides`` are single settings of the generator.
+    ``conditions``: what every row must meet, as ``conditions.parsed`` reads it; ``balance``: a column whose classes are
+    made equally frequent. ``shadow_models`` and ``folds``: how many times the generator is trained again
+    for the shadow-model attack and the cross-audit (as the policy says, unless given).
     """
 
     holdout: Path | Place | None = None
     target: str | None = None
     rows: int | None = None
     seed: int | None = None
-    generator: str = "gan"
+    generator: str | None = None
+    epsilon: float | None = None
+    delta: float | None = None
     effort: float = 1.0
     overrides: Mapping[str, float] = field(default_factory=dict)
     conditions: tuple[str, ...] = ()
@@ -160,14 +166,17 @@ def build(
     _check(options)
     rules = policy.load(policy_name, known_checks())
     meaning = schema.load(Path(schema_file), target=options.target)
-    fit = generators.load(options.generator)
+    name = options.generator or (generators.DEFAULT if options.epsilon is None else generators.PRIVATE[0])
+    fit = generators.load(name)
+    ordered = bool(options.conditions) or options.balance is not None
+    promise.check(options.epsilon, options.delta, meaning, rules, generator=name, ordered=ordered)
     run = Run(meaning, Path(schema_file), rules, _seed(options), listener or Silent(), table.name)
     coarsen(run)
     with run.stage("Reading the table"):
         exact = training_table(run, table)
         source = coarse(run, exact)
         constraints.check(source.table)
-        split, look = learned_levels(run, source, parted(run, exact, source.table, options.holdout))
+        split, look = learned_levels(run, source, _split(run, options, exact, source.table))
         wish, leading = _wish(options, split, rules.min_cell)
     real_rows = sum(int(conditions.meets(wish.conditions, each.frame).sum()) for each in (split.train, split.holdout))
     rows = options.rows or (max(real_rows, MINIMUM_ROWS) if wish.conditions else len(source.table))
@@ -179,9 +188,13 @@ def build(
         for text in folder.notices:
             run.notice(text)
         with run.stage("Training the generator"):
-            settings = FitSettings(derived(run.seed, "fit"), options.effort, options.overrides, leading)
+            settings = FitSettings(
+                derived(run.seed, "fit"), options.effort, options.overrides, leading, _budget(options, split.train)
+            )
             maker = _trained(run, split.train, fit, settings)
             maker.save(folder.internal)
+            if run.claim is not None:
+                look, rows = promise.public_look(look), _private_rows(options, run.claim, maker, rows)
         with run.stage("Generating synthetic rows"):
             quarantined = folder.quarantine / f"synthetic.{look.format}"
             frames = maker.frames(rows, wish, seed=lambda purpose: derived(run.seed, purpose), on_end=run.left_out)
@@ -193,7 +206,7 @@ def build(
                 evidence, refits=_refits(options, rules, refitting.Refitting(fit, settings, rules.min_cell))
             )
         run.digests |= _input_digests(folder, {"table": exact.digest or table, "holdout": options.holdout})
-        return _judge(run, folder, evidence, quarantined, budget.result(maker.fitted.spends))
+        return _judge(run, folder, evidence, quarantined, budget.result(run.claim, units=promise.units_of(split.train)))
 
 
 def audit(
@@ -241,7 +254,7 @@ def audit(
             real[0], real[1], judged, derived(run.seed, "audit"), rules.confidence, real[2] if len(real) > 2 else None
         )
         run.digests |= _input_digests(folder, dict(_each(files)))
-        return _judge(run, folder, evidence, quarantined, budget.result(None))
+        return _judge(run, folder, evidence, quarantined, budget.result(None, made_here=False))
 
 
 def _read_back(run: Run, path: Path, meaning: Schema, outside: Mapping[str, int]) -> Table:
@@ -280,7 +293,7 @@ def _judge(run: Run, folder: RunFolder, evidence: Evidence, table: Path, ledger:
     facts = _facts(run, folder, evidence)
     with run.stage("Writing the report"):
         runs.write_text(folder.internal / "policy.toml", run.policy.text)
-        runs.write_json(folder.internal / "ledger.json", {"claim": None, "spends": [], "note": ledger.note})
+        runs.write_json(folder.internal / "ledger.json", {"claim": budget.record(run.claim), "note": ledger.note})
         runs.write_json(folder.internal / "audit.json", record.audit_record(verdict, results, facts))
         runs.write_text(folder.internal / "report.html", report.render(verdict, results, facts, known_checks()))
     released = verdict.decision == "release"
@@ -368,8 +381,10 @@ def _refits(options: BuildOptions, rules: Policy, again: refitting.Refitting) ->
 
 def _trained(run: Run, train: Table, fit: Generator, settings: FitSettings) -> Maker:
     """Train the generator, and learn how rows obey the constraints and belong to patients."""
-    transform = transforms.fit(train)
+    transform = transforms.fit(train) if settings.privacy is None else transforms.public(train.schema)
     fitted = fit(transform.apply(train), settings, run.listener.step)
+    if settings.privacy is not None:
+        run.claim = promise.claimed(fitted, train, settings.privacy)
     for text in fitted.notices:
         run.notice(text)
     run.generator, run.history = str(fitted.description["generator"]), history.figures(fitted)
@@ -378,7 +393,28 @@ def _trained(run: Run, train: Table, fit: Generator, settings: FitSettings) -> M
     return Maker(run.generator, transform, fitted, plan, habits)
 
 
+def _split(run: Run, options: BuildOptions, exact: tables.Source, rows: Table) -> Split:
+    if options.epsilon is None or options.holdout is not None:
+        return parted(run, exact, rows, options.holdout)
+    return promise.parted(rows, holdout_share=tables.holdout_share_of(len(rows)))
+
+
+def _budget(options: BuildOptions, train: Table) -> PrivacyBudget | None:
+    return None if options.epsilon is None else promise.wanted(options.epsilon, options.delta, train)
+
+
+def _private_rows(options: BuildOptions, claim: PrivacyClaim, maker: Maker, rows: int) -> int:
+    """How many rows to write: as the steward says, as many as is public, or as many as noise says there are."""
+    if options.rows is not None or claim.asked.rows_are_public:
+        return rows
+    return max(MINIMUM_ROWS, int(maker.fitted.description["units"]))
+
+
 def _learned_habits(run: Run, train: Table) -> tuple[repairs.Plan, patients.Habits | None]:
+    if run.claim is not None:
+        for text in (promise.BESIDE, promise.NOT_REPEATABLE, *([] if train.schema.unit else [promise.ROW_UNIT])):
+            run.notice(text)
+        return repairs.public_plan(train.schema), None
     plan = repairs.plan(train, min_cell=run.policy.min_cell)
     habits = patients.habits(train, min_cell=run.policy.min_cell)
     if habits is not None:
@@ -439,6 +475,7 @@ def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
         history=run.history,
         contact=meaning.contact,
         terms=meaning.terms,
+        privacy=budget.record(run.claim),
     )
 
 

@@ -79,7 +79,7 @@ def audit_record(verdict: Verdict, results: tuple[CheckResult, ...], facts: RunF
         },
         "rules": [_rule(outcome) for outcome in verdict.outcomes],
         "checks": [_check(result) for result in results],
-        "privacy": None,
+        "privacy": None if facts.privacy is None else dict(facts.privacy),
         "utility": None if utility is None else _utility(utility),
         "rows": dict(facts.rows),
         "digests": dict(facts.digests),

@@ -24,10 +24,11 @@ class Refitting:
         Raises:
             TrainingError: the generator cannot be trained on these rows.
         """
-        transform = transforms.fit(train)
+        is_private = self.settings.privacy is not None
+        transform = transforms.public(train.schema) if is_private else transforms.fit(train)
         trained = self.fit(transform.apply(train), replace(self.settings, seed=seed), _unheard)
         fitted = transform.wrap(trained, lambda frame: generalise.snapped(frame, train.schema))
-        plan = repairs.plan(train, min_cell=self.min_cell)
+        plan = repairs.public_plan(train.schema) if is_private else repairs.plan(train, min_cell=self.min_cell)
         frames = repairs.obeying(fitted, plan, rows, seed=seed)
         return pd.concat(list(frames), ignore_index=True)
 

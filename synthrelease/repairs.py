@@ -99,6 +99,30 @@ def plan(train: Table, *, min_cell: int) -> Plan:
     )
 
 
+def public_plan(schema: Schema) -> Plan:
+    """Plan repairs by the schema alone: nothing is learned, decimals are declared.
+
+    Raises:
+        InputError: a constraint is about combinations, which only rows could tell.
+    """
+    for constraint in schema.constraints:
+        if constraints.dependency(constraint) is not None:
+            raise InputError(
+                "With --epsilon nothing may be learned outside the budget, however the constraint on "
+                f"{constraint.words!r} is about combinations that patients have. Remove it, or state it as a rule "
+                "between values."
+            )
+    formulas = [constraints.formula(constraint, schema) for constraint in schema.constraints]
+    targets = [schema.column(each.target) for each in formulas if each is not None]
+    return Plan(schema, decimals={each.name: _public_decimals(each) for each in targets})
+
+
+def _public_decimals(column: Column) -> int:
+    if column.decimals is not None or column.kind == "integer":
+        return column.decimals or 0
+    return _MOST_DECIMALS
+
+
 def _shared(train: Table, names: Dependency, min_cell: int) -> Shared:
     columns = [*names.columns]
     units = np.arange(len(train)) if train.units is None else train.units

@@ -31,6 +31,9 @@ from synthrelease import constraints, generalise, moments
 from synthrelease.contracts import MOMENTS, Column, Constraint, Kind, Role, Schema, Treatment
 from synthrelease.errors import SchemaError, listing
 from synthrelease.schemablocks import AuditEntry, ConstraintEntry, ReleaseEntry
+from synthrelease.schemawords import dotted as dotted
+from synthrelease.schemawords import quoted as quoted
+from synthrelease.schemawords import sentence
 
 ANY_OTHER = "*"
 """As a missing mark of a label column: every label that is not declared counts as missing.
@@ -41,6 +44,9 @@ is not spelled as its format says counts as missing. In a number column it is an
 
 LEARN = "learn"
 """As ``categories``: the labels are learned from training rows, and rare ones merged."""
+
+ROW = "row"
+"""As ``unit``: every row is a patient of its own. Saying nothing means the same until a privacy claim depends on it."""
 
 LABELS: frozenset[str] = frozenset({"boolean", "categorical", "ordinal"})
 """Kinds whose values are declared one by one."""
@@ -84,6 +90,7 @@ class _ColumnEntry(BaseModel):
     format: Annotated[list[StrictStr], BeforeValidator(_listed)] = []
     anchor: StrictStr | None = None
     means: Literal["age", "birth", "zip", "other"] | None = None
+    decimals: Annotated[int, Field(strict=True, ge=0, le=15)] | None = None
     top_code: _Number | None = None
     bottom_code: _Number | None = None
     round_to: _Number | None = None
@@ -109,6 +116,8 @@ class _SchemaFile(BaseModel):
 
     purpose: StrictStr = ""
     unit: StrictStr | None = None
+    rows_per_unit: Annotated[int, Field(strict=True, ge=1, le=20)] = 10
+    rows_are_public: StrictBool = False
     target: StrictStr | None = None
     missing: list[_Label] = []
     dates: Literal["year", "month", "day", "shift"] | None = None
@@ -130,6 +139,9 @@ def load(path: Path, *, target: str | None = None) -> Schema:
     document = _document(content, path)
     if target is not None:
         document["target"] = target
+    is_row = document.get("unit") == ROW and ROW not in document.get("columns", {})
+    if is_row:
+        del document["unit"]
     entry, problems, spoilt = _validated(document)
     if entry is not None:
         problems += [*_file_problems(entry, overridden=target is not None), *_column_problems(entry, spoilt)]
@@ -139,6 +151,9 @@ def load(path: Path, *, target: str | None = None) -> Schema:
         columns=tuple(_column(name, column, entry) for name, column in entry.columns.items()),
         target=entry.target,
         unit=entry.unit,
+        unit_is_row=is_row,
+        rows_per_unit=entry.rows_per_unit,
+        rows_are_public=entry.rows_are_public,
         missing=tuple(entry.missing),
         purpose=entry.purpose,
         digest=hashlib.sha256(content).hexdigest(),
@@ -217,7 +232,7 @@ def _validated(document: Mapping[str, Any]) -> tuple[_SchemaFile | None, list[st
         return _SchemaFile.model_validate(document), [], frozenset()
     except ValidationError as error:
         details = error.errors(include_url=False)
-    problems = [_sentence(tuple(detail["loc"]), detail) for detail in details]
+    problems = [sentence(tuple(detail["loc"]), detail) for detail in details]
     remains = copy.deepcopy(dict(document))
     spoilt: set[str] = set()
     for detail in details:
@@ -232,47 +247,6 @@ def _validated(document: Mapping[str, Any]) -> tuple[_SchemaFile | None, list[st
         return _SchemaFile.model_validate(remains), problems, frozenset(spoilt)
     except ValidationError:
         return None, problems, frozenset()
-
-
-_MESSAGES = {
-    "extra_forbidden": "is not a key of a schema. Remove it or correct its spelling",
-    "missing": "is required. Add it",
-    "string_type": "must be one text in quotes",
-    "list_type": "must be a list in brackets",
-    "dict_type": "must be a table of columns, written [columns.name]",
-    "model_type": "must be a table, written [columns.name]",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "bound_type": "must be a number, or a date or time in a column of such",
-}
-
-
-def _sentence(location: tuple[int | str, ...], detail: Any) -> str:
-    """Turn one pydantic finding into key, rule and next step."""
-    key = dotted(*(str(part) for part in location if isinstance(part, str)))
-    if location and location[-1] == "role" and detail.get("input") in ("target", "unit"):
-        name, role = location[1], detail["input"]
-        return f"{key}: there is one {role} a table, named at the top of the file. Write {role} = {quoted(str(name))}"
-    if location in (("target",), ("unit",)) and isinstance(detail.get("input"), list):
-        return f"{key}: there can be only one, however a list is given. Name one column"
-    if detail["type"] == "literal_error":
-        return f"{key}: {detail['input']!r} is not known. Use one of {detail['ctx']['expected']}"
-    return f"{key}: {_MESSAGES.get(detail['type'], detail['msg'])}"
-
-
-def dotted(*parts: str) -> str:
-    """Spell a dotted TOML key, quoting the parts that need it."""
-    return ".".join(part if _is_bare(part) else quoted(part) for part in parts)
-
-
-def _is_bare(part: str) -> bool:
-    return part.isascii() and part.replace("_", "a").replace("-", "a").isalnum()
-
-
-def quoted(text: str) -> str:
-    """Spell a text as a TOML basic string; control characters become escapes."""
-    marks = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    return '"' + "".join(marks.get(c, f"\\u{ord(c):04x}" if ord(c) < 32 or ord(c) == 127 else c) for c in text) + '"'
 
 
 def _file_problems(entry: _SchemaFile, *, overridden: bool) -> Iterator[str]:
@@ -341,6 +315,8 @@ def _reason_problems(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Ite
 
 def _bounds_problems(column: _ColumnEntry, kind: Kind) -> Iterator[str]:
     bounds: Sequence[Any] | None = column.bounds
+    if column.decimals is not None and kind != "numeric":
+        yield f"decimals: belong to numeric columns, however this one is {kind}. Remove them"
     if bounds is None:
         return
     if kind not in ("numeric", "integer", *MOMENTS):
@@ -481,6 +457,7 @@ def _column(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Column:
         treatment=_treatment(column),
         means=column.means or "",
         learns_levels=column.learns_levels,
+        decimals=column.decimals,
         other="Other" if column.other is None else column.other.strip(),
         declared_sensitive=column.role == "sensitive",
     )

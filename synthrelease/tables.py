@@ -275,6 +275,11 @@ def numbered(table: Table) -> pd.DataFrame:
     return table.frame if unit is None or table.units is None else table.frame.assign(**{unit: table.units})
 
 
+def holdout_share_of(rows: int) -> float:
+    """The share of rows that is held out of a table of so many."""
+    return 0.3 if rows < _SMALL_TABLE_ROWS else 0.2
+
+
 def split(table: Table, *, seed: int, holdout_share: float | None = None) -> Split:
     """Cut the rows into train and holdout: no patient on both sides, each class in its share as far as possible.
 
@@ -284,7 +289,7 @@ def split(table: Table, *, seed: int, holdout_share: float | None = None) -> Spl
     Raises:
         InputError: There are too few patients (or rows), or the share is not between 0 and 1.
     """
-    share = (0.3 if len(table) < _SMALL_TABLE_ROWS else 0.2) if holdout_share is None else holdout_share
+    share = holdout_share_of(len(table)) if holdout_share is None else holdout_share
     if not 0.0 < share < 1.0:
         raise InputError("The holdout's share of rows must lie between 0 and 1. Choose 0.2 or 0.3.")
     units = np.arange(len(table)) if table.units is None else table.units

@@ -99,20 +99,48 @@ def fit(train: Table) -> Transform:
     Of the training rows it takes in only which anchors are missing where their date is not, and whether a datetime ever
     has a time.
     """
-    schema, frame = train.schema, train.frame
+    return _found(train.schema, train.frame)
+
+
+def public(schema: Schema) -> Transform:
+    """Model otherwise whatever might need it, by the schema alone, and give each part bounds that follow from it."""
+    return _found(schema, None)
+
+
+def _found(schema: Schema, frame: pd.DataFrame | None) -> Transform:
+    """``frame`` None: no row is looked at, and every part that some table might need is there."""
     taken = {column.name for column in schema.columns}
     parts = []
     for column in _anchors_first(schema.learned):
-        values = _values(frame, column.name) if column.kind in ("date", "datetime") else np.empty(0)
+        is_dated = frame is not None and column.kind in ("date", "datetime")
+        values = _values(frame, column.name) if frame is not None and is_dated else np.empty(0)
         if column.anchor is not None:
-            has_gaps = bool((np.isnan(_values(frame, column.anchor)) & ~np.isnan(values)).any())
+            has_gaps = frame is None or bool((np.isnan(_values(frame, column.anchor)) & ~np.isnan(values)).any())
             other = _fresh(f"{column.name} without {column.anchor}", taken) if has_gaps else ""
             parts.append(Part(column.name, "interval", other, column.anchor))
         elif column.kind == "datetime" and column.name != schema.target:
             finite = values[np.isfinite(values)]
-            if (finite != np.floor(finite)).any():
+            if frame is None or (finite != np.floor(finite)).any():
                 parts.append(Part(column.name, "day", _fresh(f"{column.name} time of day", taken)))
-    return Transform(schema, _modelled(schema, parts), tuple(parts))
+    modelled = _modelled(schema, parts)
+    return Transform(schema, modelled if frame is not None else _bounded(schema, modelled, parts), tuple(parts))
+
+
+def _bounded(schema: Schema, modelled: Schema, parts: Sequence[Part]) -> Schema:
+    """Give parts the bounds that follow from those of their columns, where these declare any."""
+    bounds: dict[str, tuple[float, float]] = {}
+    for part in parts:
+        own = schema.column(part.name).bounds
+        since = schema.column(part.anchor).bounds if part.anchor else None
+        if own is None or (part.anchor and since is None):
+            continue
+        if since is not None:
+            bounds[part.name] = (own[0] - since[1], own[1] - since[0])
+            bounds[part.other] = own
+        else:
+            bounds[part.name], bounds[part.other] = (float(np.floor(own[0])), float(np.floor(own[1]))), (0.0, 1.0)
+    columns = tuple(replace(each, bounds=bounds.get(each.name, each.bounds)) for each in modelled.columns)
+    return replace(modelled, columns=columns)
 
 
 def load(folder: Path, schema: Schema) -> Transform:

@@ -27,9 +27,12 @@ REGISTRY: dict[str, str] = {
 }
 """Module of each generator: its ``fit`` is the generator, or its ``PRESETS`` hold it by name."""
 DEFAULT = "gan"
+PRIVATE = ("marginals",)
+"""The generators that keep to a privacy budget; the first is the default where there is one."""
 _ABOUT: Mapping[str, str] = {
     "gan": "writes a row column by column, by likelihood and against a critic; the default",
-    "marginals": "makes rows at once so that all tables of pairs are right; quick, without a critic, coarser",
+    "marginals": "makes rows at once so that all tables of pairs are right; quick, without a critic, coarser; "
+    "keeps to a privacy budget, and is the default with --epsilon",
     "paper": "the GAN of Tanaka & Aranha 2019, to compare with; its name gives the widths of its layers",
 }
 

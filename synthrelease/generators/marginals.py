@@ -4,7 +4,8 @@ There is no critic: the loss is the distance of all two-way tables, and of three
 of the training rows (``matching``). It is quick and hard to upset, so it also takes over where a GAN stays unstable. It
 knows nothing beyond pairs (and what they imply together with the condition), and is coarser within columns.
 
-What is promised about privacy: nothing by itself. There is no differential privacy here; the audit decides.
+What is promised about privacy: nothing by itself; the audit decides. With a privacy budget another module takes over,
+which learns the tables with noise (``private``).
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from torch.nn import functional
 from synthrelease.contracts import FitSettings, OnStep, PrivacySpend, Table, TrainingStep
 from synthrelease.encoding import Encoder
 from synthrelease.errors import InputError, TrainingError
-from synthrelease.generators import matching
+from synthrelease.generators import matching, private
 from synthrelease.generators.layout import Layout, Rows
 from synthrelease.generators.networks import Blocks, Sizes, Synthesiser
+from synthrelease.generators.private import FittedPrivate
 from synthrelease.generators.progress import Progress
 
 FORMAT = "synthrelease-marginals-1"
@@ -200,8 +202,8 @@ class FittedMarginals:
         (folder / "model.json").write_text(json.dumps(facts, allow_nan=False, indent=1), encoding="utf-8")
 
 
-def load(folder: Path) -> FittedMarginals:
-    """Read what ``FittedMarginals.save`` wrote.
+def load(folder: Path) -> FittedMarginals | FittedPrivate:
+    """Read what ``FittedMarginals.save`` or ``FittedPrivate.save`` wrote.
 
     Raises:
         InputError: the folder holds no such model.
@@ -214,6 +216,8 @@ def load(folder: Path) -> FittedMarginals:
             f"A saved model is a model.json and a model.safetensors, however {folder} has no readable pair of them. "
             "Name the internal folder of a finished run."
         ) from error
+    if private.is_saved(facts):
+        return private.load(folder)
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise InputError(
             f"A saved generator says {FORMAT} in its model.json, however the one in {folder} does not. "
@@ -232,7 +236,7 @@ def load(folder: Path) -> FittedMarginals:
     )
 
 
-def fit(train: Table, settings: FitSettings, on_step: OnStep) -> FittedMarginals:
+def fit(train: Table, settings: FitSettings, on_step: OnStep) -> FittedMarginals | FittedPrivate:
     """Train a synthesiser on the rows of one table.
 
     Raises:
@@ -246,6 +250,9 @@ def fit(train: Table, settings: FitSettings, on_step: OnStep) -> FittedMarginals
         )
     if settings.overrides:
         raise InputError("The generator 'marginals' has no settings but --effort. Leave the others out.")
+    if settings.privacy is not None:
+        with threads_for(0):
+            return private.fit(train, settings, settings.privacy, Progress(1, on_step))
     encoder = Encoder.fit(train)
     encoded = encoder.encode(train.frame)
     layout = Layout.fit(encoder, encoded, train.schema.target)

@@ -1,0 +1,294 @@
+"""The marginal generator under differential privacy: noisy tables are counted once, all else is made from them.
+
+Real rows are touched in ``measuring`` alone: histograms of public cells, tables of every column with the target, and
+tables of all pairs of columns. Codes, smoothing, the network, the model of the target and the rows are
+post-processing. What is counted, and how finely, follows from the number of rows (public, or counted with noise),
+epsilon and the schema.
+
+Source: marginal-based synthesis (McKenna, Miklau & Sheldon 2021, arXiv:2108.04978) with a generator network (Liu,
+Vietri & Wu 2021, arXiv:2106.07153).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+from synthrelease.contracts import FitSettings, FloatArray, IntArray, PrivacyBudget, PrivacySpend, Table, TrainingStep
+from synthrelease.errors import InputError
+from synthrelease.generators import denoising, labelling, measuring, mixture
+from synthrelease.generators.codebook import Codes, as_frame, codes_of
+from synthrelease.generators.denoising import Slope
+from synthrelease.generators.domain import cells_of
+from synthrelease.generators.labelling import Labels
+from synthrelease.generators.measuring import Noise
+from synthrelease.generators.mixture import Mixture, Recipe, Wanted
+from synthrelease.generators.progress import Progress
+
+FORMAT = "synthrelease-private-marginals-1"
+ROWS_SHARE = 0.01
+"""Of the budget, for the number of rows where the schema does not say that it is public."""
+DRAWN_FOR_LABELS = 20_000
+MOST_CLASSES = 64
+MOST_NOISE = 0.1
+FEW = 15_000
+"""Below so many units times epsilon the target is what the budget is kept for."""
+CHUNK = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is counted, by a public rule: codes a column, and shares of the budget for each group of tables."""
+
+    codes: int
+    histograms: float
+    target: float
+    slopes: float
+    pairs: float
+
+
+def plan_for(units: float, epsilon: float, *, has_target: bool) -> Plan:
+    """Choose by the number of units and epsilon, which are public or noisy: the less is known, the coarser."""
+    codes = int(np.clip(round((units * epsilon) ** (1 / 3)), 6, 32))
+    if not has_target:
+        return Plan(codes, 0.25, 0.0, 0.0, 0.75)
+    if units * epsilon < FEW:
+        return Plan(codes, 0.15, 0.3, 0.2, 0.35)
+    return Plan(codes, 0.15, 0.3, 0.05, 0.5)
+
+
+@dataclass(frozen=True)
+class FittedPrivate:
+    """A trained generator made from noisy tables alone: it could be published as it is."""
+
+    columns: tuple[Codes, ...]
+    network: Mixture
+    labels: Labels | None
+    spends: tuple[PrivacySpend, ...]
+    history: tuple[TrainingStep, ...] = ()
+    facts: Mapping[str, Any] | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """Settings and sizes as plain JSON values."""
+        weights = sum(parameter.numel() for parameter in self.network.parameters())
+        sizes = {"columns": len(self.columns), "parts": sum(each.size for each in self.columns), "weights": weights}
+        return {"generator": "marginals", "private": True, **sizes, **(self.facts or {})}
+
+    def sample(self, rows: int, *, seed: int, chunk_rows: int = CHUNK) -> Iterator[pd.DataFrame]:
+        """Yield canonical frames that add up to exactly ``rows`` rows; the same seed gives the same rows.
+
+        Raises:
+            InputError: ``rows`` or ``chunk_rows`` is not positive.
+            TrainingError: the network's output is not finite.
+        """
+        if rows < 1 or chunk_rows < 1:
+            raise InputError(
+                f"Sampling needs at least one row, however {rows} rows in chunks of {chunk_rows} were asked for. "
+                "Ask for one or more."
+            )
+        rng, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+        for start in range(0, rows, chunk_rows):
+            codes = mixture.draw(self.network, min(chunk_rows, rows - start), noise)
+            codes = codes if self.labels is None else self.labels.drawn(codes, rng)
+            yield as_frame(list(self.columns), codes, rng)
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``model.json``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: tensor.detach().contiguous() for name, tensor in self.network.state_dict().items()}
+        labels = None
+        if self.labels is not None:
+            labels = self.labels.column
+            state["label.effects"] = torch.from_numpy(self.labels.effects)
+            state["label.base"] = torch.from_numpy(self.labels.base)
+        save_file(state, folder / "model.safetensors")
+        facts = {
+            "format": FORMAT,
+            "columns": [asdict(each) for each in self.columns],
+            "network": {"noise": self.network.noise, "hidden": self.network.hidden},
+            "labels": labels,
+            "spends": [asdict(each) for each in self.spends],
+            "facts": dict(self.facts or {}),
+            "notices": list(self.notices),
+            "history": [asdict(step) for step in self.history],
+        }
+        (folder / "model.json").write_text(json.dumps(facts, allow_nan=False, indent=1), encoding="utf-8")
+
+
+def starts_of(columns: tuple[Codes, ...]) -> IntArray:
+    """Where each column's codes begin in tables, and their end, (columns + 1,)."""
+    return np.concatenate([[0], np.cumsum([each.size for each in columns])]).astype(np.int64)
+
+
+def is_saved(facts: Any) -> bool:
+    """Whether a ``model.json`` is one of these."""
+    return isinstance(facts, dict) and facts.get("format") == FORMAT
+
+
+def load(folder: Path) -> FittedPrivate:
+    """Read what ``FittedPrivate.save`` wrote, from a folder whose ``model.json`` ``is_saved``."""
+    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    state = load_file(folder / "model.safetensors")
+    columns = tuple(Codes.from_json(each) for each in facts["columns"])
+    starts = starts_of(columns)
+    labels = None
+    if facts["labels"] is not None:
+        effects, base = (state.pop(f"label.{name}").numpy() for name in ("effects", "base"))
+        labels = Labels(facts["labels"], starts, effects, base)
+    network = Mixture(**facts["network"], starts=starts)
+    network.load_state_dict(state)
+    return FittedPrivate(
+        columns=columns,
+        network=network.eval(),
+        labels=labels,
+        spends=tuple(PrivacySpend(**each) for each in facts["spends"]),
+        history=tuple(TrainingStep(**step) for step in facts["history"]),
+        facts=facts["facts"],
+        notices=tuple(facts["notices"]),
+    )
+
+
+def fit(train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Progress) -> FittedPrivate:
+    """Count noisy tables of the training rows, and train on these.
+
+    Raises:
+        InputError: a column's domain is neither declared nor learned, or the table is too small for the budget.
+        TrainingError: a loss stopped being finite.
+    """
+    found = measured(train, budget)
+    recipe = Recipe(steps=max(1, round(settings.effort * found.steps)))
+    progress.steps = recipe.steps
+    network = mixture.train(found.wanted, recipe, seed=settings.seed, progress=progress)
+    labels = None
+    if found.target is not None:
+        made = mixture.draw(network, DRAWN_FOR_LABELS, torch.Generator().manual_seed(settings.seed))
+        labels = labelling.fit(
+            made, found.wanted.tables, found.variances, found.wanted.starts, found.target, found.wanted.shares
+        )
+    progress.end()
+    facts = {"units": found.units, "codes_a_column": found.plan.codes, **asdict(recipe)}
+    return FittedPrivate(found.columns, network, labels, found.spends, tuple(progress.history), facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Everything that is known of the training rows: ``variances`` of noise in shares, (columns, columns)."""
+
+    columns: tuple[Codes, ...]
+    wanted: Wanted
+    variances: FloatArray
+    target: int | None
+    plan: Plan
+    spends: tuple[PrivacySpend, ...]
+    units: int
+
+    @property
+    def steps(self) -> int:
+        """Updates that are worth their time, by public sizes alone."""
+        return int(np.clip(400 + 6 * self.wanted.starts[-1], 600, 1_600))
+
+
+def measured(train: Table, budget: PrivacyBudget) -> Measured:
+    """Count, with noise, all that is learned of the training rows."""
+    domains = [cells_of(column) for column in train.schema.learned]
+    names = [each.name for each in domains]
+    target = None if train.schema.target is None else names.index(train.schema.target)
+    rows = measuring.counted(train, domains, budget)
+    noises: list[Noise] = []
+    left, units = 1.0, float(rows.units)
+    if not budget.rows_are_public:
+        noises.append(Noise.of(f"number of {budget.unit}s", 1, budget, ROWS_SHARE))
+        units, left = measuring.noisy_units(rows, noises[0]), 1.0 - ROWS_SHARE
+    plan = plan_for(units, budget.epsilon, has_target=target is not None and len(names) > 1)
+
+    first = Noise.of("histograms of single columns", len(names), budget, plan.histograms * left)
+    _refuse_if_drowned(first, units, budget)
+    noises.append(first)
+    counts = measuring.histograms(rows, domains, first)
+    columns = tuple(
+        codes_of(cells, noisy, noise=first.scale, most=plan.codes) for cells, noisy in zip(domains, counts, strict=True)
+    )
+    starts = starts_of(columns)
+    codes = np.stack([np.asarray(each.code)[rows.cells[:, at]] for at, each in enumerate(columns)], axis=1)
+    groups = _groups(len(names), target, plan, budget, left)
+    noises += [noise for noise, _ in groups]
+    tables = measuring.pair_tables(rows, codes, starts, groups) / units
+    lines = _lines(columns, target)
+    slopes = {}
+    if target is not None and lines:
+        noises.append(Noise.of("sums of numbers by the target's classes", len(lines), budget, plan.slopes * left))
+        places = [np.rint(line * measuring.MOMENT_STEPS).astype(np.int64)[codes[:, at]] for at, line in lines.items()]
+        sums = measuring.target_moments(rows, places, codes[:, target], columns[target].size, noises[-1]) / units
+        variance = (noises[-1].scale / units) ** 2
+        slopes = {(at, target): Slope(line, sums[i], variance) for i, (at, line) in enumerate(lines.items())}
+    del rows, codes, train  # from here on nothing real is at hand
+
+    variances = np.full((len(names), len(names)), np.inf)
+    for noise, chosen in groups:
+        variances[chosen] = (noise.scale / units) ** 2
+    ones = _first_shares(columns, first, units)
+    shares = denoising.margins(tables, starts, variances, ones)
+    tables = denoising.denoised(tables, shares, starts, variances, columns, slopes)
+    wanted = Wanted.of(tables, variances, shares, starts)
+    is_label = target is not None and len(names) > 1 and columns[target].size <= MOST_CLASSES
+    spends = tuple(noise.spend(budget) for noise in noises)
+    return Measured(columns, wanted, variances, target if is_label else None, plan, spends, round(units))
+
+
+def _refuse_if_drowned(noise: Noise, units: float, budget: PrivacyBudget) -> None:
+    """Refuse a budget under which not even single columns could be told from noise."""
+    share = noise.scale / units
+    if share > MOST_NOISE:
+        times = share / MOST_NOISE
+        raise InputError(
+            f"Noise may be at most {MOST_NOISE:.0%} of the {budget.unit}s in one cell of a histogram, or nothing is "
+            f"learned, however it is {share:.0%} of about {units:,.0f} with epsilon {budget.epsilon:g} and "
+            f"{noise.tables} columns. About {units * times:,.0f} {budget.unit}s or epsilon "
+            f"{budget.epsilon * times:.2g} would do; fewer columns help as well."
+        )
+
+
+def _groups(
+    columns: int, target: int | None, plan: Plan, budget: PrivacyBudget, left: float
+) -> list[tuple[Noise, np.ndarray[Any, np.dtype[np.bool_]]]]:
+    """Which pairs of columns are counted, and with what noise: those with the target get less of it."""
+    both = ~np.eye(columns, dtype=np.bool_)
+    groups = []
+    if target is not None and columns > 1:
+        chosen = np.zeros_like(both)
+        chosen[target], chosen[:, target], chosen[target, target] = True, True, False
+        noise = Noise.of("tables of each column with the target", columns - 1, budget, plan.target * left)
+        groups.append((noise, chosen))
+        both = both & ~chosen
+    if both.any():
+        count = int(both.sum()) // 2
+        groups.append((Noise.of("tables of pairs of columns", count, budget, plan.pairs * left), both))
+    return groups
+
+
+def _lines(columns: tuple[Codes, ...], target: int | None) -> dict[int, FloatArray]:
+    """The lines on which codes of numbers lie, by column; a target that is a number itself needs none."""
+    if target is None or columns[target].cells.is_number:
+        return {}
+    return {
+        at: denoising.line_of(np.asarray(each.shares), each.has_missing)
+        for at, each in enumerate(columns)
+        if at != target and each.cells.ordered and each.size > 2
+    }
+
+
+def _first_shares(columns: tuple[Codes, ...], noise: Noise, units: float) -> FloatArray:
+    """Shares by the histograms, and how uncertain each is, (2, codes)."""
+    shares = np.concatenate([each.shares for each in columns])
+    cells = np.concatenate([np.bincount(each.code, minlength=each.size) for each in columns])
+    return np.stack([shares, np.maximum(cells, 1) * (noise.scale / units) ** 2])
