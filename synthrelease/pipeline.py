@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from synthrelease import (
     budget,
@@ -23,6 +24,7 @@ from synthrelease import (
     constraints,
     drafting,
     generators,
+    outcomes,
     patients,
     policy,
     record,
@@ -32,6 +34,7 @@ from synthrelease import (
     runs,
     schema,
     tables,
+    trail,
     transforms,
 )
 from synthrelease import levels as label_levels
@@ -54,7 +57,7 @@ from synthrelease.contracts import (
     Table,
     Verdict,
 )
-from synthrelease.errors import InputError
+from synthrelease.errors import InputError, RunFolderError
 from synthrelease.formats import Place, place_of
 from synthrelease.intake import (
     Listener,
@@ -70,7 +73,9 @@ from synthrelease.intake import (
     training_table,
 )
 from synthrelease.making import Maker, Wish
+from synthrelease.outcomes import Stored
 from synthrelease.runs import RunFolder
+from synthrelease.trail import Trail
 
 EXIT_CODES: Mapping[str, int] = {"release": 0, "refuse": 3, "undecided": 4}
 
@@ -84,7 +89,9 @@ class BuildOptions:
     given. ``effort`` multiplies the training time, ``overrides`` are single settings of the generator. ``conditions``:
     what every row must meet, as ``conditions.parsed`` reads it; ``balance``: a column whose classes are made equally
     frequent. ``shadow_models`` and ``folds``: how many times the generator is
-    trained again for the shadow-model attack and the cross-audit (as the policy says, unless given).
+    trained again for the shadow-model attack and the cross-audit (as the policy says, unless given). ``register``: the
+    folder of the register (``register.place`` says which unless given); ``source``: under which name several extracts
+    of the same patients count as one.
     """
 
     holdout: Path | Place | None = None
@@ -99,6 +106,8 @@ class BuildOptions:
     force: bool = False
     shadow_models: int | None = None
     folds: int | None = None
+    register: Path | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +186,9 @@ def build(
     run.settings |= {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
     run.settings |= {"conditions": ", ".join(each.words for each in wish.conditions)} if wish.conditions else {}
     run.settings |= {"balanced": options.balance} if options.balance else {}
+    noted = _trail(run, options, exact.digest or table)
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
-        for text in folder.notices:
-            run.notice(text)
+        _begin(run, folder, noted, event="build")
         with run.stage("Training the generator"):
             settings = FitSettings(derived(run.seed, "fit"), options.effort, options.overrides, leading)
             maker = _trained(run, split.train, fit, settings)
@@ -195,7 +204,7 @@ def build(
                 evidence, refits=_refits(options, rules, refitting.Refitting(fit, settings, rules.min_cell))
             )
         run.digests |= _input_digests(folder, {"table": exact.digest or table, "holdout": options.holdout})
-        return _judge(run, folder, evidence, quarantined, budget.result(maker.fitted.spends))
+        return _judge(run, Filing(folder, quarantined, noted), evidence, budget.result(maker.fitted.spends))
 
 
 def audit(
@@ -209,7 +218,7 @@ def audit(
 ) -> Outcome:
     """Put a synthetic table that anything else made through the same checks, policy and report.
 
-    Of ``options`` only ``target``, ``seed`` and ``force`` apply. Raises as ``build`` does.
+    Of ``options`` only ``target``, ``seed``, ``force``, ``register`` and ``source`` apply. Raises as ``build`` does.
     """
     options = options or BuildOptions()
     _check_are_files(*(place for _, place in _each(files)))
@@ -231,9 +240,9 @@ def audit(
             run.notice(made.layout.notice)
         real = [label_levels.coded(each, known) for each in (train, *(coarse(run, each).table for each in apart))]
     run.generator = "unknown"
+    noted = _trail(run, options, exact.digest or files.train)
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
-        for text in folder.notices:
-            run.notice(text)
+        _begin(run, folder, noted, event="audit")
         quarantined = folder.quarantine / f"synthetic.{made.layout.format}"
         # Written anew and not copied: whatever stands in its identifier and text columns is replaced.
         tables.write([tables.numbered(made.table)], made.layout, quarantined, seed=derived(run.seed, "surrogates"))
@@ -243,12 +252,12 @@ def audit(
             real[0], real[1], judged, derived(run.seed, "audit"), rules.confidence, real[2] if len(real) > 2 else None
         )
         run.digests |= _input_digests(folder, dict(_each(files)))
-        return _judge(run, folder, evidence, quarantined, budget.result(None))
+        return _judge(run, Filing(folder, quarantined, noted), evidence, budget.result(None))
 
 
 def _read_back(run: Run, path: Path, meaning: Schema, outside: Mapping[str, int]) -> Table:
     """Take the digest of the table in quarantine and read it: what is audited is what would be handed over."""
-    run.digests["synthetic (SHA-256)"] = bundle.sha256(path)
+    run.digests["synthetic (SHA-256)"] = outcomes.sha256(path)
     table = tables.read(path, meaning, origin="synthetic").table
     return replace(table, outside={**table.outside, **outside})
 
@@ -273,8 +282,34 @@ def demo() -> Iterator[tuple[Path, Path]]:
         yield demo_files(Path(folder))
 
 
-def _judge(run: Run, folder: RunFolder, evidence: Evidence, table: Path, ledger: CheckResult) -> Outcome:
-    """Audit, decide, write the internal files, and release the table if the verdict says so."""
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """Where a run is filed: its folder, the table in quarantine, and its trail in the register."""
+
+    folder: RunFolder
+    table: Path
+    trail: Trail
+
+
+def _trail(run: Run, options: BuildOptions, what: Path | Place | bytes) -> Trail:
+    """Find the source in the register, and refuse it before anything is written if the policy's caps are reached."""
+    found = trail.of_source(options.register, what, name=run.source, alias=options.source)
+    trail.check(found, run.policy)
+    return found
+
+
+def _begin(run: Run, folder: RunFolder, noted: Trail, *, event: Literal["build", "audit"]) -> None:
+    """Note the attempt, and tell what was found in the run folder."""
+    run.attempts = trail.begin(
+        noted, run.policy, {"run": folder.path.resolve().name, "run_id": run.run_id}, event=event
+    )
+    for text in folder.notices:
+        run.notice(text)
+
+
+def _judge(run: Run, filing: Filing, evidence: Evidence, ledger: CheckResult) -> Outcome:
+    """Audit, decide, write the internal files, and release the table if the verdict says so and nobody must sign."""
+    folder, table = filing.folder, filing.table
     with run.stage("Auditing the synthetic table"):
         results = (*run_checks(evidence, on_check=lambda title: run.listener.stage(f"  {title}")), ledger)
     verdict = policy.decide(run.policy, results, known_checks())
@@ -285,8 +320,14 @@ def _judge(run: Run, folder: RunFolder, evidence: Evidence, table: Path, ledger:
         runs.write_json(folder.internal / "ledger.json", {"claim": None, "spends": [], "note": ledger.note})
         runs.write_json(folder.internal / "audit.json", record.audit_record(verdict, results, facts))
         runs.write_text(folder.internal / "report.html", report.render(verdict, results, facts, known_checks()))
-    released = verdict.decision == "release"
+        outcomes.store(folder, Stored(verdict, facts, table.name, filing.trail.source, filing.trail.name))
+    bound = outcomes.digests(folder, table)
+    if bound["table"] != facts.digests["synthetic (SHA-256)"]:
+        raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
+    trail.judged(filing.trail, verdict, facts, bound)
+    released = verdict.decision == "release" and not verdict.policy.sign_off
     if released:
+        trail.released(filing.trail, verdict.policy, facts)
         bundle.stage(folder, table, facts, verdict)
     folder.record("finished", record.run_record(verdict, facts, run.seed, EXIT_CODES[verdict.decision]))
     if released:
@@ -463,6 +504,8 @@ def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
         not_tested=NOT_TESTED,
         notices=tuple(run.notices),
         history=run.history,
+        run_id=run.run_id,
+        attempts=run.attempts,
     )
 
 

@@ -54,8 +54,11 @@ ALLOWED: dict[str, set[str]] = {
     "explanation": {"contracts", "generators", "wording"},
     "conditions": BASE | {"moments"},
     "making": BASE | {"conditions", "generalise", "generators", "patients", "repairs", "runs", "transforms"},
-    "sampling": BASE | {"bundle", "conditions", "intake", "making", "runs", "tables"},
-    "ending": {"pipeline"},
+    "sampling": BASE | {"outcomes", "conditions", "intake", "making", "runs", "tables"},
+    "ending": {"contracts", "pipeline"},
+    "guarding": {"errors"},
+    "standings": {"register", "signing", "signoff", "trail", "wording"},
+    "office": {"guarding", "keys", "register", "signing", "signoff", "standings", "wording"},
     "intake": TABLES
     | {"audit", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
     "binning": {"contracts"},
@@ -67,12 +70,19 @@ ALLOWED: dict[str, set[str]] = {
     "balancing": TABLES | {"constraints", "formats", "generators", "oversampling", "repairs", "tablefile", "tables"},
     "paper": BASE | {"balancing", "charts", "generators", "neighbours", "oversampling", "runs", "wording"},
     "runs": {"errors"},
+    "keys": {"errors"},
+    "register": {"errors", "keys", "runs"},
+    "trail": BASE | {"formats", "register", "tables"},
+    "outcomes": BASE | {"runs"},
+    "signing": BASE | {"keys", "wording"},
+    "decisions": {"signing", "wording"},
+    "signoff": BASE | {"bundle", "decisions", "outcomes", "register", "runs", "signing", "trail"},
     "record": {"contracts", "generalise", "moments"},
-    "bundle": BASE | {"report", "runs"},
+    "bundle": BASE | {"decisions", "outcomes", "report", "runs", "signing"},
     "pipeline": TABLES
     | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
-    | {"conditions", "constraints", "intake", "levels", "making", "patients", "refitting", "repairs"}
-    | {"tables", "transforms"},
+    | {"conditions", "constraints", "intake", "levels", "making", "outcomes", "patients", "refitting", "repairs"}
+    | {"tables", "trail", "transforms"},
     "cli": BASE
     | {
         "balancing",
@@ -81,8 +91,10 @@ ALLOWED: dict[str, set[str]] = {
         "explanation",
         "formats",
         "generators",
+        "guarding",
         "inspection",
         "merging",
+        "office",
         "paper",
         "pipeline",
         "policy",

@@ -158,7 +158,11 @@ def test_a_file_of_the_users_own_is_read(tmp_path):
         ('why = "w"', 'why = ""', "why"),
         ("confidence = 0.95", "confidence = 95", "confidence"),
         ('title = "t"', 'title = "t"\ncolour = "red"', "colour"),
-        ('sign_off = ["a person"]', "sign_off = []", "sign_off"),
+        ('sign_off = ["a person"]', "", "sign_off"),  # nobody must be said, too
+        ('sign_off = ["a person"]', 'sign_off = [""]', "sign_off"),
+        ('why = "w"', 'why = "w"\nwaiver_by = [""]', "waiver_by"),
+        ("[[rules]]", '[signing]\nkeys = "maybe"\n[[rules]]', "keys"),
+        ("[[rules]]", "[caps]\nattempts_at_most = 0\n[[rules]]", "attempts_at_most"),
         ("[[rules]]", "[[rules", "TOML"),
     ],
 )

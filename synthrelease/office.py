@@ -1,0 +1,149 @@
+"""The commands for what comes after the verdict: keys, sign-offs, waivers, the register. Click only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from synthrelease import keys, register, signoff, standings
+from synthrelease.guarding import reported
+from synthrelease.signing import Signer
+from synthrelease.wording import grouped
+
+_FILE = click.Path(path_type=Path)
+PASSPHRASE = "SYNTHRELEASE_PASSPHRASE"  # noqa: S105 - the name of a variable, no secret
+REGISTER = click.option(
+    "--register", type=_FILE, metavar="DIR",
+    help=f"The folder of the register.  [default: {register.PLACE}, else the user's data folder]",
+)  # fmt: skip
+_KEY = click.option("--key", "key_file", type=_FILE, metavar="FILE", help="Sign with this key; made by `keygen`.")
+_PASSPHRASE = click.option(
+    "--passphrase", envvar=PASSPHRASE, hidden=True, expose_value=True, help="Of the key; asked for when left out."
+)
+
+
+def _who(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say who decides, and why."""
+    for option in (
+        _PASSPHRASE,
+        REGISTER,
+        _KEY,
+        click.option("--reason", required=True, metavar="TEXT", help="Why, in your words."),
+        click.option("--role", required=True, help="In what role; the policy names those it asks for."),
+        click.option("--reviewer", required=True, metavar="NAME", help="Who decides."),
+    ):
+        command = option(command)
+    return command
+
+
+def signing_key(path: Path | None, passphrase: str | None) -> keys.Key | None:
+    """Read a key, asking for its passphrase where it has one."""
+
+    def ask() -> str:
+        return passphrase or str(click.prompt(f"Passphrase of {path}", hide_input=True, err=True))
+
+    return None if path is None else keys.load(path, ask=ask)
+
+
+@click.command()
+@click.option("--out", type=_FILE, required=True, help="The private key; the public one is written beside it as .pub.")
+@click.option("--no-passphrase", is_flag=True, help="Do not protect the key with a passphrase.")
+@_PASSPHRASE
+@reported
+def keygen(out: Path, no_passphrase: bool, passphrase: str | None) -> None:
+    """Make a key to sign with (Ed25519). The file can be read by you alone; a passphrase protects it further.
+
+    \b
+    Example:
+      synthrelease keygen --out me.key
+    """
+    if not no_passphrase and passphrase is None:
+        passphrase = click.prompt(
+            "Passphrase (empty for none)", default="", hide_input=True, confirmation_prompt=True, show_default=False,
+            err=True,
+        )  # fmt: skip
+    made = keys.generate(out, passphrase="" if no_passphrase else passphrase or "")
+    click.echo(f"Wrote {out} (keep it to yourself) and {out}.pub (give it to whoever checks your signature).")
+    click.echo(f"Fingerprint: {grouped(made.fingerprint)}")
+    if not passphrase or no_passphrase:
+        click.echo("It has no passphrase: whoever can read the file can sign in your name.")
+
+
+@click.command("sign-off")
+@click.argument("run", type=_FILE)
+@click.option("--decision", type=click.Choice(["approve", "reject"]), required=True, help="A rejection is final.")
+@_who
+@reported
+def sign_off(run: Path, decision: Any, **who: Any) -> None:
+    """Approve or reject the finished run in the folder RUN, after reading its report.
+
+    The decision is bound to the table, the report and the policy: a byte changed in one of them voids it. With the last
+    approval that the policy asks for, the table moves to release/.
+
+    \b
+    Example:
+      synthrelease sign-off runs/first --reviewer "A. Smith" --role "data steward" --decision approve --reason "Read."
+    """
+    case = signoff.sign_off(run, _signer(who), decision, who["reason"], where=who["register"])
+    standings.show(case, Console(highlight=False))
+
+
+def _signer(who: Any) -> Signer:
+    return Signer(who["reviewer"], who["role"], signing_key(who["key_file"], who["passphrase"]))
+
+
+@click.command()
+@click.argument("run", type=_FILE)
+@click.option("--rule", required=True, metavar="CHECK.METRIC", help="The rule that is not met.")
+@click.option(
+    "--until", type=click.DateTime(["%Y-%m-%d"]), required=True, metavar="YYYY-MM-DD", help="The last day it holds."
+)
+@_who
+@reported
+def waive(run: Path, rule: str, until: datetime, **who: Any) -> None:
+    """Waive one rule of the finished run in the folder RUN, where its policy allows that.
+
+    The waiver is written into the report, and later into the data card: the recipient reads the reason. Sign-offs given
+    before it are void. When it has expired, nothing is handed over any more.
+
+    \b
+    Example:
+      synthrelease waive runs/first --rule utility.utility_gap --until 2027-01-31 --reviewer "A. Smith" \\
+        --role "data steward" --reason "Only for teaching: models are not trained on it."
+    """
+    case = signoff.waive(run, _signer(who), rule, until.date(), who["reason"], where=who["register"])
+    click.echo(f"Waived {rule} until {until.date()}; the reason stands in the report.")
+    standings.show(case, Console(highlight=False))
+
+
+@click.command("register")
+@click.argument("source", required=False)
+@REGISTER
+@reported
+def show_register(source: str | None, register: Path | None) -> None:
+    """Show what was done with each source of real data, and check that the register is as it was written.
+
+    SOURCE is the name of a table or the beginning of its digest: then every entry is listed.
+
+    \b
+    Exit code: 0 as it was written, 5 not.
+    \b
+    Examples:
+      synthrelease register
+      synthrelease register patients.csv
+    """
+    console = Console(highlight=False)
+    problems = standings.show_register(register, source, console)
+    for problem in problems:
+        console.print(f"[bold red]NOT INTACT[/] {escape(problem)}", soft_wrap=True)
+    sys.exit(5 if problems else 0)
+
+
+COMMANDS: tuple[click.Command, ...] = (keygen, sign_off, waive, show_register)
