@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyrage
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -70,6 +71,21 @@ def generate(out: Path, *, passphrase: str = "") -> Key:
     _write(beside, private.public_key().public_bytes(_PEM, _PUBLIC), mode=0o644)
     _write(out, private.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, lock), mode=0o600)
     return _as_key(private)
+
+
+def generate_identity(out: Path) -> str:
+    """Make an age identity (X25519), write it to ``out`` (mode 0600), and return its recipient.
+
+    Raises:
+        InputError: a file of that name exists.
+    """
+    if out.exists() or out.is_symlink():
+        raise InputError(f"A key file is never overwritten, however {out} exists. Choose another --out.")
+    identity = pyrage.x25519.Identity.generate()
+    recipient = str(identity.to_public())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _write(out, f"# public key: {recipient}\n{identity}\n".encode(), mode=0o600)
+    return recipient
 
 
 def _write(path: Path, content: bytes, *, mode: int) -> None:

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from synthrelease import keys, register, signoff, standings
+from synthrelease import handing, keys, register, signoff, standings, verification
 from synthrelease.guarding import reported
 from synthrelease.signing import Signer
 from synthrelease.wording import grouped
@@ -55,15 +55,20 @@ def signing_key(path: Path | None, passphrase: str | None) -> keys.Key | None:
 @click.command()
 @click.option("--out", type=_FILE, required=True, help="The private key; the public one is written beside it as .pub.")
 @click.option("--no-passphrase", is_flag=True, help="Do not protect the key with a passphrase.")
+@click.option("--encryption", is_flag=True, help="Make a key to receive locked packages with (age) instead.")
 @_PASSPHRASE
 @reported
-def keygen(out: Path, no_passphrase: bool, passphrase: str | None) -> None:
+def keygen(out: Path, no_passphrase: bool, encryption: bool, passphrase: str | None) -> None:
     """Make a key to sign with (Ed25519). The file can be read by you alone; a passphrase protects it further.
 
     \b
     Example:
       synthrelease keygen --out me.key
     """
+    if encryption:
+        click.echo(f"Wrote {out} (keep it to yourself). Who hands a package over locks it for you with:")
+        click.echo(f"  --encrypt-to {keys.generate_identity(out)}")
+        return
     if not no_passphrase and passphrase is None:
         passphrase = click.prompt(
             "Passphrase (empty for none)", default="", hide_input=True, confirmation_prompt=True, show_default=False,
@@ -146,4 +151,70 @@ def show_register(source: str | None, register: Path | None) -> None:
     sys.exit(5 if problems else 0)
 
 
-COMMANDS: tuple[click.Command, ...] = (keygen, sign_off, waive, show_register)
+@click.command()
+@click.argument("run", type=_FILE)
+@click.option("--recipient", required=True, metavar="NAME", help="Who receives it.")
+@click.option("--out", type=_FILE, required=True, help="A new file: .zip, or .zip.age with --encrypt-to.")
+@_KEY
+@click.option(
+    "--encrypt-to", "locked_for", multiple=True, metavar="AGE_KEY",
+    help="Lock it for this age recipient (age1...) or SSH public key alone; may be repeated.",
+)  # fmt: skip
+@REGISTER
+@_PASSPHRASE
+@reported
+def handoff(
+    run: Path, recipient: str, out: Path, key_file: Path | None, locked_for: tuple[str, ...], register: Path | None,
+    passphrase: str | None,
+) -> None:  # fmt: skip
+    """Pack the released table of RUN with its card, policy and sign-offs into one file for a recipient.
+
+    Refused while a sign-off is missing. The same run, recipient and key give the same bytes. Sign it with --key, so
+    that the recipient can tell who made it.
+
+    \b
+    Example:
+      synthrelease handoff runs/first --recipient "Partner University" --key ada.key --out package.zip
+    """
+    key = signing_key(key_file, passphrase)
+    done = handing.hand_off(run, recipient, out, key=key, locked_for=locked_for, where=register)
+    click.echo(f"Wrote {done.path} for {done.contents.recipient}: {len(done.contents.files)} files.")
+    click.echo(f"SHA-256 of the zip: {done.sha256}")
+    if done.contents.key is None:
+        click.echo("Nobody signed it: read this SHA-256 to the recipient over the telephone, or use --key.")
+    else:
+        click.echo(f"Signed with the key {grouped(done.contents.key)}: read that to the recipient over the telephone.")
+    if done.contents.valid_until:
+        click.echo(f"It rests on a waiver and is valid until {done.contents.valid_until}.")
+    click.echo(f"The recipient checks it: synthrelease verify {done.path.name}")
+
+
+@click.command()
+@click.argument("package", type=_FILE)
+@click.option("--key", "fingerprint", metavar="FINGERPRINT", help="Of the sender's key, as the sender told you.")
+@click.option("--sha256", metavar="HEX", help="Of the zip, as the sender told you.")
+@click.option("--identity", type=_FILE, help="The key that opens a locked package (age).")
+@click.option("--extract", type=_FILE, metavar="DIR", help="Write its files to a new folder, if it is intact.")
+@reported
+def verify(
+    package: Path, fingerprint: str | None, sha256: str | None, identity: Path | None, extract: Path | None
+) -> None:
+    """Check a PACKAGE that was handed over: whether it is whole, who signed it, and whether it may be used.
+
+    It needs nothing but the file: no register, no run folder, no network.
+
+    \b
+    Exit code: 0 intact, 5 not intact, 2 no such file.
+    \b
+    Example:
+      synthrelease verify package.zip --extract table/
+    """
+    expected = verification.Expected(fingerprint, sha256, identity)
+    found = verification.verify(package, expected, extract=extract)
+    standings.show_package(package, found, expected, Console(highlight=False))
+    if extract is not None and found.is_intact:
+        click.echo(f"Its files are in {extract}.")
+    sys.exit(0 if found.is_intact else 5)
+
+
+COMMANDS: tuple[click.Command, ...] = (keygen, sign_off, waive, handoff, verify, show_register)

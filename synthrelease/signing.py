@@ -24,7 +24,7 @@ Decision = Literal["approve", "reject"]
 Record = Mapping[str, Any]
 PRIVATE = ("reason", "salt")
 """Fields of a record that stay in the house and are no part of what is signed."""
-LONGEST = {"reviewer": 200, "reason": 4000}
+LONGEST = {"reviewer": 200, "recipient": 200, "reason": 4000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ def _record(kind: str, target: Target, who: Signer, own: Record, *, reason: str,
         "run_id": target.run_id,
         "register_entry": target.entry,
         "role": who.role,
-        "reviewer": _line("reviewer", who.reviewer),
-        "reason_digest": _reason_digest(_line("reason", reason), salt),
+        "reviewer": line("reviewer", who.reviewer),
+        "reason_digest": _reason_digest(line("reason", reason), salt),
         "time": now,
         "bound": dict(target.digests),
         **own,
@@ -102,25 +102,30 @@ def _record(kind: str, target: Target, who: Signer, own: Record, *, reason: str,
     signature = None
     if who.key is not None:
         signature = {"public_key": who.key.public, "signature": who.key.sign(canonical(content))}
-    return {**content, "signature": signature, "reason": _line("reason", reason), "salt": salt}
+    return {**content, "signature": signature, "reason": line("reason", reason), "salt": salt}
 
 
-def _line(what: str, text: str) -> str:
+def line(what: str, text: str) -> str:
     """Text that a person gave, on one line and without letters that could disguise it.
 
     Raises:
         SigningError: it is empty, too long, or holds control characters.
     """
-    line = " ".join(text.split())
-    hidden = sum(unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co") for letter in line)
-    if not line or len(line) > LONGEST[what] or hidden:
-        found = "it is empty" if not line else f"{hidden} are invisible" if hidden else f"it has {len(line):,}"
+    joined = " ".join(text.split())
+    hidden = sum(unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co") for letter in joined)
+    if not joined or len(joined) > LONGEST[what] or hidden:
+        found = "it is empty" if not joined else f"{hidden} are invisible" if hidden else f"it has {len(joined):,}"
         raise SigningError(f"A {what} has 1 to {LONGEST[what]:,} visible characters, however {found}. Write it anew.")
-    return line
+    return joined
 
 
 def _reason_digest(reason: str, salt: str) -> str:
     return hashlib.sha256(f"{salt}:{reason}".encode()).hexdigest()
+
+
+def reason_fits(record: Record) -> bool:
+    """Whether a record's reason is the one that was signed."""
+    return _reason_digest(str(record["reason"]), str(record["salt"])) == str(record["reason_digest"])
 
 
 def signed_part(record: Record) -> dict[str, Any]:

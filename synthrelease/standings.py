@@ -12,7 +12,8 @@ from synthrelease import register, trail
 from synthrelease.register import Entry
 from synthrelease.signing import Record, key_of
 from synthrelease.signoff import Case
-from synthrelease.wording import grouped, moment
+from synthrelease.verification import Expected, Verification
+from synthrelease.wording import clean, grouped, moment
 
 
 def show(case: Case, console: Console) -> None:
@@ -55,6 +56,46 @@ def command(run: Path, role: str) -> str:
         f'synthrelease sign-off {run} --reviewer NAME --role "{role}" --decision approve --reason TEXT '
         f"(or read and sign in the browser: synthrelease review {run})"
     )
+
+
+def show_package(path: Path, found: Verification, expected: Expected, console: Console) -> None:
+    """Print whether a package is intact, who signed it, and what to compare; or every file that fails, and why."""
+    if not found.is_intact:
+        console.print(f"[bold red]NOT INTACT[/] {escape(path.name)}: do not use it.", soft_wrap=True)
+        for problem in found.problems:
+            console.print(f"  [bold]{escape(problem.name)}[/]: {escape(problem.why)}.", soft_wrap=True)
+        return
+    contents = found.contents
+    assert contents is not None  # noqa: S101 - it is intact
+    console.print(f"[bold green]INTACT[/] {escape(path.name)}: {len(contents.files)} files, none changed.")
+    told = {
+        "Synthetic table": contents.table,
+        "Recipient": contents.recipient,
+        "Policy": f"{contents.policy.name} {contents.policy.version}",
+        "SHA-256": found.sha256,
+        "Signed with": "no key" if contents.key is None else f"the key {grouped(contents.key)}",
+    }
+    for key, value in told.items():
+        console.print(f"  {key + ':':<17}{escape(clean(value))}", soft_wrap=True)
+    for record in found.records:
+        console.print(f"  {_decided(record):<17}{escape(clean(_by(record)))}", soft_wrap=True)
+    if not found.records:
+        console.print("  Approved by:     nobody; the policy asks for nobody")
+    console.print(escape(_trust(contents.key, expected)), soft_wrap=True)
+
+
+def _decided(record: Record) -> str:
+    return f"Waived ({record['until']}):" if record["kind"] == "waiver" else "Approved by:"
+
+
+def _trust(key: str | None, expected: Expected) -> str:
+    if expected.fingerprint is not None:
+        return "The sender's key is the one you expect."
+    if expected.sha256 is not None:
+        return "The SHA-256 is the one you expect."
+    if key is None:
+        return "Nothing in it proves who made it: compare the SHA-256 with the one the sender reads to you (--sha256)."
+    return "Whose key that is, no file can prove: compare it with the one the sender reads to you (--key)."
 
 
 def show_register(where: Path | None, wanted: str | None, console: Console) -> list[str]:

@@ -57,8 +57,11 @@ ALLOWED: dict[str, set[str]] = {
     "sampling": BASE | {"outcomes", "conditions", "intake", "making", "runs", "tables"},
     "ending": {"contracts", "pipeline"},
     "guarding": {"errors"},
-    "standings": {"register", "signing", "signoff", "trail", "wording"},
-    "office": {"guarding", "keys", "register", "signing", "signoff", "standings", "wording"},
+    "package": set(),
+    "handing": BASE | {"keys", "outcomes", "package", "register", "runs", "signing", "signoff"},
+    "verification": BASE | {"keys", "package", "signing", "wording"},
+    "standings": {"register", "signing", "signoff", "trail", "verification", "wording"},
+    "office": {"guarding", "handing", "keys", "register", "signing", "signoff", "standings", "verification", "wording"},
     "intake": TABLES
     | {"audit", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
     "binning": {"contracts"},
@@ -101,7 +104,7 @@ ALLOWED: dict[str, set[str]] = {
         "runs",
         "sampling",
     },
-    "__init__": BASE | {"pipeline"},
+    "__init__": BASE | {"pipeline", "verification"},
     "__main__": {"cli"},
 }
 

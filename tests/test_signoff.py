@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from signing_room import REVIEWER, STEWARD, facts_of, finished, rules
+from signing_room import REVIEWER, STEWARD, facts_of, finished, opened_up, rules, unmet, verdict_of
 
-from synthrelease import keys, runs, signing, signoff
+from synthrelease import keys, signing, signoff
 from synthrelease.contracts import Signing
 from synthrelease.errors import CapError, RunFolderError, SigningError
 from synthrelease.signing import Signer
@@ -122,16 +122,10 @@ def test_a_sign_off_of_another_run_does_not_count(tmp_path, where, run):
         approve(other, REVIEWER, where)
     record = json.loads((run / "internal" / "sign-offs.jsonl").read_text())
     target = signing.Target("other", facts_of(other).run_id, "", record["bound"])
-    verdict = replace(runs_verdict(other), decision="release")
+    verdict = replace(verdict_of(other), decision="release")
     at = signing.standing(rules(), verdict, [record], target, today=NOW)
     assert at.missing == rules().sign_off
     assert any("belongs to another run" in text for text in at.void)
-
-
-def runs_verdict(folder):
-    from synthrelease import outcomes
-
-    return outcomes.load(runs.RunFolder(folder, ())).verdict
 
 
 def test_a_record_removed_from_the_copy_comes_back_from_the_register(run, where):
@@ -163,23 +157,9 @@ def test_a_reason_must_be_readable(run, where, reason):
 
 @pytest.fixture
 def refused(tmp_path, where, monkeypatch):
-    """A refused run with two unmet blocking rules that the steward may waive."""
-    import signing_room
-
-    def sampled(decision):
-        made = original(decision)
-        outcomes = tuple(
-            replace(each, rule=replace(each.rule, waiver_by=("data steward",))) for each in made.verdict.outcomes
-        )
-        return replace(made, verdict=replace(made.verdict, outcomes=outcomes))
-
-    original = signing_room.sample
-    monkeypatch.setattr(signing_room, "sample", sampled)
+    """A refused run whose unmet blocking rules the steward may waive."""
+    opened_up(monkeypatch)
     return finished(tmp_path / "refused", where, "refuse", rules(signing=Signing(waiver_days=30)))
-
-
-def unmet(run):
-    return [signing.rule_name(each) for each in signing.unmet(runs_verdict(run))]
 
 
 def waive(run, rule, where, days=10, who=STEWARD):
