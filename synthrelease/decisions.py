@@ -1,7 +1,7 @@
 """What people decided, as a reader sees it: one fragment that is put into the report and the data card.
 
-Both are made elsewhere. The fragment stands between two marks at the top of the page's main part, so that it can be
-replaced when another decision comes in.
+Both are made elsewhere. The fragment stands between two marks behind the page's first section, where the verdict is, so
+that it can be replaced when another decision comes in.
 """
 
 from __future__ import annotations
@@ -14,36 +14,42 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from .contracts import Attempts
 from .signing import key_of
 from .wording import clean, grouped, moment
 
 _BEGIN, _END = "<!-- decisions -->", "<!-- end of decisions -->"
-_MAIN = re.compile(r'<main id="main"[^>]*>')
 
 
 def inserted(page: str, fragment: str) -> str:
-    """Put the fragment at the top of a page's main part, in place of an earlier one; nothing for an empty one.
+    """Put the fragment behind a page's first section, in place of an earlier one; nothing for an empty one.
 
     Raises:
-        ValueError: the page has no main part.
+        ValueError: the page has no section.
     """
     page = re.sub(f"\n?{_BEGIN}.*?{_END}", "", page, flags=re.DOTALL)
     if not fragment:
         return page
-    found = _MAIN.search(page)
-    if found is None:
-        raise ValueError("the page has no <main>, so there is no place for the decisions")
-    return f"{page[: found.end()]}\n{_BEGIN}{fragment}{_END}{page[found.end() :]}"
+    head, end, rest = page.partition("</section>")
+    if not end:
+        raise ValueError("the page has no section, so there is no place for the decisions")
+    return f"{head}{end}\n{_BEGIN}{fragment}{_END}{rest}"
 
 
-def fragment(waivers: Sequence[Mapping[str, Any]], approvals: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Waivers in force, with reason and expiry, and approvals, as HTML; empty where there are neither."""
-    if not waivers and not approvals:
+def fragment(
+    waivers: Sequence[Mapping[str, Any]] = (),
+    approvals: Sequence[Mapping[str, Any]] = (),
+    attempts: Attempts | None = None,
+) -> str:
+    """Which attempt it was, waivers in force with reason and expiry, and approvals, as HTML; empty without any."""
+    if not waivers and not approvals and attempts is None:
         return ""
     return (
-        _environment()
+        environment()
         .get_template("decisions.html")
         .render(
+            attempts=attempts,
+            since="" if attempts is None else moment(attempts.since),
             waivers=[{**each, "when": moment(each["time"])} for each in waivers],
             approvals=[{**each, "when": moment(each["time"]), "key": _key(each)} for each in approvals],
         )
@@ -65,7 +71,8 @@ def _key(record: Mapping[str, Any]) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """How the pages of this kind are rendered: everything is escaped, and nothing may be left out."""
     return Environment(
         loader=PackageLoader("synthrelease"),
         autoescape=True,

@@ -11,8 +11,10 @@ import click
 
 from synthrelease.errors import SynthreleaseError
 
+CLEARED = "Stopped. Nothing was released, and what the run had written has been cleared."
 
-def reported(command: Callable[..., None]) -> Callable[..., None]:
+
+def reported(command: Callable[..., None], *, stopped: str = CLEARED) -> Callable[..., None]:
     """Turn our own errors, a full disk and Ctrl-C into one message and an exit code; anything else is a bug."""
 
     @wraps(command)
@@ -22,7 +24,7 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
         except SynthreleaseError as error:
             stop(f"Error: {error}", error.exit_code)
         except KeyboardInterrupt:
-            stop("Stopped. Nothing was released, and what the run had written has been cleared.", 1)
+            stop(stopped, 1)
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             stop(f"Error: could not finish, because of the system: {error.strerror}{where}. Nothing was released.", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from synthrelease import handing, keys, register, signoff, standings, verification
-from synthrelease.guarding import reported
+from synthrelease.guarding import reported, stop
 from synthrelease.signing import Signer
 from synthrelease.wording import grouped
 
@@ -24,15 +25,11 @@ REGISTER = click.option(
     help=f"The folder of the register.  [default: {register.PLACE}, else the user's data folder]",
 )  # fmt: skip
 _KEY = click.option("--key", "key_file", type=_FILE, metavar="FILE", help="Sign with this key; made by `keygen`.")
-_PASSPHRASE = click.option(
-    "--passphrase", envvar=PASSPHRASE, hidden=True, expose_value=True, help="Of the key; asked for when left out."
-)
 
 
 def _who(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say who decides, and why."""
     for option in (
-        _PASSPHRASE,
         REGISTER,
         _KEY,
         click.option("--reason", required=True, metavar="TEXT", help="Why, in your words."),
@@ -43,11 +40,11 @@ def _who(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def signing_key(path: Path | None, passphrase: str | None) -> keys.Key | None:
-    """Read a key, asking for its passphrase where it has one."""
+def signing_key(path: Path | None) -> keys.Key | None:
+    """Read a key, asking for its passphrase where it has one. It is no option: other users could read it there."""
 
     def ask() -> str:
-        return passphrase or str(click.prompt(f"Passphrase of {path}", hide_input=True, err=True))
+        return os.environ.get(PASSPHRASE) or str(click.prompt(f"Passphrase of {path}", hide_input=True, err=True))
 
     return None if path is None else keys.load(path, ask=ask)
 
@@ -56,9 +53,8 @@ def signing_key(path: Path | None, passphrase: str | None) -> keys.Key | None:
 @click.option("--out", type=_FILE, required=True, help="The private key; the public one is written beside it as .pub.")
 @click.option("--no-passphrase", is_flag=True, help="Do not protect the key with a passphrase.")
 @click.option("--encryption", is_flag=True, help="Make a key to receive locked packages with (age) instead.")
-@_PASSPHRASE
 @reported
-def keygen(out: Path, no_passphrase: bool, encryption: bool, passphrase: str | None) -> None:
+def keygen(out: Path, no_passphrase: bool, encryption: bool) -> None:
     """Make a key to sign with (Ed25519). The file can be read by you alone; a passphrase protects it further.
 
     \b
@@ -69,15 +65,16 @@ def keygen(out: Path, no_passphrase: bool, encryption: bool, passphrase: str | N
         click.echo(f"Wrote {out} (keep it to yourself). Who hands a package over locks it for you with:")
         click.echo(f"  --encrypt-to {keys.generate_identity(out)}")
         return
-    if not no_passphrase and passphrase is None:
+    passphrase = "" if no_passphrase else os.environ.get(PASSPHRASE)
+    if passphrase is None:
         passphrase = click.prompt(
             "Passphrase (empty for none)", default="", hide_input=True, confirmation_prompt=True, show_default=False,
             err=True,
         )  # fmt: skip
-    made = keys.generate(out, passphrase="" if no_passphrase else passphrase or "")
+    made = keys.generate(out, passphrase=passphrase)
     click.echo(f"Wrote {out} (keep it to yourself) and {out}.pub (give it to whoever checks your signature).")
     click.echo(f"Fingerprint: {grouped(made.fingerprint)}")
-    if not passphrase or no_passphrase:
+    if not passphrase:
         click.echo("It has no passphrase: whoever can read the file can sign in your name.")
 
 
@@ -94,14 +91,14 @@ def sign_off(run: Path, decision: Any, **who: Any) -> None:
 
     \b
     Example:
-      synthrelease sign-off runs/first --reviewer "A. Smith" --role "data steward" --decision approve --reason "Read."
+      synthrelease sign-off runs/first --reviewer "Your Name" --role "data steward" --decision approve --reason "Read."
     """
     case = signoff.sign_off(run, _signer(who), decision, who["reason"], where=who["register"])
     standings.show(case, Console(highlight=False))
 
 
 def _signer(who: Any) -> Signer:
-    return Signer(who["reviewer"], who["role"], signing_key(who["key_file"], who["passphrase"]))
+    return Signer(who["reviewer"], who["role"], signing_key(who["key_file"]))
 
 
 @click.command()
@@ -120,7 +117,7 @@ def waive(run: Path, rule: str, until: datetime, **who: Any) -> None:
 
     \b
     Example:
-      synthrelease waive runs/first --rule utility.utility_gap --until 2027-01-31 --reviewer "A. Smith" \\
+      synthrelease waive runs/first --rule utility.utility_gap --until 2027-01-31 --reviewer "Your Name" \\
         --role "data steward" --reason "Only for teaching: models are not trained on it."
     """
     case = signoff.waive(run, _signer(who), rule, until.date(), who["reason"], where=who["register"])
@@ -161,11 +158,9 @@ def show_register(source: str | None, register: Path | None) -> None:
     help="Lock it for this age recipient (age1...) or SSH public key alone; may be repeated.",
 )  # fmt: skip
 @REGISTER
-@_PASSPHRASE
 @reported
 def handoff(
-    run: Path, recipient: str, out: Path, key_file: Path | None, locked_for: tuple[str, ...], register: Path | None,
-    passphrase: str | None,
+    run: Path, recipient: str, out: Path, key_file: Path | None, locked_for: tuple[str, ...], register: Path | None
 ) -> None:  # fmt: skip
     """Pack the released table of RUN with its card, policy and sign-offs into one file for a recipient.
 
@@ -176,7 +171,7 @@ def handoff(
     Example:
       synthrelease handoff runs/first --recipient "Partner University" --key ada.key --out package.zip
     """
-    key = signing_key(key_file, passphrase)
+    key = signing_key(key_file)
     done = handing.hand_off(run, recipient, out, key=key, locked_for=locked_for, where=register)
     click.echo(f"Wrote {done.path} for {done.contents.recipient}: {len(done.contents.files)} files.")
     click.echo(f"SHA-256 of the zip: {done.sha256}")
@@ -217,4 +212,42 @@ def verify(
     sys.exit(0 if found.is_intact else 5)
 
 
-COMMANDS: tuple[click.Command, ...] = (keygen, sign_off, waive, handoff, verify, show_register)
+@click.command()
+@click.argument("run", type=_FILE)
+@click.option("--reviewer", default="", metavar="NAME", help="Fills in the name.")
+@click.option("--role", default="", help="Fills in the role.")
+@_KEY
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes any that is free.")
+@click.option("--minutes", type=click.FloatRange(0.1, 1440), default=60.0, show_default=True, help="When it closes.")
+@click.option("--browser", is_flag=True, help="Open the page in the browser.")
+@REGISTER
+@reported
+def review(
+    run: Path, key_file: Path | None, port: int, minutes: float, browser: bool, register: Path | None, **who: Any
+) -> None:  # fmt: skip
+    """Read the report of RUN in the browser and sign there: the same as `sign-off`.
+
+    The page is served to this machine alone; its address works once. It closes when a decision is recorded.
+
+    \b
+    Example:
+      synthrelease review runs/first --key mine.key
+    """
+    from synthrelease import reviewing  # Flask, which nothing else needs
+
+    key = signing_key(key_file)
+    visit = reviewing.Visit(run, register, key, who["reviewer"], who["role"])
+
+    def ready(address: str) -> None:
+        click.echo(f"Open this address in a browser on this machine; it works once:\n  {address}")
+        click.echo(f"The page closes by itself after {minutes:g} minutes, or with Ctrl-C.")
+        if browser:
+            click.launch(address)
+
+    if not reviewing.serve(visit, port=port, minutes=minutes, ready=ready):
+        stop("The time is over and nothing was recorded. Run the command again.", 1)
+    with signoff.held(run, register) as case:
+        standings.show(case, Console(highlight=False))
+
+
+COMMANDS: tuple[click.Command, ...] = (keygen, review, sign_off, waive, handoff, verify, show_register)

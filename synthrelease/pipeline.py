@@ -14,15 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from synthrelease import (
     budget,
-    bundle,
     checks,
     conditions,
     constraints,
     drafting,
+    filing,
     generators,
     outcomes,
     patients,
@@ -57,7 +56,8 @@ from synthrelease.contracts import (
     Table,
     Verdict,
 )
-from synthrelease.errors import InputError, RunFolderError
+from synthrelease.errors import InputError
+from synthrelease.filing import Filing
 from synthrelease.formats import Place, place_of
 from synthrelease.intake import (
     Listener,
@@ -73,7 +73,6 @@ from synthrelease.intake import (
     training_table,
 )
 from synthrelease.making import Maker, Wish
-from synthrelease.outcomes import Stored
 from synthrelease.runs import RunFolder
 from synthrelease.trail import Trail
 
@@ -188,7 +187,7 @@ def build(
     run.settings |= {"balanced": options.balance} if options.balance else {}
     noted = _trail(run, options, exact.digest or table)
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
-        _begin(run, folder, noted, event="build")
+        filing.begin(run, folder, noted, event="build")
         with run.stage("Training the generator"):
             settings = FitSettings(derived(run.seed, "fit"), options.effort, options.overrides, leading)
             maker = _trained(run, split.train, fit, settings)
@@ -242,7 +241,7 @@ def audit(
     run.generator = "unknown"
     noted = _trail(run, options, exact.digest or files.train)
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
-        _begin(run, folder, noted, event="audit")
+        filing.begin(run, folder, noted, event="audit")
         quarantined = folder.quarantine / f"synthetic.{made.layout.format}"
         # Written anew and not copied: whatever stands in its identifier and text columns is replaced.
         tables.write([tables.numbered(made.table)], made.layout, quarantined, seed=derived(run.seed, "surrogates"))
@@ -282,15 +281,6 @@ def demo() -> Iterator[tuple[Path, Path]]:
         yield demo_files(Path(folder))
 
 
-@dataclass(frozen=True, slots=True)
-class Filing:
-    """Where a run is filed: its folder, the table in quarantine, and its trail in the register."""
-
-    folder: RunFolder
-    table: Path
-    trail: Trail
-
-
 def _trail(run: Run, options: BuildOptions, what: Path | Place | bytes) -> Trail:
     """Find the source in the register, and refuse it before anything is written if the policy's caps are reached."""
     found = trail.of_source(options.register, what, name=run.source, alias=options.source)
@@ -298,41 +288,20 @@ def _trail(run: Run, options: BuildOptions, what: Path | Place | bytes) -> Trail
     return found
 
 
-def _begin(run: Run, folder: RunFolder, noted: Trail, *, event: Literal["build", "audit"]) -> None:
-    """Note the attempt, and tell what was found in the run folder."""
-    run.attempts = trail.begin(
-        noted, run.policy, {"run": folder.path.resolve().name, "run_id": run.run_id}, event=event
-    )
-    for text in folder.notices:
-        run.notice(text)
-
-
-def _judge(run: Run, filing: Filing, evidence: Evidence, ledger: CheckResult) -> Outcome:
+def _judge(run: Run, filed: Filing, evidence: Evidence, ledger: CheckResult) -> Outcome:
     """Audit, decide, write the internal files, and release the table if the verdict says so and nobody must sign."""
-    folder, table = filing.folder, filing.table
     with run.stage("Auditing the synthetic table"):
         results = (*run_checks(evidence, on_check=lambda title: run.listener.stage(f"  {title}")), ledger)
     verdict = policy.decide(run.policy, results, known_checks())
-    (folder.internal / "schema.toml").write_bytes(run.schema_file.read_bytes())
-    facts = _facts(run, folder, evidence)
+    facts = _facts(run, filed.folder, evidence)
     with run.stage("Writing the report"):
-        runs.write_text(folder.internal / "policy.toml", run.policy.text)
-        runs.write_json(folder.internal / "ledger.json", {"claim": None, "spends": [], "note": ledger.note})
-        runs.write_json(folder.internal / "audit.json", record.audit_record(verdict, results, facts))
-        runs.write_text(folder.internal / "report.html", report.render(verdict, results, facts, known_checks()))
-        outcomes.store(folder, Stored(verdict, facts, table.name, filing.trail.source, filing.trail.name))
-    bound = outcomes.digests(folder, table)
-    if bound["table"] != facts.digests["synthetic (SHA-256)"]:
-        raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
-    trail.judged(filing.trail, verdict, facts, bound)
-    released = verdict.decision == "release" and not verdict.policy.sign_off
-    if released:
-        trail.released(filing.trail, verdict.policy, facts)
-        bundle.stage(folder, table, facts, verdict)
-    folder.record("finished", record.run_record(verdict, facts, run.seed, EXIT_CODES[verdict.decision]))
-    if released:
-        bundle.publish(folder)
-    return Outcome(verdict, results, facts, folder.path, folder.release / table.name if released else None)
+        page = report.render(verdict, results, facts, known_checks())
+        filed.write(run, verdict, results, facts, page=page, note=ledger.note)
+    is_released = filed.finish(
+        verdict, facts, record.run_record(verdict, facts, run.seed, EXIT_CODES[verdict.decision])
+    )
+    released = filed.folder.release / filed.table.name if is_released else None
+    return Outcome(verdict, results, facts, filed.folder.path, released)
 
 
 def known_checks() -> Mapping[str, CheckSpec]:

@@ -7,7 +7,7 @@ on the run puts right what was left half done, before it does anything else.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -78,7 +78,7 @@ def _case(folder: RunFolder, stored: Stored, noted: Trail) -> Case:
             f"{stored.facts.run}. Give the register that the run was built with: --register DIR."
         )
     records = tuple(entry.facts["record"] for entry in mine if entry.event in ("waiver", "sign-off"))
-    _restore_report(folder, mine, records)
+    _restore_report(folder, stored, mine, records)
     found = outcomes.digests(folder, _table(folder, stored))
     _check_unchanged(found, _expected(judged[-1], mine), folder)
     attempts = stored.facts.attempts
@@ -116,14 +116,19 @@ def _check_unchanged(found: Mapping[str, str], expected: Mapping[str, str], fold
         )
 
 
-def _restore_report(folder: RunFolder, mine: list[Entry], records: tuple[Record, ...]) -> None:
+def _restore_report(folder: RunFolder, stored: Stored, mine: list[Entry], records: tuple[Record, ...]) -> None:
     """Write the last waiver into the report, where a process was killed between the register and the report."""
     path = folder.internal / "report.html"
     noted = [entry.facts["report"] for entry in mine if entry.event == "waiver"]
     if noted and path.is_file() and outcomes.sha256(path) != noted[-1]:
-        page = inserted(path.read_text(encoding="utf-8"), fragment(_waivers(records)))
+        page = _told(path, stored, _waivers(records))
         if outcomes.sha256_of(page) == noted[-1]:
             _replace(path, page)
+
+
+def _told(report: Path, stored: Stored, waivers: Sequence[Record]) -> str:
+    """The report with these waivers in it."""
+    return inserted(report.read_text(encoding="utf-8"), fragment(waivers, attempts=stored.facts.attempts))
 
 
 def _waivers(records: tuple[Record, ...]) -> list[Record]:
@@ -232,8 +237,7 @@ def waive(run: Path, who: Signer, rule: str, until: date, reason: str, *, where:
             raise SigningError(f"A rule is waived before the decision, however this run {found}. Build again.")
         signing.check_waiver(case.policy, case.stored.verdict, who, rule, until, today=today())
         record = signing.waiver(case.target, who, rule, until, reason, now=runs.utc_now())
-        page = (case.folder.internal / "report.html").read_text(encoding="utf-8")
-        page = inserted(page, fragment([*_waivers(case.records), record]))
+        page = _told(case.folder.internal / "report.html", case.stored, [*_waivers(case.records), record])
         noted = {**_noted(case, record), "report": outcomes.sha256_of(page)}
         register.append(case.trail.register, case.trail.source, "waiver", noted)
         return _settled(case)

@@ -11,6 +11,7 @@ from sample_report import Sample, sample
 from synthrelease import outcomes, pipeline, policy, record, register, report, runs, signing, trail
 from synthrelease.contracts import Decision, RunFacts, Verdict
 from synthrelease.contracts import Policy as Rules
+from synthrelease.decisions import fragment, inserted
 from synthrelease.outcomes import Stored
 from synthrelease.signing import Signer
 from synthrelease.trail import Trail
@@ -41,7 +42,8 @@ def finished(
         verdict = replace(made.verdict, policy=chosen)
         runs.write_text(run.internal / "policy.toml", chosen.text)
         runs.write_json(run.internal / "audit.json", record.audit_record(verdict, made.results, known))
-        runs.write_text(run.internal / "report.html", report.render(verdict, made.results, known, made.specs))
+        page = report.render(verdict, made.results, known, made.specs)
+        runs.write_text(run.internal / "report.html", inserted(page, fragment(attempts=at)))
         outcomes.store(run, Stored(verdict, known, table.name, noted.source, noted.name))
         trail.judged(noted, verdict, known, outcomes.digests(run, table))
         run.record("finished", record.run_record(verdict, known, 1, 0))

@@ -61,7 +61,9 @@ ALLOWED: dict[str, set[str]] = {
     "handing": BASE | {"keys", "outcomes", "package", "register", "runs", "signing", "signoff"},
     "verification": BASE | {"keys", "package", "signing", "wording"},
     "standings": {"register", "signing", "signoff", "trail", "verification", "wording"},
-    "office": {"guarding", "handing", "keys", "register", "signing", "signoff", "standings", "verification", "wording"},
+    "reviewing": BASE | {"decisions", "keys", "signing", "signoff", "wording"},
+    "office": {"guarding", "handing", "keys", "register", "reviewing", "signing", "signoff", "standings"}
+    | {"verification", "wording"},
     "intake": TABLES
     | {"audit", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
     "binning": {"contracts"},
@@ -78,14 +80,15 @@ ALLOWED: dict[str, set[str]] = {
     "trail": BASE | {"formats", "register", "tables"},
     "outcomes": BASE | {"runs"},
     "signing": BASE | {"keys", "wording"},
-    "decisions": {"signing", "wording"},
+    "decisions": {"contracts", "signing", "wording"},
     "signoff": BASE | {"bundle", "decisions", "outcomes", "register", "runs", "signing", "trail"},
     "record": {"contracts", "generalise", "moments"},
     "bundle": BASE | {"decisions", "outcomes", "report", "runs", "signing"},
+    "filing": BASE | {"bundle", "decisions", "intake", "outcomes", "record", "runs", "trail"},
     "pipeline": TABLES
-    | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
-    | {"conditions", "constraints", "intake", "levels", "making", "outcomes", "patients", "refitting", "repairs"}
-    | {"tables", "trail", "transforms"},
+    | {"audit", "budget", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
+    | {"conditions", "constraints", "filing", "intake", "levels", "making", "outcomes", "patients", "refitting"}
+    | {"repairs", "tables", "trail", "transforms"},
     "cli": BASE
     | {
         "balancing",

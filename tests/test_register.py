@@ -183,7 +183,7 @@ def test_a_build_is_noted_before_it_is_judged_and_the_report_tells_which_attempt
         for n in range(2)
     ]  # fmt: skip
     assert [each.facts.attempts.number for each in results] == [1, 2]
-    assert "No. 2" in results[1].report.read_text(encoding="utf-8")
+    assert "Attempt no. 2" in results[1].report.read_text(encoding="utf-8")
     content = json.loads((results[1].folder / "internal" / "audit.json").read_text())
     assert content["attempts"]["number"] == 2
     answer = CliRunner().invoke(main, ["register", "ward.csv", "--register", str(tmp_path / "register")])
