@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import secrets
@@ -71,6 +72,8 @@ def hand_off(
         files[package.LIST] = package.from_bytes(_listed(contents))
         if key is not None:
             files[package.SIGNATURE] = package.from_bytes(_signature(key, contents))
+        for left in out.parent.glob(f".{glob.escape(out.name)}.*.part*"):
+            left.unlink()  # by a process that was killed before it could name its package
         fresh = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
         try:
             sealed = _write(fresh, files, recipients)

@@ -140,3 +140,7 @@ def finish(room: Room, name: str) -> None:
         with pytest.raises(SigningError, match="rejected"):
             handing.hand_off(room.run, "Partner", room.folder / "other.zip", where=room.where)
         assert not (room.folder / "other.zip").exists()
+    if name == "hand_over":
+        (room.folder / "package.zip").unlink()
+        room.hand_over()
+        assert list(room.folder.glob(".*")) == []
