@@ -38,7 +38,7 @@ def test_the_table_moves_with_the_last_sign_off_and_not_before(run, where):
     assert not (run / "release").exists()
     assert (run / "quarantine" / "synthetic.csv").is_file()
     assert approve(run, REVIEWER, where).is_released
-    assert {path.name for path in (run / "release").iterdir()} == {
+    assert {path.name for path in (run / "release").iterdir()} >= {
         "synthetic.csv", "data-card.html", "data-card.json", "manifest.json"
     }  # fmt: skip
     assert not (run / "quarantine").exists()

@@ -4,14 +4,19 @@ Every column is drawn by inverting its distribution function at a number between
 would add noise that a table of a few hundred rows cannot afford: shares would scatter around what was learned. So the
 rows are sorted by what the column is expected to be, and get the numbers of an evenly spread sequence in that order:
 rows that resemble each other get numbers far apart, and together they have the shares that were learned
-(array-randomised quasi-Monte Carlo: L'Ecuyer, Lécot & Tuffin 2008, doi:10.1287/opre.1080.0556). Each single row is
+(array-randomised quasi-Monte Carlo: L'Ecuyer, Lécot & Tuffin 2008, doi:10.1287/opre.1080.0556). Short label columns of
+small tables are drawn so that they agree with it in groups of rows as well (``balanced``). Each single row is
 distributed exactly as with independent numbers.
+
+Training looks at every column given real ones; in written rows small errors of earlier columns add up, and a column's
+shares drift. ``settle`` puts them back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,14 +24,20 @@ from torch import Tensor
 
 from synthrelease.contracts import BoolArray, FloatArray, IntArray
 from synthrelease.errors import TrainingError
+from synthrelease.generators import balanced
 from synthrelease.generators.cells import Cells, Float32Array
 from synthrelease.generators.rowwriter import RowWriter, Walk, Weights
+
+Spread = Literal["independent", "even", "balanced"]
 
 GOLDEN = (5**0.5 - 1) / 2
 """Multiples of it, modulo 1, are spread more evenly than those of any other number."""
 WORKING_FLOATS = 1 << 23
 """Numbers held at once while rows are drawn: 32 MB, however wide the table is, which caches still hold in part."""
 _BALANCING_ROUNDS = 30
+_SETTLING_ROWS = 4_096
+_SETTLING_ROUNDS = 5
+_SETTLING_STEP = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,6 @@ class Manner:
     together stay what they are.
     """
 
-    is_even: bool = True
     sharp: int | None = None
     temperature: float = 1.0
     given: Mapping[int, BoolArray] = field(default_factory=dict)
@@ -86,8 +96,38 @@ def piece_rows(writer: RowWriter, cells: Cells) -> int:
 
 
 @torch.no_grad()
+def settle(writer: RowWriter, cells: Cells) -> None:
+    """Shift the logits of every cell so that columns of written rows have the shares of the training rows.
+
+    It is done column by column on rows that are written for it; cells that are never drawn stay as they are.
+    """
+    rng, weights = np.random.default_rng(0), writer.weights()
+    walk = Walk(writer, weights, _SETTLING_ROWS, in_place=True)
+    for place, choice in enumerate(choices(writer, weights, cells, Manner())):
+        scores, column = walk.scores(place), cells.columns[place]
+        wanted = torch.from_numpy(column.shares).float().to(scores.device)[choice.cells]
+        wanted = wanted / wanted.sum()  # (drawn cells,)
+        logits = torch.addmm(choice.shares, scores, choice.table)  # (rows, drawn cells)
+        for _ in range(_SETTLING_ROUNDS):
+            shift = (wanted / torch.softmax(logits, dim=1).mean(dim=0).clamp_min(1e-12)).log()
+            shift = shift.clamp(-_SETTLING_STEP, _SETTLING_STEP)
+            logits += shift
+            writer.log_shares[writer.starts[place] + choice.cells] += shift
+        shares = torch.softmax(logits, dim=1)
+        numbers = _numbers(_expected(shares, choice), rng, is_even=True)
+        chosen, _ = _inverted(shares, torch.from_numpy(numbers).to(shares.device))
+        walk.write(place, weights.tables[place][choice.cells[chosen]])
+
+
+@torch.no_grad()
 def draw(
-    writer: RowWriter, weights: Weights, ready: Sequence[Choice], rows: int, *, is_even: bool, rng: np.random.Generator
+    writer: RowWriter,
+    weights: Weights,
+    ready: Sequence[Choice],
+    rows: int,
+    *,
+    spread: Spread,
+    rng: np.random.Generator,
 ) -> tuple[IntArray, FloatArray]:
     """Return cells (rows, columns), in writing order, and where in the cell each lies, (rows, columns), in [0, 1).
 
@@ -96,21 +136,48 @@ def draw(
     """
     walk = Walk(writer, weights, rows, in_place=True)
     codes = np.empty((rows, writer.columns), dtype=np.int64)
-    positions = np.empty((rows, writer.columns))
+    positions, ranks = np.empty((rows, writer.columns)), np.empty((rows, writer.columns))
     for place, choice in enumerate(ready):
         logits = torch.addmm(choice.shares, walk.scores(place), choice.table)  # (rows, allowed)
         shares = _sharpened(logits, choice.temperature)
-        expected = torch.mv(shares, choice.ranks)  # (rows,)
-        if not bool(torch.isfinite(expected).all()):
-            raise TrainingError(
-                "A generator must produce finite values, however its network does not. Train again with another seed."
-            )
-        numbers = _numbers(expected.cpu().numpy(), rng, is_even=is_even)  # (rows,)
-        chosen, spot = _inverted(shares, torch.from_numpy(numbers).to(shares.device))
+        expected = _expected(shares, choice)  # (rows,)
+        if spread == "balanced" and place and len(choice.cells) <= balanced.MOST_CELLS:
+            among = balanced.groups(ranks[:, :place])
+            chosen = torch.from_numpy(balanced.labels(shares.double().cpu().numpy(), among, rng=rng)).to(shares.device)
+            spot = torch.from_numpy(rng.random(rows, dtype=np.float32))
+        else:
+            numbers = _numbers(expected, rng, is_even=spread != "independent")  # (rows,)
+            chosen, spot = _inverted(shares, torch.from_numpy(numbers).to(shares.device))
+            if spread == "balanced":
+                spot = torch.from_numpy(_apart(chosen.cpu().numpy(), spot.cpu().numpy()))
         picked = choice.cells[chosen]  # (rows,)
         codes[:, place], positions[:, place] = picked.cpu().numpy(), spot.cpu().numpy()
+        ranks[:, place] = choice.ranks[chosen].cpu().numpy()
         walk.write(place, weights.tables[place][picked])
     return codes, positions
+
+
+def _apart(chosen: IntArray, spot: FloatArray) -> FloatArray:
+    """Return where in their cell rows lie, (rows,), in the same order and at equal distances.
+
+    Two or three rows in the outermost cell set the range of a column, which would otherwise be a matter of luck.
+    """
+    order = np.lexsort((spot, chosen))
+    counts = np.bincount(chosen)
+    first = np.cumsum(counts) - counts
+    apart = np.empty(len(chosen))
+    apart[order] = (np.arange(len(chosen)) - first[chosen[order]] + 0.5) / counts[chosen[order]]
+    return apart
+
+
+def _expected(shares: Tensor, choice: Choice) -> FloatArray:
+    """Return where among the cells a row is expected to be drawn, (rows,); the network's output must be finite."""
+    expected = torch.mv(shares, choice.ranks)
+    if not bool(torch.isfinite(expected).all()):
+        raise TrainingError(
+            "A generator must produce finite values, however its network does not. Train again with another seed."
+        )
+    return np.asarray(expected.cpu().numpy())
 
 
 def _numbers(expected: FloatArray, rng: np.random.Generator, *, is_even: bool) -> Float32Array:

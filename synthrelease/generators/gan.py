@@ -35,13 +35,15 @@ from synthrelease.errors import InputError
 from synthrelease.generators import marginals
 from synthrelease.generators.cells import Cells
 from synthrelease.generators.config import SMALL_ROWS, Config, config_for
-from synthrelease.generators.drawing import Manner, choices, draw, piece_rows
+from synthrelease.generators.drawing import Manner, Spread, choices, draw, piece_rows, settle
 from synthrelease.generators.progress import Progress
 from synthrelease.generators.rowwriter import RowWriter, Width
 from synthrelease.generators.training import SLOWER, Trained, UnstableError, train
 
-FORMAT = "synthrelease-gan-2"
+FORMAT = "synthrelease-gan-3"
 RESTARTS = 2
+BALANCED_ROWS = 6_000
+"""Up to so many rows, labels are balanced within groups of rows; in more rows their scatter is small anyway."""
 THREADED_FEATURES = 256
 """Below so many features a second thread costs more than it brings."""
 
@@ -111,18 +113,19 @@ class FittedGan:
         weights = self.writer.weights()
         sharp = self.encoder.names.index(self.target) if self.target is not None else None
         manner = Manner(
-            is_even=bool(self.config.even_sampling),
             sharp=self.cells.places.index(sharp) if sharp is not None else None,
             temperature=self.config.target_temperature,
             given=self.given,
         )
         ready = choices(self.writer, weights, self.cells, manner)
+        spread: Spread = "balanced" if rows <= BALANCED_ROWS else "even"
+        spread = spread if self.config.even_sampling else "independent"
         step = min(chunk_rows, piece_rows(self.writer, self.cells))
         for start in range(0, rows, chunk_rows):
             stop = min(start + chunk_rows, rows)
             with threads_for(self.cells):
                 pieces = [
-                    draw(self.writer, weights, ready, min(step, stop - at), is_even=manner.is_even, rng=rng)
+                    draw(self.writer, weights, ready, min(step, stop - at), spread=spread, rng=rng)
                     for at in range(start, stop, step)
                 ]
             codes, positions = (np.concatenate(each) for each in zip(*pieces, strict=True))
@@ -223,6 +226,7 @@ def fit(train_rows: Table, settings: FitSettings, on_step: OnStep) -> Fitted:
             notices.append(f"Training {trained.mended}. It went back to an earlier state with smaller learning rates.")
         progress.end()
         writer = trained.writer.requires_grad_(requires_grad=False)
+        settle(writer, cells)
         target = train_rows.schema.target if _rarest_class(train_rows) is not None else None
         return FittedGan(
             encoder, cells, tried, writer, target, tuple(progress.history), tuple(notices), trained.stopped_at

@@ -91,7 +91,7 @@ class RowWriter(nn.Module):
             if column.learned:
                 self.learned[str(place)] = dense(column.size, column.learned, column.learned**0.5)
         shares = torch.cat([torch.from_numpy(column.shares).log().float() for column in cells.columns])
-        self.register_buffer("log_shares", shares, persistent=False)  # (cells,)
+        self.register_buffer("log_shares", shares)  # (cells,)
 
     def weights(self) -> Weights:
         """Return the masked weights; one call serves any number of passes until the next update."""

@@ -227,7 +227,9 @@ def _look(
     weights: Weights = state.average.weights()
     try:
         ready = choices(state.average, weights, cells, Manner())
-        made, _ = draw(state.average, weights, ready, len(ranks), is_even=True, rng=np.random.default_rng([seed, step]))
+        made, _ = draw(
+            state.average, weights, ready, len(ranks), spread="even", rng=np.random.default_rng([seed, step])
+        )
         rows = _ranks(cells, made)
     except TrainingError:
         rows = np.full_like(ranks, np.nan)

@@ -72,7 +72,7 @@ def test_writing_rows_costs_a_fraction_of_one_pass_a_column(columns):
     rng = np.random.default_rng(0)
 
     def ours() -> None:
-        draw(writer, writer.weights(), ready, 4_096, is_even=True, rng=rng)
+        draw(writer, writer.weights(), ready, 4_096, spread="even", rng=rng)
 
     with one_thread():
         slow, fast = core_seconds(lambda: a_pass_a_column(cells, writer, 4_096)), core_seconds(ours)
