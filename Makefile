@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format-check lint types bench bench-audit bench-audit-peers bench-generator clean
+.PHONY: help demo examples test check format-check lint types bench bench-audit bench-audit-peers bench-generator clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -21,6 +21,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## build, audit and report on the bundled Wisconsin breast-cancer table
 	SYNTHRELEASE_REGISTER=reports/demo-register $(BIN)/synthrelease build --demo --policy internal_sandbox --seed 1 \
 	  --out reports/demo --force
+
+examples: $(STAMP)  ## make the committed example reports anew: one released, one refused
+	OMP_NUM_THREADS=1 $(BIN)/python tests/example_reports.py reports
 
 test: $(STAMP)  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

@@ -18,9 +18,9 @@ WORTH_SAYING = 5.0
 ROWS_WORTH_THREADS = 30_000
 
 NOT_TESTED = (
-    "Rows of one patient are judged by the most exposed one; what several visits together give away is not attacked.",
-    "Attackers who trained the same generator are tried only where shadow models are asked for.",
-    "Only the attacks named here were tried. A cleverer attack may succeed: tests of this kind cannot prove safety.",
+    "Any attack but those named here: a cleverer one may succeed, and no test of this kind can prove safety.",
+    "What several visits of one patient give away together: a patient is judged by the most exposed visit alone.",
+    "An attacker who trains the same generator, unless shadow models were asked for.",
 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthrelease import report
+from synthrelease import croissant, report
 from synthrelease.contracts import RunFacts, Verdict
 from synthrelease.decisions import fragment, inserted, on_card
 from synthrelease.errors import RunFolderError
@@ -60,6 +60,7 @@ def _write_card(folder: RunFolder, table: Path, facts: RunFacts, verdict: Verdic
     page, card = report.data_card(facts, replace(verdict, decision="release"), released_rows=rows, files=files)
     shown = fragment(decided.waivers, decided.approvals)
     write_text(folder.staging / "data-card.html", inserted(page, shown))
+    write_json(folder.staging / "croissant.json", croissant.metadata(card))
     card |= on_card(decided.waivers, decided.approvals)
     write_json(folder.staging / "data-card.json", card)
 

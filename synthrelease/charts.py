@@ -7,21 +7,17 @@ page. Sizes are in units of the view box; the page decides how wide a drawing is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from . import grids, svg
 from .contracts import Figure, Line
-from .wording import clean, number, shorten
+from .svg import AXIS, COLOURS, DASHES, GRID, INK, LETTER, MUTED, WIDTH, Point, Scale
+from .wording import MASKED, number, shorten
 
-WIDTH = 560.0
-INK, MUTED, GRID, AXIS = "#1c2630", "#55616d", "#e4e8eb", "#8b96a0"
-COLOURS = ("#1d5c86", "#b4530f", "#2b7350", "#77479b", "#69727b")
-DASHES = ("", "7 4", "2 3", "10 3 2 3")
-FONT, LETTER = 12.5, 6.6  # size, and a generous guess at the width of one letter
 MAX_POINTS, MAX_ROWS, MAX_TABLE = 400, 60, 40
-_DIAGONAL = "Diagonal: both axes equal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,45 +29,23 @@ class FigureTable:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """A map from data (``low`` to ``high``) to view-box units (``start`` to ``end``)."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def __call__(self, value: float) -> float:
-        low, high = self.low, self.high
-        if self.log:
-            low, high, value = math.log10(low), math.log10(high), math.log10(value)
-        return self.start + (value - low) / (high - low) * (self.end - self.start)
-
-
-@dataclass(frozen=True, slots=True)
-class _Point:
-    """One finite point of a line; ``low`` and ``high`` are its whisker, NaN where there is none."""
-
-    x: float
-    y: float
-    low: float = math.nan
-    high: float = math.nan
-
-
 def draw(figure: Figure) -> Markup:
     """Return the figure as one ``<svg>``, or as a sentence where it has nothing to draw.
 
     Points that are not finite (or not positive on a logarithmic axis) are left out and leave a gap.
     """
     if figure.kind == "curve":
-        curves = [_curve_points(line, log_x=figure.log_x) for line in figure.lines]
+        curves = [_curve_points(line, figure) for line in figure.lines]
         if any(point for curve in curves for point in curve):
             return _draw_curves(figure, curves)
+    elif figure.kind == "grid":
+        if grids.holds_numbers(figure):
+            return grids.draw(figure)
     else:
         labels = _labels(figure.lines)
         series = [_labelled_points(line) for line in figure.lines]
+        if any(series) and figure.kind == "histogram":
+            return _draw_histogram(figure, labels, series)
         if any(series):
             upright = figure.kind == "bars" and _fits_upright(labels, len(series))
             return _draw_upright(figure, labels, series) if upright else _draw_rows(figure, labels, series)
@@ -81,8 +55,11 @@ def draw(figure: Figure) -> Markup:
 def table(figure: Figure) -> FigureTable:
     """Return the numbers behind the figure, as text: one column a line where all share their x, else one row a point.
 
-    Long curves are thinned to evenly spaced points, the first and the last among them.
+    Long curves are thinned to evenly spaced points, the first and the last among them. A grid has a row for each of
+    its own.
     """
+    if figure.kind == "grid":
+        return FigureTable(*grids.table(figure))
     lines = figure.lines
     shared = bool(lines) and all(line.x == lines[0].x for line in lines)
     left_out = False
@@ -110,18 +87,41 @@ def gauge(value: float, low: float, high: float, *, limit: float, allowed_below:
         return Markup("")
     ends = (min(value, low, limit), max(value, high, limit))
     air = 0.14 * (ends[1] - ends[0]) or 1.0
-    x = _Scale(ends[0] - air, ends[1] + air, 1.0, 119.0)
+    x = Scale(ends[0] - air, ends[1] + air, 1.0, 119.0)
     start, end = (x(limit), x.end) if allowed_below else (x.start, x(limit))
-    shade = {"x": start, "y": 1.0, "width": end - start, "height": 16.0, "fill": "#efdbd8"}
+    shade = {"x": start, "y": 1.0, "width": end - start, "height": 16.0, "fill": "var(--beyond, #efdbd8)"}
     parts = (
-        _stroke(((x.start, 9), (x.end, 9)), GRID),
-        _element("rect", shade),
-        _stroke(((x(limit), 0), (x(limit), 18)), "#8f2b27", width=1.5),
-        _stroke(((x(low), 9), (x(high), 9)), INK, width=2.0),
-        _element("circle", {"cx": x(value), "cy": 9.0, "r": 3.6, "fill": INK}),
+        svg.stroke(((x.start, 9), (x.end, 9)), GRID),
+        svg.element("rect", shade),
+        svg.stroke(((x(limit), 0), (x(limit), 18)), "var(--limit, #8f2b27)", width=1.5),
+        svg.stroke(((x(low), 9), (x(high), 9)), INK, width=2.0),
+        svg.element("circle", {"cx": x(value), "cy": 9.0, "r": 3.6, "fill": INK}),
     )
     attributes = {"class": "gauge", "viewBox": "0 0 120 18", "aria-hidden": "true", "focusable": "false"}
-    return _element("svg", attributes, *parts)
+    return svg.element("svg", attributes, *parts)
+
+
+def span_picture(value: float, low: float, high: float, *, reference: float | None) -> Markup:
+    """Return a range beside its reference (a ring), small enough for a table cell; hidden from screen readers too.
+
+    Empty where an end is not finite, there is no reference, or all are one number.
+    """
+    if reference is None or not all(map(math.isfinite, (value, low, high, reference))):
+        return Markup("")
+    ends = (min(value, low, reference), max(value, high, reference))
+    if ends[0] == ends[1]:
+        return Markup("")
+    air = 0.14 * (ends[1] - ends[0])
+    x = Scale(ends[0] - air, ends[1] + air, 1.0, 119.0)
+    ring = {"cx": x(reference), "cy": 9.0, "r": 5.0, "fill": "none", "stroke": COLOURS[1], "stroke-width": 1.8}
+    parts = (
+        svg.stroke(((x.start, 9), (x.end, 9)), GRID),
+        svg.stroke(((x(low), 9), (x(high), 9)), INK, width=2.0),
+        svg.element("circle", {"cx": x(value), "cy": 9.0, "r": 3.2, "fill": INK}),
+        svg.element("circle", ring),
+    )
+    attributes = {"class": "gauge", "viewBox": "0 0 120 18", "aria-hidden": "true", "focusable": "false"}
+    return svg.element("svg", attributes, *parts)
 
 
 # Reading lines.
@@ -129,6 +129,8 @@ def gauge(value: float, low: float, high: float, *, limit: float, allowed_below:
 
 def _cell(line: Line, index: int) -> str:
     value = _at(line.y, index)
+    if math.isnan(value) and index < len(line.people) and line.people[index] > 0:
+        return MASKED
     low, high = _at(line.low, index), _at(line.high, index)
     interval = "" if math.isnan(low) or math.isnan(high) else f" ({number(low)} to {number(high)})"
     return number(value) + interval
@@ -144,25 +146,25 @@ def _thinned(count: int, limit: int) -> list[int]:
     return sorted({round(index * (count - 1) / (limit - 1)) for index in range(limit)})
 
 
-def _curve_points(line: Line, *, log_x: bool) -> list[list[_Point]]:
+def _curve_points(line: Line, figure: Figure) -> list[list[Point]]:
     """Cut a line into stretches of finite points, so that a missing point leaves a gap."""
-    stretches: list[list[_Point]] = [[]]
+    stretches: list[list[Point]] = [[]]
     for index in _thinned(len(line.x), MAX_POINTS):
         x, y = line.x[index], _at(line.y, index)
-        usable = not isinstance(x, str) and math.isfinite(x) and math.isfinite(y) and (x > 0 or not log_x)
-        if usable:
-            stretches[-1].append(_Point(float(x), y, _at(line.low, index), _at(line.high, index)))
+        usable = not isinstance(x, str) and math.isfinite(x) and math.isfinite(y)
+        if usable and (float(x) > 0 or not figure.log_x) and (y > 0 or not figure.log_y):
+            stretches[-1].append(Point(float(x), y, _at(line.low, index), _at(line.high, index)))
         elif stretches[-1]:
             stretches.append([])
     return [stretch for stretch in stretches if stretch]
 
 
-def _labelled_points(line: Line) -> dict[str, _Point]:
+def _labelled_points(line: Line) -> dict[str, Point]:
     points = {}
     for index, x in enumerate(line.x):
         y = _at(line.y, index)
         if math.isfinite(y):
-            points[_label(x)] = _Point(0.0, y, _at(line.low, index), _at(line.high, index))
+            points[_label(x)] = Point(0.0, y, _at(line.low, index), _at(line.high, index))
     return points
 
 
@@ -179,188 +181,47 @@ def _fits_upright(labels: Sequence[str], series: int) -> bool:
     return len(labels) * max(longest * LETTER + 6, 10 * series + 6) <= WIDTH - 80
 
 
-# Axes.
-
-
-def _span(values: Iterable[float], *, zero: bool) -> tuple[float, float]:
-    """Return the range an axis shows: 0 to 1 for shares that fill it, else the data with a little air around."""
-    finite = [value for value in values if math.isfinite(value)]
-    low, high = min(finite), max(finite)
-    if low >= 0 and high <= 1 and high - min(low, 0 if zero else low) > 0.5:
-        return 0.0, 1.0
-    low, high = (min(low, 0.0), max(high, 0.0)) if zero else (low, high)
-    if low == high == 0:
-        return 0.0, 1.0
-    air = 0.05 * (high - low) if high - low > 1e-12 * max(abs(low), abs(high)) else abs(high)
-    return (low if zero and low == 0 else low - air), (high if zero and high == 0 else high + air)
-
-
-def _ticks(low: float, high: float, *, count: int = 5) -> list[float]:
-    """Return round numbers (1, 2, 2.5 or 5 times a power of ten apart) inside the range."""
-    raw = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if len(decades) <= 3 else (1,)
-    every = max(1, len(decades) // 6)
-    ticks = [factor * 10.0**decade for decade in list(decades)[::every] for factor in factors]
-    return [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
-
-
-def _tick_text(value: float) -> str:
-    text = number(value, 3)
-    return text.rstrip("0").rstrip(".") if "." in text and "\N{MULTIPLICATION SIGN}" not in text else text
-
-
-# Pieces of SVG.
-
-
-def _element(name: str, attributes: Mapping[str, object], *children: Markup) -> Markup:
-    inside = Markup("").join(
-        Markup(' {}="{}"').format(key, f"{value:.1f}" if isinstance(value, float) else value)
-        for key, value in attributes.items()
-    )
-    return Markup("<{}{}>{}</{}>").format(name, inside, Markup("").join(children), name)
-
-
-def _text(x: float, y: float, words: str, *, letters: int, anchor: str = "start", colour: str = MUTED) -> Markup:
-    """Return a label cut to ``letters``; the whole text is then its tooltip."""
-    short = shorten(words, letters)
-    whole = " ".join(clean(words).split())
-    children = (
-        [Markup.escape(short)]
-        if short == whole
-        else [_element("title", {}, Markup.escape(whole)), Markup.escape(short)]
-    )
-    return _element("text", {"x": x, "y": y, "text-anchor": anchor, "fill": colour}, *children)
-
-
-def _stroke(points: Iterable[tuple[float, float]], colour: str, *, width: float = 1.0, dash: str = "") -> Markup:
-    path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    attributes = {"d": path, "fill": "none", "stroke": colour, "stroke-width": width, "stroke-linejoin": "round"}
-    return _element("path", attributes | ({"stroke-dasharray": dash} if dash else {}))
-
-
-def _mark(index: int, x: float, y: float, *, size: float = 4.5) -> Markup:
-    """Return the marker of a series: disc, square, diamond, ring, so that colour never tells alone."""
-    colour = COLOURS[index % len(COLOURS)]
-    shape = index % 4
-    if shape in (0, 3):
-        fill = colour if shape == 0 else "#fff"
-        return _element("circle", {"cx": x, "cy": y, "r": size, "fill": fill, "stroke": colour, "stroke-width": 1.5})
-    turn = {"transform": f"rotate(45 {x:.1f} {y:.1f})"} if shape == 2 else {}
-    side = 1.75 * size
-    box = {"x": x - side / 2, "y": y - side / 2, "width": side, "height": side, "fill": colour}
-    return _element("rect", box | turn)
-
-
-def _bar(index: int, x: float, y: float, *, width: float, height: float) -> Markup:
-    """Return a bar: full, hollow or pale by turns, so that colour never tells alone."""
-    colour = COLOURS[index % len(COLOURS)]
-    opacity = (1.0, 0.08, 0.45)[index % 3]
-    box = {"x": x, "y": y, "width": max(width, 0.0), "height": max(height, 0.0), "fill": colour}
-    return _element("rect", box | {"fill-opacity": f"{opacity:g}", "stroke": colour, "stroke-width": 1.2})
-
-
-def _whisker(point: _Point, place: Callable[[float], tuple[float, float]], colour: str) -> Markup:
-    if not (math.isfinite(point.low) and math.isfinite(point.high)):
-        return Markup("")
-    return _stroke((place(point.low), place(point.high)), colour, width=1.6)
-
-
-def _legend(figure: Figure, *, swatch: Callable[[int, float, float], Markup]) -> tuple[Markup, float]:
-    """Return the legend (one entry a line, wrapped) and its height; a single line needs none."""
-    names = [shorten(line.label, 44) for line in figure.lines]
-    whole = [line.label for line in figure.lines]
-    if len(names) < 2 and not figure.diagonal:
-        return Markup(""), 0.0
-    if figure.diagonal:
-        names, whole = [*names, _DIAGONAL], [*whole, _DIAGONAL]
-    parts, x, y = [], 8.0, 14.0
-    for index, name in enumerate(names):
-        needed = 38 + LETTER * len(name) + 18
-        if x > 8 and x + needed > WIDTH:
-            x, y = 8.0, y + 20
-        is_diagonal = index == len(figure.lines)
-        parts.append(
-            _stroke(((x, y - 4), (x + 28, y - 4)), MUTED, width=1.4, dash="4 4")
-            if is_diagonal
-            else swatch(index, x, y - 4)
-        )
-        parts.append(_text(x + 36, y, whole[index], letters=44, colour=INK))
-        x += needed
-    return Markup("").join(parts), y + 12
-
-
-def _svg(figure: Figure, height: float, *parts: Markup) -> Markup:
-    title = _element("title", {}, Markup.escape(clean(figure.title)))
-    description = _element("desc", {}, Markup.escape(clean(figure.caption)))
-    attributes = {"class": "chart", "role": "img", "viewBox": f"0 0 {WIDTH:.0f} {height:.0f}", "font-size": FONT}
-    attributes |= {"xmlns": "http://www.w3.org/2000/svg", "font-family": "system-ui, sans-serif"}
-    return _element("svg", attributes, title, description, *parts)
-
-
 # Drawings.
 
 
 def _line_swatch(index: int, x: float, y: float) -> Markup:
-    return _stroke(((x, y), (x + 28, y)), COLOURS[index % 5], width=2.2, dash=DASHES[index % 4])
+    return svg.stroke(((x, y), (x + 28, y)), COLOURS[index % 5], width=2.2, dash=DASHES[index % 4])
 
 
-def _draw_curves(figure: Figure, curves: Sequence[Sequence[Sequence[_Point]]]) -> Markup:
+def _draw_curves(figure: Figure, curves: Sequence[Sequence[Sequence[Point]]]) -> Markup:
     points = [point for curve in curves for stretch in curve for point in stretch]
     x_values = [point.x for point in points]
-    y_low, y_high = _span([value for p in points for value in (p.y, p.low, p.high)], zero=figure.diagonal)
-    legend, top = _legend(figure, swatch=_line_swatch)
+    y_low, y_high = svg.span([value for p in points for value in (p.y, p.low, p.high)], zero=figure.diagonal)
+    if figure.log_y:
+        y_low, y_high = _log_span([value for p in points for value in (p.y, *((p.x,) if figure.diagonal else ()))])
+    legend, top = svg.legend(figure, swatch=_line_swatch)
     top += 24
     bottom = top + 240
     if figure.log_x:
-        x_low, x_high = min(x_values), max(x_values)
-        x_high = x_high if x_high > x_low else 10 * x_low
+        x_low, x_high = _log_span(x_values)
     else:
-        x_low, x_high = _span(x_values, zero=figure.diagonal)
+        x_low, x_high = svg.span(x_values, zero=figure.diagonal)
         tight = not figure.diagonal and max(x_values) > min(x_values)
         x_low, x_high = (min(x_values), max(x_values)) if tight else (x_low, x_high)
-    x = _Scale(x_low, x_high, 64, WIDTH - 18, figure.log_x)
-    y = _Scale(y_low, y_high, bottom, top)
-    parts = [legend, _value_grid(y, figure.y_label, across=(64, WIDTH - 18))]
-    parts.append(_x_axis(x, figure.x_label, y=bottom))
+    x = Scale(x_low, x_high, 64, WIDTH - 18, figure.log_x)
+    y = Scale(y_low, y_high, bottom, top, figure.log_y)
+    parts = [legend, svg.value_grid(y, figure.y_label, across=(64, WIDTH - 18))]
+    parts.append(svg.x_axis(x, figure.x_label, y=bottom))
     if figure.diagonal:
         parts.append(_diagonal(x, y))
     for index, curve in enumerate(curves):
         parts += [_band(stretch, x, y, index) for stretch in curve]
     for index, curve in enumerate(curves):
         parts += [_stretch(stretch, x, y, index) for stretch in curve]
-    return _svg(figure, bottom + 46, *parts)
+    return svg.drawing(figure, bottom + 46, *parts)
 
 
-def _value_grid(y: _Scale, label: str, *, across: tuple[float, float]) -> Markup:
-    parts = [_text(8, y.end - 12, label, letters=70)]
-    for tick in _ticks(y.low, y.high):
-        parts.append(_stroke(((across[0], y(tick)), (across[1], y(tick))), GRID))
-        parts.append(_text(across[0] - 8, y(tick) + 4, _tick_text(tick), letters=12, anchor="end"))
-    return Markup("").join(parts)
+def _log_span(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    return low, high if high > low else 10 * low
 
 
-def _x_axis(x: _Scale, label: str, *, y: float, grid_top: float | None = None) -> Markup:
-    parts = [_stroke(((x.start, y), (x.end, y)), AXIS)]
-    for tick in _log_ticks(x.low, x.high) if x.log else _ticks(x.low, x.high):
-        place = x(tick)
-        parts.append(_stroke(((place, y), (place, y + 5)), AXIS))
-        if grid_top is not None:
-            parts.append(_stroke(((place, grid_top), (place, y)), GRID))
-        anchor = "end" if place > WIDTH - 30 else "middle"
-        parts.append(_text(place, y + 19, _tick_text(tick), letters=12, anchor=anchor))
-    parts.append(_text(x.end, y + 39, label, letters=70, anchor="end"))
-    return Markup("").join(parts)
-
-
-def _diagonal(x: _Scale, y: _Scale) -> Markup:
+def _diagonal(x: Scale, y: Scale) -> Markup:
     """Return the line where both values are equal; on a logarithmic axis it is a bow."""
     low, high = max(x.low, y.low), min(x.high, y.high)
     if low >= high:
@@ -370,81 +231,132 @@ def _diagonal(x: _Scale, y: _Scale) -> Markup:
         values = [10 ** (math.log10(x.low) + step / 60 * math.log10(high / x.low)) for step in steps]
     else:
         values = [low + step / 60 * (high - low) for step in steps]
-    return _stroke([(x(value), y(value)) for value in values if y.low <= value <= y.high], MUTED, width=1.4, dash="4 4")
+    return svg.stroke(
+        [(x(value), y(value)) for value in values if y.low <= value <= y.high], MUTED, width=1.4, dash="4 4"
+    )
 
 
-def _band(stretch: Sequence[_Point], x: _Scale, y: _Scale, index: int) -> Markup:
+def _band(stretch: Sequence[Point], x: Scale, y: Scale, index: int) -> Markup:
     known = [point for point in stretch if math.isfinite(point.low) and math.isfinite(point.high)]
     if len(known) < 2:
         return Markup("")
-    edge = [(x(p.x), y(p.high)) for p in known] + [(x(p.x), y(p.low)) for p in reversed(known)]
+    least = y.low if y.log else -math.inf  # nothing lies below the end of a logarithmic axis
+    edge = [(x(p.x), y(max(p.high, least))) for p in known] + [(x(p.x), y(max(p.low, least))) for p in reversed(known)]
     corners = " ".join(f"{a:.1f},{b:.1f}" for a, b in edge)
-    return _element("polygon", {"points": corners, "fill": COLOURS[index % 5], "fill-opacity": "0.13"})
+    return svg.element("polygon", {"points": corners, "fill": COLOURS[index % 5], "fill-opacity": "0.13"})
 
 
-def _stretch(stretch: Sequence[_Point], x: _Scale, y: _Scale, index: int) -> Markup:
+def _stretch(stretch: Sequence[Point], x: Scale, y: Scale, index: int) -> Markup:
     if len(stretch) == 1:
-        return _mark(index, x(stretch[0].x), y(stretch[0].y))
+        return svg.mark(index, x(stretch[0].x), y(stretch[0].y))
     path = [(x(point.x), y(point.y)) for point in stretch]
-    return _stroke(path, COLOURS[index % 5], width=2.2, dash=DASHES[index % 4])
+    return svg.stroke(path, COLOURS[index % 5], width=2.2, dash=DASHES[index % 4])
 
 
-def _series_values(series: Sequence[Mapping[str, _Point]]) -> list[float]:
+def _series_values(series: Sequence[Mapping[str, Point]]) -> list[float]:
     return [value for points in series for p in points.values() for value in (p.y, p.low, p.high)]
 
 
 def _bar_swatch(index: int, x: float, y: float) -> Markup:
-    return _bar(index, x + 6, y - 6, width=20, height=11)
+    return svg.bar(index, x + 6, y - 6, width=20, height=11)
 
 
 def _dot_swatch(index: int, x: float, y: float) -> Markup:
-    return _stroke(((x + 2, y), (x + 28, y)), COLOURS[index % 5], width=1.6) + _mark(index, x + 15, y)
+    return svg.stroke(((x + 2, y), (x + 28, y)), COLOURS[index % 5], width=1.6) + svg.mark(index, x + 15, y)
 
 
-def _draw_upright(figure: Figure, labels: Sequence[str], series: Sequence[Mapping[str, _Point]]) -> Markup:
-    legend, top = _legend(figure, swatch=_bar_swatch)
+def _draw_upright(figure: Figure, labels: Sequence[str], series: Sequence[Mapping[str, Point]]) -> Markup:
+    legend, top = svg.legend(figure, swatch=_bar_swatch)
     top += 24
-    low, high = _span(_series_values(series), zero=True)
-    y = _Scale(low, high, top + 220, top)
+    low, high = svg.span(_series_values(series), zero=True)
+    y = Scale(low, high, top + 220, top)
     left, right = 64.0, WIDTH - 10
     slot = (right - left) / len(labels)
     width = min(34.0, slot * 0.76 / len(series))
-    parts = [legend, _value_grid(y, figure.y_label, across=(left, right)), _stroke(((left, y(0)), (right, y(0))), AXIS)]
+    parts = [
+        legend,
+        svg.value_grid(y, figure.y_label, across=(left, right)),
+        svg.stroke(((left, y(0)), (right, y(0))), AXIS),
+    ]
     for place, label in enumerate(labels):
         centre = left + (place + 0.5) * slot
         for index, points in enumerate(series):
             if (point := points.get(label)) is None:
                 continue
             x = centre + (index - len(series) / 2) * width
-            parts.append(_bar(index, x, min(y(0), y(point.y)), width=width - 2, height=abs(y(0) - y(point.y))))
+            parts.append(svg.bar(index, x, min(y(0), y(point.y)), width=width - 2, height=abs(y(0) - y(point.y))))
             middle = x + width / 2 - 1
-            parts.append(_whisker(point, lambda value, middle=middle: (middle, y(value)), INK))  # type: ignore[misc]
-        parts.append(_text(centre, y.start + 19, label, letters=max(2, int(slot / LETTER)), anchor="middle"))
-    parts.append(_text(right, y.start + 39, figure.x_label, letters=70, anchor="end"))
-    return _svg(figure, y.start + 46, *parts)
+            parts.append(svg.whisker(point, lambda value, middle=middle: (middle, y(value)), INK))  # type: ignore[misc]
+        parts.append(svg.text(centre, y.start + 19, label, letters=max(2, int(slot / LETTER)), anchor="middle"))
+    parts.append(svg.text(right, y.start + 39, figure.x_label, letters=70, anchor="end"))
+    return svg.drawing(figure, y.start + 46, *parts)
 
 
-def _draw_rows(figure: Figure, labels: Sequence[str], series: Sequence[Mapping[str, _Point]]) -> Markup:
+def _draw_histogram(figure: Figure, labels: Sequence[str], series: Sequence[Mapping[str, Point]]) -> Markup:
+    """Draw the first series as bars side by side and the others as outlines over them; a masked range stays empty."""
+    legend, top = svg.legend(figure, swatch=_histogram_swatch)
+    top += 24
+    low, high = svg.span(_series_values(series), zero=True)
+    y = Scale(low, high, top + 150, top)
+    left, right = 64.0, WIDTH - 10
+    slot = (right - left) / len(labels)
+    parts = [
+        legend,
+        svg.value_grid(y, figure.y_label, across=(left, right)),
+        svg.stroke(((left, y(0)), (right, y(0))), AXIS),
+    ]
+    for place, label in enumerate(labels):
+        if (point := series[0].get(label)) is not None:
+            parts.append(_pale(left + place * slot + 1, y(point.y), width=slot - 2, height=y(0) - y(point.y)))
+    for index, points in enumerate(series[1:], start=1):
+        path = [
+            (left + (place + side) * slot, y(points[label].y if label in points else 0.0))
+            for place, label in enumerate(labels)
+            for side in (0, 1)
+        ]
+        parts.append(svg.stroke(path, COLOURS[index % 5], width=2.2, dash=DASHES[(index - 1) % 4]))
+    every = math.ceil(max(len(shorten(label, 18)) for label in labels) * LETTER / slot + 0.2)
+    for place, label in list(enumerate(labels))[::every]:
+        at, anchor = left + (place + 0.5) * slot, "middle"
+        if place == 0 or place == len(labels) - 1:
+            at, anchor = (left, "start") if place == 0 else (right, "end")
+        parts.append(svg.text(at, y.start + 19, label, letters=18, anchor=anchor))
+    parts.append(svg.text(right, y.start + 39, figure.x_label, letters=70, anchor="end"))
+    return svg.drawing(figure, y.start + (46 if figure.x_label else 28), *parts)
+
+
+def _pale(x: float, y: float, *, width: float, height: float) -> Markup:
+    box = {"x": x, "y": y, "width": width, "height": max(height, 0.0), "fill": COLOURS[0]}
+    return svg.element("rect", {**box, "fill-opacity": "0.4", "stroke": COLOURS[0], "stroke-width": 1.0})
+
+
+def _histogram_swatch(index: int, x: float, y: float) -> Markup:
+    if index == 0:
+        return _pale(x + 6, y - 6, width=20, height=11)
+    return svg.stroke(((x, y), (x + 28, y)), COLOURS[index % 5], width=2.2, dash=DASHES[(index - 1) % 4])
+
+
+def _draw_rows(figure: Figure, labels: Sequence[str], series: Sequence[Mapping[str, Point]]) -> Markup:
     """Draw bars or dots lying down, one row a label, the first on top."""
     shown = list(labels)[:MAX_ROWS]
     is_bars = figure.kind == "bars"
-    legend, top = _legend(figure, swatch=_bar_swatch if is_bars else _dot_swatch)
+    legend, top = svg.legend(figure, swatch=_bar_swatch if is_bars else _dot_swatch)
     letters = min(32, max(len(shorten(label, 32)) for label in shown))
     left = 20 + LETTER * letters
-    low, high = _span(
+    low, high = svg.span(
         _series_values([{k: p for k, p in points.items() if k in shown} for points in series]), zero=is_bars
     )
-    x = _Scale(low, high, left, WIDTH - 18)
+    x = Scale(low, high, left, WIDTH - 18)
     pitch = 11.0 if is_bars else 13.0
     row = pitch * len(series) + 12
     top += 24 if figure.x_label else 8
     bottom = top + row * len(shown)
-    parts = [legend, _x_axis(x, figure.y_label, y=bottom, grid_top=top)]
+    parts = [legend, svg.x_axis(x, figure.y_label, y=bottom, grid_top=top)]
     if figure.x_label:
-        parts.append(_text(8, top - 10, figure.x_label, letters=70))
+        parts.append(svg.text(8, top - 10, figure.x_label, letters=70))
     for place, label in enumerate(shown):
         middle = top + (place + 0.5) * row
-        parts.append(_text(left - 10, middle + 4, label, letters=32, anchor="end", colour=INK))
+        parts.append(svg.text(left - 10, middle + 4, label, letters=32, anchor="end", colour=INK))
         for index, points in enumerate(series):
             if (point := points.get(label)) is not None:
                 y = middle + (index - (len(series) - 1) / 2) * pitch
@@ -452,14 +364,16 @@ def _draw_rows(figure: Figure, labels: Sequence[str], series: Sequence[Mapping[s
     height = bottom + 46
     if len(shown) < len(labels):
         height += 20
-        parts.append(_text(8, height - 8, f"The first {len(shown)} of {len(labels)}; the table holds all.", letters=90))
-    return _svg(figure, height, *parts)
+        parts.append(
+            svg.text(8, height - 8, f"The first {len(shown)} of {len(labels)}; the table holds all.", letters=90)
+        )
+    return svg.drawing(figure, height, *parts)
 
 
-def _lying(index: int, point: _Point, x: _Scale, y: float, *, is_bar: bool) -> Markup:
+def _lying(index: int, point: Point, x: Scale, y: float, *, is_bar: bool) -> Markup:
     colour = COLOURS[index % len(COLOURS)]
     if is_bar:
         zero, end = x(0), x(point.y)
-        bar = _bar(index, min(zero, end), y - 4.5, width=abs(end - zero), height=9)
-        return bar + _whisker(point, lambda value: (x(value), y), INK)
-    return _whisker(point, lambda value: (x(value), y), colour) + _mark(index, x(point.y), y)
+        bar = svg.bar(index, min(zero, end), y - 4.5, width=abs(end - zero), height=9)
+        return bar + svg.whisker(point, lambda value: (x(value), y), INK)
+    return svg.whisker(point, lambda value: (x(value), y), colour) + svg.mark(index, x(point.y), y)

@@ -135,6 +135,10 @@ class Schema:
     constraints: tuple[Constraint, ...] = ()
     linkability: tuple[tuple[str, ...], ...] = ()
     """Two sets of columns that two parties could hold, for the linkability attack; empty means not declared."""
+    contact: str = ""
+    """Whom the recipient asks; stands on the data card."""
+    terms: str = ""
+    """Licence or terms of use, as they stand on the data card."""
 
     def column(self, name: str) -> Column:
         """Return the column called ``name``; KeyError if there is none."""

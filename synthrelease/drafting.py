@@ -437,6 +437,8 @@ def _head(target: str | None, unit: str | None, missing: Sequence[str], *, is_gu
     yield '#   dates = "month" (year, day, shift) above the columns; top_code, round_to, merge or zip3 in one.'
     yield ""
     yield 'purpose = ""  # say in a sentence what the synthetic table is for'
+    yield '# release.contact = "..."  # whom the recipient asks; stands on the data card, as do the terms of use'
+    yield '# release.terms = "..."'
     if unit is not None:
         yield f"unit = {quoted(unit)}  # all rows of one patient stay together"
     else:

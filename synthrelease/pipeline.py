@@ -23,6 +23,7 @@ from synthrelease import (
     drafting,
     filing,
     generators,
+    history,
     outcomes,
     patients,
     policy,
@@ -43,11 +44,8 @@ from synthrelease.contracts import (
     CheckResult,
     CheckSpec,
     Evidence,
-    Figure,
     FitSettings,
-    Fitted,
     Generator,
-    Line,
     Policy,
     Refits,
     RunFacts,
@@ -384,7 +382,7 @@ def _trained(run: Run, train: Table, fit: Generator, settings: FitSettings) -> M
     fitted = fit(transform.apply(train), settings, run.listener.step)
     for text in fitted.notices:
         run.notice(text)
-    run.generator, run.history = str(fitted.description["generator"]), _history(fitted)
+    run.generator, run.history = str(fitted.description["generator"]), history.figures(fitted)
     run.settings |= dict(transform.wrap(fitted).description)
     plan, habits = _learned_habits(run, train)
     return Maker(run.generator, transform, fitted, plan, habits)
@@ -423,30 +421,6 @@ def _input_digests(folder: RunFolder, files: Mapping[str, Path | Place | bytes |
     return {f"{name} (HMAC)": tables.digest(path, key) for name, path in files.items() if path is not None}
 
 
-def _history(fitted: Fitted) -> tuple[Figure, ...]:
-    """The training losses as a figure."""
-    steps = fitted.history
-    names = sorted({name for step in steps for name in step.losses})
-    lines = tuple(
-        Line(
-            name,
-            tuple(float(step.step) for step in steps if name in step.losses),
-            tuple(float(step.losses[name]) for step in steps if name in step.losses),
-        )
-        for name in names
-    )
-    figure = Figure(
-        name="training",
-        kind="curve",
-        title="Training losses",
-        caption="Losses that settle show that training came to rest; they say nothing about privacy or quality.",
-        x_label="update",
-        y_label="loss",
-        lines=lines,
-    )
-    return (figure,) if lines else ()
-
-
 def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
     meaning = run.schema
     sizes = {"train": evidence.train, "holdout": evidence.holdout, "synthetic": evidence.synthetic}
@@ -475,6 +449,8 @@ def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
         history=run.history,
         run_id=run.run_id,
         attempts=run.attempts,
+        contact=meaning.contact,
+        terms=meaning.terms,
     )
 
 

@@ -461,7 +461,8 @@ def _deciding(decision: Decision, outcomes: Sequence[RuleOutcome]) -> str:
     first, *others = [outcome for outcome in blocking if outcome.outcome == wanted]
     begin = "Refused" if decision == "refuse" else "Not decided"
     named = " ".join(other.question for other in others[:NAMED])
-    rest = f" {len(others) - NAMED} others are listed below." if len(others) > NAMED else ""
+    more = len(others) - NAMED
+    rest = f" {more} other{'s are' if more > 1 else ' is'} listed below." if more > 0 else ""
     also = f" {begin} for {len(others)} more: {named}{rest}" if others else ""
     return f"{begin}: {first.question} {_in_short(first)}{also}"
 

@@ -30,6 +30,7 @@ from pydantic_core import PydanticCustomError
 from synthrelease import constraints, generalise, moments
 from synthrelease.contracts import MOMENTS, Column, Constraint, Kind, Role, Schema, Treatment
 from synthrelease.errors import SchemaError, listing
+from synthrelease.schemablocks import AuditEntry, ConstraintEntry, ReleaseEntry
 
 ANY_OTHER = "*"
 """As a missing mark of a label column: every label that is not declared counts as missing.
@@ -101,24 +102,6 @@ class _ColumnEntry(BaseModel):
         return entry
 
 
-class _ConstraintEntry(BaseModel):
-    """One ``[[constraints]]`` block, as written."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rule: StrictStr = ""
-    combination: list[StrictStr] = []
-    tolerance: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0.0
-
-
-class _AuditEntry(BaseModel):
-    """The ``[audit]`` block: what the audit's attackers are taken to know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    linkability: Annotated[list[list[StrictStr]], Field(max_length=2)] = []
-
-
 class _SchemaFile(BaseModel):
     """The whole file, as written."""
 
@@ -130,8 +113,9 @@ class _SchemaFile(BaseModel):
     missing: list[_Label] = []
     dates: Literal["year", "month", "day", "shift"] | None = None
     columns: dict[str, _ColumnEntry]
-    constraints: list[_ConstraintEntry] = []
-    audit: _AuditEntry = _AuditEntry()
+    constraints: list[ConstraintEntry] = []
+    audit: AuditEntry = AuditEntry()
+    release: ReleaseEntry = ReleaseEntry()
 
 
 def load(path: Path, *, target: str | None = None) -> Schema:
@@ -161,6 +145,8 @@ def load(path: Path, *, target: str | None = None) -> Schema:
         dates=entry.dates or "",
         constraints=tuple(Constraint(c.rule, tuple(c.combination), c.tolerance) for c in entry.constraints),
         linkability=tuple(map(tuple, entry.audit.linkability)),
+        contact=entry.release.contact,
+        terms=entry.release.terms,
     )
     wrong = list(constraints.problems(schema))
     if wrong:

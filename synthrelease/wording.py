@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from .contracts import Metric, Rule
 
+MASKED = "masked"
+"""What stands in place of a number behind which too few people stand."""
+
 _PERCENT = ("share", "fraction", "proportion")
 _UNITLESS = ("", "1", "none", "auc", "ratio", "score", "distance", "index", "probability", "number", "epsilon", "delta")
 _ACRONYMS = {
@@ -98,6 +101,8 @@ def written_as(metric: Metric, limit: float = math.nan) -> Format:
     factor = 100 if is_percent(metric.unit) else 1
     values = [v * factor for v in (metric.value, metric.low, metric.high) if math.isfinite(v)]
     largest = max(map(abs, values), default=0.0)
+    if not values:
+        return Format(metric.unit, None)
     if all(v == int(v) for v in values):
         return Format(metric.unit, 0)
     if largest < 1e-4:

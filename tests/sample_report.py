@@ -298,6 +298,7 @@ def _bars(label: str, names: tuple[str, ...], *values: float) -> Line:
     return Line(label, names, values)
 
 
+_CELLS = ("1", "2", "1", "2")
 _BINS = ("0-10", "10-20", "20-30", "30-40", "40+")
 _LONG = tuple(f"{kind} of the cell nucleus ({part})" for kind in ("radius", "texture", "area") for part in "abcd")
 FIGURES: dict[str, tuple[Figure, ...]] = {
@@ -334,12 +335,20 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
                                                         _bars("control", ("one column", "four columns"), 0.028, 0.02))),
     ),
     "marginals": (
+        Figure("column", "histogram", "radius_mean", "Real and synthetic.", "", "share of rows, %",
+               (Line("real", _BINS, (10.0, 30.0, 40.0, 19.0, 1.0), people=(40, 120, 160, 76, 3)),
+                Line("synthetic", _BINS, (12.0, 28.0, 41.0, 18.0, 1.0), people=(48, 112, 164, 72, 4)))),
         Figure("columns", "bars", "Columns, worst first", "Total variation distance; the hollow bar is what an honest "
                "sample of the same size gives.", "Column", "Distance",
                (_bars("synthetic", _LONG, *(0.07 - 0.004 * i for i in range(12))),
                 _bars("holdout", _LONG, *(0.045 - 0.002 * i for i in range(12))))),
     ),
     "pairs": (
+        Figure("matrix", "grid", "Pairs, as a matrix", "Larger squares are worse.", "column", "column",
+               (Line("distance", _LONG[:3], (0.1, 0.04, -0.01), row=_LONG[1:4]),)),
+        Figure("projection", "grid", "All rows", "Counted in cells.", "first", "second",
+               (Line("real", _CELLS, (30.0, 40.0, 28.0, 2.0), people=(30, 40, 28, 2), row=("1", "1", "2", "2")),
+                Line("synthetic", _CELLS, (25.0, 45.0, 30.0, 0.0), people=(25, 45, 30, 0), row=("1", "1", "2", "2")))),
         Figure("pairs", "dots", "Pairs that fit worst", "Distance of the joint table of two columns.", "Pair",
                "Distance",
                (Line("synthetic", _LONG, tuple(0.16 - 0.008 * i for i in range(12))),

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from sample_report import FIGURES
 
-from synthrelease import charts
+from synthrelease import charts, svg
 from synthrelease.contracts import Figure, Line
 
 NAN, INF = math.nan, math.inf
@@ -61,7 +61,7 @@ def test_samples_are_well_formed_and_stay_inside_their_box(sample):
 
 def test_a_curve_lies_where_its_numbers_say():
     root = parse(charts.draw(figure("curve", Line("a", (0.0, 5.0, 10.0), (0.0, 0.5, 1.0)))))
-    curve = next(e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == charts.COLOURS[0])
+    curve = next(e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == svg.COLOURS[0])
     points = [tuple(map(float, pair.split())) for pair in curve.attrib["d"][1:].split(" L")]
     (x0, y0), (x1, y1), (x2, y2) = points
     assert x1 == pytest.approx((x0 + x2) / 2)
@@ -72,7 +72,7 @@ def test_a_curve_lies_where_its_numbers_say():
 def test_a_logarithmic_axis_puts_decades_at_equal_steps_and_leaves_out_zero():
     line = Line("a", (0.0, 0.01, 0.1, 1.0), (0.1, 0.2, 0.3, 0.4))
     root = parse(charts.draw(figure("curve", line, log_x=True, diagonal=True)))
-    curve = [e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == charts.COLOURS[0]][-1]
+    curve = [e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == svg.COLOURS[0]][-1]
     x = [float(pair.split()[0]) for pair in curve.attrib["d"][1:].split(" L")]
     assert len(x) == 3
     assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.2)
@@ -83,7 +83,7 @@ def test_points_that_are_not_finite_leave_a_gap_and_never_reach_the_drawing():
     line = Line("a", (0.0, 1.0, 2.0, 3.0, 4.0, INF), (0.1, 0.2, NAN, 0.4, 0.3, 0.2), (NAN,) * 6, (INF,) * 6)
     drawing = charts.draw(figure("curve", line))
     root = parse(drawing)
-    stretches = [e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == charts.COLOURS[0]]
+    stretches = [e for e in root.iter(f"{SVG}path") if e.attrib["stroke"] == svg.COLOURS[0]]
     assert len(stretches) == 2
     assert all(math.isfinite(value) for value in numbers_in(root))
 
@@ -152,9 +152,9 @@ def test_many_labels_lie_down_and_say_how_many_are_left_out():
 
 
 def test_ticks_are_round_and_inside():
-    assert charts._ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert charts._ticks(-3.0, 7.0) == [-2.0, 0.0, 2.0, 4.0, 6.0]
-    assert charts._log_ticks(0.001, 1.0) == pytest.approx([0.001, 0.01, 0.1, 1.0])
+    assert svg.ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert svg.ticks(-3.0, 7.0) == [-2.0, 0.0, 2.0, 4.0, 6.0]
+    assert svg.log_ticks(0.001, 1.0) == pytest.approx([0.001, 0.01, 0.1, 1.0])
 
 
 def test_the_table_holds_the_numbers_of_the_drawing():
@@ -188,3 +188,56 @@ def test_the_gauge_shades_the_side_that_is_not_allowed():
         assert inside is not below
     assert charts.gauge(NAN, 0.4, 0.6, limit=0.7, allowed_below=True) == ""
     assert "nan" not in charts.gauge(0.0, 0.0, 0.0, limit=0.0, allowed_below=True)
+
+
+def test_squares_of_a_grid_have_areas_like_their_values():
+    drawn = parse(charts.draw(figure("grid", Line("s", ("a", "b"), (4.0, 1.0), row=("r", "r")))))
+    sides = [float(e.attrib["width"]) for e in drawn.iter(f"{SVG}rect")]
+    assert sides[0] == pytest.approx(2 * sides[1], abs=0.1)
+    assert "A square that fills its cell is 4." in texts(drawn)
+
+
+def test_a_grid_draws_no_square_for_nothing_and_a_cross_for_what_is_masked():
+    line = Line("s", ("a", "b", "c", "d"), (4.0, 0.0, NAN, NAN), row=("r",) * 4, people=(9, 0, 2, 0))
+    drawn = parse(charts.draw(figure("grid", line)))
+    assert len(list(drawn.iter(f"{SVG}rect"))) == 1
+    plain = parse(charts.draw(figure("grid", replace(line, people=()))))
+    assert len(list(drawn.iter(f"{SVG}path"))) == len(list(plain.iter(f"{SVG}path"))) + 2
+    shown = charts.table(figure("grid", line))
+    assert shown.header == ("Row", "a", "b", "c", "d")
+    assert shown.rows == (("r", "4", "0", "masked", "not known"),)
+
+
+def test_a_cell_of_a_grid_holds_every_series_in_its_table():
+    lines = (Line("real", ("a",), (1.0,), row=("r",)), Line("made", ("a", "b"), (2.0, 3.0), row=("r", "r")))
+    shown = charts.table(figure("grid", *lines))
+    assert shown.rows == (("r", "1 / 2", "3"),)
+    assert shown.note == "In each cell: real / made"
+
+
+def test_an_empty_grid_says_so():
+    assert "Nothing to draw" in charts.draw(figure("grid", Line("s", ("a",), (NAN,), row=("r",))))
+
+
+def test_both_axes_can_be_logarithmic_and_zero_is_left_out():
+    line = Line("attack", (0.001, 0.01, 0.1, 1.0), (0.0, 0.02, 0.2, 1.0), (0.0, 0.0, 0.1, 0.9), (0.1, 0.1, 0.3, 1.0))
+    drawn = parse(charts.draw(figure("curve", line, log_x=True, log_y=True, diagonal=True)))
+    assert not [number for number in numbers_in(drawn) if not math.isfinite(number)]
+    assert {"0.02", "0.1", "1"} & set(texts(drawn))
+
+
+def test_a_histogram_has_a_bar_a_range_and_an_outline_for_the_other_side():
+    lines = (
+        Line("real", ("a", "b", "c"), (1.0, NAN, 2.0), people=(5, 2, 9)),
+        Line("made", ("a", "b", "c"), (1.0, 1.0, 1.0)),
+    )
+    drawn = parse(charts.draw(figure("histogram", *lines)))
+    bars = [e for e in drawn.iter(f"{SVG}rect") if float(e.attrib["width"]) > 20]
+    assert len(bars) == 2
+    assert any(e.attrib["stroke"] == svg.COLOURS[1] for e in drawn.iter(f"{SVG}path"))
+
+
+def test_a_range_beside_its_reference_is_empty_without_one():
+    assert "<circle" in charts.span_picture(0.5, 0.4, 0.6, reference=0.5)
+    for broken in ((0.5, 0.4, 0.6, None), (NAN, 0.4, 0.6, 0.5), (0.5, 0.5, 0.5, 0.5)):
+        assert charts.span_picture(*broken[:3], reference=broken[3]) == ""

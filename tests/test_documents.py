@@ -79,6 +79,8 @@ def with_named_columns(block: str) -> str:
     if block.startswith("[audit]"):
         for name in re.findall(r'"(\w+)"', block):
             block += f'\n[columns.{name}]\nkind = "numeric"\n'
+    if block.startswith("[release]"):
+        block += '\n[columns.age]\nkind = "numeric"\n'
     named = re.findall(r'^(?:unit|target) = "(\w+)"', block, re.MULTILINE)
     missing = [name for name in named if f"[columns.{name}]" not in block]
     return block + "".join(f'\n[columns.{name}]\nkind = "boolean"\ncategories = ["no", "yes"]\n' for name in missing)

@@ -83,7 +83,7 @@ def test_the_same_seed_repeats_the_table_byte_for_byte_and_another_does_not(run,
 def test_a_release_is_whole_and_leaves_quarantine_empty(ward_files, tmp_path):
     result = released(ward_files, tmp_path)
     names = {path.name for path in (result.folder / "release").iterdir()}
-    assert names == {"synthetic.csv", "data-card.html", "data-card.json", "manifest.json"}
+    assert names == {"synthetic.csv", "data-card.html", "data-card.json", "croissant.json", "manifest.json"}
     assert not (result.folder / "quarantine").exists()
     assert result.exit_code == 0
     manifest = json.loads((result.folder / "release" / "manifest.json").read_text())
@@ -129,13 +129,14 @@ def test_what_leaves_holds_no_seed_and_no_statistic_of_the_real_rows(ward_files,
     real = pd.read_csv(ward_files[0])
     card = (result.folder / "release" / "data-card.json").read_text()
     manifest = (result.folder / "release" / "manifest.json").read_text()
-    texts = [card, (result.folder / "release" / "data-card.html").read_text(), manifest]
+    croissant = (result.folder / "release" / "croissant.json").read_text()
+    texts = [card, croissant, (result.folder / "release" / "data-card.html").read_text(), manifest]
     assert all('"seed"' not in text for text in texts)
-    numbers = {float(n) for text in (card,) for n in re.findall(r"(?<![\w.])-?\d+\.\d+(?![\w.])", text)}
+    numbers = {float(n) for text in (card, croissant) for n in re.findall(r"(?<![\w.])-?\d+\.\d+(?![\w.])", text)}
     statistics = {round(float(v), 6) for v in real["pressure"].describe()[1:]} | {float(real["pressure"].max())}
     assert not statistics & numbers
     for metric in (m for r in result.results for m in r.metrics if m.value not in (0, 1)):
-        assert repr(metric.value) not in card
+        assert repr(metric.value) not in card + croissant
 
 
 def test_a_table_that_is_not_released_stays_in_quarantine(ward_files, tmp_path):

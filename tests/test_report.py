@@ -9,10 +9,12 @@ from itertools import pairwise
 
 import pytest
 from jinja2 import UndefinedError
+from markupsafe import Markup
 from sample_report import NAN, Sample, sample
 
 from synthrelease import report
-from synthrelease.contracts import CheckResult, ColumnFact, Figure, Line, Metric, Utility
+from synthrelease.contracts import CheckResult, ColumnFact, Figure, Line, Metric, Score, Utility
+from synthrelease.pages import Section, environment
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 HOSTILE = ("<script>alert(1)</script>", "=cmd|'/C calc'!A0", "\"'><b onclick=x>", "<img src=x onerror=window.pwned=1>")
@@ -165,7 +167,7 @@ def test_utility_shows_both_sides_with_intervals():
 
 def test_regression_utility():
     run = sample()
-    scores = {"r2": report.Score(0.41, 0.35, 0.47), "mae": report.Score(1234.5, 1100.0, 1400.0)}
+    scores = {"r2": Score(0.41, 0.35, 0.47), "mae": Score(1234.5, 1100.0, 1400.0)}
     utility = Utility("regression", "", {"linear_regression": scores}, {"linear_regression": {"r2": scores["r2"]}})
     results = tuple(replace(result, utility=utility if result.utility else None) for result in run.results)
     words = Page(report.render(run.verdict, results, run.facts, run.specs)).words
@@ -182,6 +184,22 @@ def test_without_differential_privacy_no_claim_is_made_and_with_it_the_ledger_is
     assert "No differential privacy" not in words
     assert "Epsilon 2.500 Delta 1 \N{MULTIPLICATION SIGN} 10⁻⁵ Unit patient" in words
     assert "training DP-SGD 1.100 0.02000 900" in words
+
+
+def test_the_attack_is_drawn_below_the_ceiling_that_epsilon_promises():
+    run = sample()
+    roc = Figure("mia_roc", "curve", "Attack", "C", "FPR", "TPR", (Line("attack", (0.1, 1.0), (0.1, 1.0)),), True, True)
+    results = (CheckResult("membership", "measured", 9, figures=(roc,)),)
+    claim = {"epsilon": 1.0, "delta": 0.0, "unit": "patient", "spends": []}
+    with_claim = report.render(run.verdict, results, replace(run.facts, privacy=claim), run.specs)
+    assert "ceiling promised by epsilon 1 (for one patient)" in with_claim
+    assert "ceiling promised" not in report.render(run.verdict, results, run.facts, run.specs)
+
+
+def test_a_row_as_the_unit_is_said_on_the_first_screen():
+    run = sample()
+    html = render(replace(run, facts=replace(run.facts, privacy={"epsilon": 1.0, "delta": 0.0, "unit": "row"})))
+    assert "Read this before relying on epsilon" in html[: html.index('id="checklist"')]
 
 
 def hostile() -> Sample:
@@ -233,15 +251,33 @@ def test_hostile_names_stay_text():
 
 def test_a_template_that_asks_for_something_unknown_fails():
     with pytest.raises(UndefinedError):
-        report._environment().from_string("{{ nothing_of_that_name }}").render()
-    assert report._environment().from_string("{{ x }}").render(x="<b>") == "&lt;b&gt;"
+        environment().from_string("{{ nothing_of_that_name }}").render()
+    assert environment().from_string("{{ x }}").render(x="<b>") == "&lt;b&gt;"
 
 
 def test_templates_hold_no_number_against_a_limit():
-    for name in report._environment().list_templates(extensions=["html"]):
-        source, _, _ = report._environment().loader.get_source(report._environment(), name)
+    for name in environment().list_templates(extensions=["html"]):
+        source, _, _ = environment().loader.get_source(environment(), name)
         for code in re.findall(r"\{[%{](.*?)[%}]\}", source, re.S):
             assert not re.search(r"[<>]", code), (name, code)
+
+
+def test_a_section_made_elsewhere_is_shown_on_report_and_card():
+    section = Section("sign-off", "Signatures <1>", Markup("<p>Approved by <b>{}</b></p>").format("<script>"))
+    run = sample()
+    page = report.render(run.verdict, run.results, run.facts, run.specs, sections=(section,))
+    public, _ = report.data_card(run.facts, run.verdict, released_rows=400, sections=(section,))
+    for html in (page, public):
+        assert_nothing_foreign(html)
+        assert "Signatures <1> Approved by <script>" in Page(html).words
+    assert 'href="#sign-off"' in page
+
+
+def test_a_section_must_be_escaped_markup_below_a_plain_anchor():
+    with pytest.raises(TypeError, match="Markup"):
+        Section("sign-off", "Signatures", "<p>")
+    with pytest.raises(ValueError, match="plain word"):
+        Section('"><b', "Signatures", Markup())
 
 
 # The data card.
@@ -307,6 +343,9 @@ def test_the_card_holds_nothing_that_was_measured_or_counted_in_the_real_table()
         "differential_privacy",
         "limits",
         "files",
+        "utility",
+        "terms",
+        "contact",
     }
     assert set(plain["rules"][0]) == {"question", "check", "metric", "at_most", "limit", "unit", "severity", "outcome"}
 

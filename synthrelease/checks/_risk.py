@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthrelease.contracts import BoolArray
-from synthrelease.intervals import Bounds, z_score
+from synthrelease.contracts import BoolArray, Figure, Line
+from synthrelease.intervals import Bounds, proportion, z_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +106,33 @@ def largest(groups: Sequence[Trials], confidence: float) -> tuple[Bounds, Trials
     worst, trials = max(plain, key=lambda pair: pair[0].high)
     low = max(risk(each, corrected).low for _, each in plain)
     return Bounds(worst.value, min(low, worst.value), worst.high), trials
+
+
+def figure(name: str, title: str, groups: Sequence[Trials], confidence: float) -> Figure:
+    """Every attack's rates side by side: on training patients, on holdout patients, and by naive guessing."""
+    sides = {"training patients": "attack", "holdout patients (control)": "control", "naive guessing": "baseline"}
+    return Figure(
+        name=name,
+        kind="dots",
+        title=title,
+        caption=(
+            "How often the attack was right. What counts is by how much training patients lie above holdout patients, "
+            "whom the generator never saw; an attack that is no better than naive guessing says nothing."
+        ),
+        x_label="attack",
+        y_label="share of guesses that were right, %",
+        lines=tuple(
+            _rates(label, [getattr(each, side) for each in groups], groups, confidence) for label, side in sides.items()
+        ),
+    )
+
+
+def _rates(label: str, counts: Sequence[tuple[int, int]], groups: Sequence[Trials], confidence: float) -> Line:
+    bounds = [proportion(hits, guesses, confidence) for hits, guesses in counts]
+    return Line(
+        label=label,
+        x=tuple(each.name for each in groups),
+        y=tuple(100 * each.value for each in bounds),
+        low=tuple(100 * each.low for each in bounds),
+        high=tuple(100 * each.high for each in bounds),
+    )

@@ -25,8 +25,10 @@ from synthrelease.contracts import (
     CheckSpec,
     Column,
     Evidence,
+    Figure,
     FloatArray,
     IntArray,
+    Line,
     Metric,
     MetricSpec,
     Table,
@@ -96,7 +98,8 @@ def measure(evidence: Evidence) -> CheckResult:
             SPEC.metrics[1], solved, min(size, TARGETS), "no sensitive column has two labels, or no quasi-identifiers"
         ),
     )
-    return CheckResult(SPEC.name, "measured", size, metrics=metrics)
+    picture = _by_column(gaps[:: len(_levels(evidence.confidence, 1))])
+    return CheckResult(SPEC.name, "measured", size, metrics=metrics, figures=(picture,))
 
 
 def _knowledge(evidence: Evidence, known: tuple[Column, ...], secret: Column) -> tuple[Column, ...]:
@@ -107,6 +110,28 @@ def _knowledge(evidence: Evidence, known: tuple[Column, ...], secret: Column) ->
 def _levels(confidence: float, looks: int) -> tuple[float, float]:
     """The level as asked for, and corrected for the number of columns looked at."""
     return confidence, 1.0 - (1.0 - confidence) / max(1, looks)
+
+
+def _by_column(gaps: Sequence[tuple[str, Bounds]]) -> Figure:
+    """The gap of every sensitive column, largest first."""
+    known = sorted((gap for gap in gaps if np.isfinite(gap[1].value)), key=lambda gap: -gap[1].value)
+    return Figure(
+        name="attribute_gap",
+        kind="dots",
+        title="Guessing by a model, column by column",
+        caption="Right of 0, training patients are predicted better than patients never seen: that much was leaked.",
+        x_label="sensitive column",
+        y_label="better prediction of training patients",
+        lines=(
+            Line(
+                label="gap",
+                x=tuple(name for name, _ in known),
+                y=tuple(bounds.value for _, bounds in known),
+                low=tuple(bounds.low for _, bounds in known),
+                high=tuple(bounds.high for _, bounds in known),
+            ),
+        ),
+    )
 
 
 def _worst(spec: MetricSpec, gaps: Sequence[tuple[str, Bounds]], n: int, missing: str) -> Metric:

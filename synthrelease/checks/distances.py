@@ -181,7 +181,12 @@ def _curves(rng: np.random.Generator, evidence: Evidence, synthetic: Points, rea
         "holdout to training patients (real to real)": nearest(queries, parts[0], 1).distance[:, 0],
     }
     lines = tuple(
-        Line(label, tuple(float(v) for v in np.quantile(values, CURVE)), tuple(100 * q for q in CURVE))
+        Line(
+            label,
+            tuple(float(v) for v in np.quantile(values, CURVE)),
+            tuple(100 * q for q in CURVE),
+            people=tuple(round(q * len(values)) for q in CURVE),
+        )
         for label, values in named.items()
     )
     return Figure(

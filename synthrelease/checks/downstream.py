@@ -16,7 +16,17 @@ from sklearn.exceptions import ConvergenceWarning
 
 from synthrelease.checks import _scores
 from synthrelease.checks._models import Task, answers, models, plain, task_of, with_target
-from synthrelease.contracts import CheckResult, CheckSpec, Evidence, FloatArray, Metric, MetricSpec, Table
+from synthrelease.contracts import (
+    CheckResult,
+    CheckSpec,
+    Evidence,
+    Figure,
+    FloatArray,
+    Line,
+    Metric,
+    MetricSpec,
+    Table,
+)
 from synthrelease.intervals import Bounds, draw, normal_bounds, z_score
 
 SPEC = CheckSpec(
@@ -57,6 +67,8 @@ RESAMPLES = 100
 BINS = 10
 SHUFFLED_ROWS = 2_000
 MOST_FEATURES = 40
+MOST_SHOWN = 15
+SIDES = ("trained on real rows", "trained on synthetic rows")
 FEWEST_IN_GROUP = 100
 MOST_GROUP_LEVELS = 12
 
@@ -89,15 +101,17 @@ def measure(evidence: Evidence) -> CheckResult:
     outputs = [_outputs(model, table, task) for model in fitted]
     scores = [_quality(output, test, np.ones(len(table), dtype=np.bool_)) for output in outputs]
     n = len(table)
+    agreement, importances = _importances(rng, fitted, test, evidence.confidence)
+    gap, groups = _groups(outputs, test, evidence.confidence)
     metrics = (
         _calibration(outputs, test, evidence.confidence),
-        _importances(rng, fitted, test, evidence.confidence),
-        _groups(outputs, test, evidence.confidence),
+        agreement,
+        gap,
         _difference(
             "augmentation_gain", scores[2] - scores[0], n, evidence.confidence, "Real and synthetic rows together"
         ),
     )
-    return CheckResult(SPEC.name, "measured", n, metrics=metrics)
+    return CheckResult(SPEC.name, "measured", n, metrics=metrics, figures=(importances, *groups))
 
 
 def _metric(name: str, bounds: Bounds, n: int, reading: str, reference: float) -> Metric:
@@ -169,7 +183,7 @@ def _calibration_error(output: FloatArray, test: _Test) -> FloatArray:
     return error
 
 
-def _importances(rng: np.random.Generator, fitted: list[Any], test: _Test, confidence: float) -> Metric:
+def _importances(rng: np.random.Generator, fitted: list[Any], test: _Test, confidence: float) -> tuple[Metric, Figure]:
     """Rank correlation of permutation importances (Breiman 2001) of the real-trained and synthetic-trained model."""
     n = min(len(test.truth), SHUFFLED_ROWS)
     chosen = rng.permutation(len(test.truth))[:n]
@@ -189,31 +203,107 @@ def _importances(rng: np.random.Generator, fitted: list[Any], test: _Test, confi
     reach = z_score(confidence) / np.sqrt(len(features) - 3) if len(features) > 3 else float("nan")  # Fisher's z
     low, high = (float(np.tanh(np.arctanh(np.clip(value, -0.999, 0.999)) + sign * reach)) for sign in (-1, 1))
     text = f"The importances of {len(features):,} columns agree with a rank correlation of {value:.2f}."
-    return _metric("importance_agreement", Bounds(value, min(low, value), max(high, value)), n, text, 1.0)
+    bounds = Bounds(value, min(low, value), max(high, value))
+    return _metric("importance_agreement", bounds, n, text, 1.0), _fall_figure(features, falls)
 
 
-def _groups(outputs: list[FloatArray], test: _Test, confidence: float) -> Metric:
+def _fall_figure(features: list[str], falls: list[list[float]]) -> Figure:
+    """Both models' importances, the columns that matter most to the real-trained model first."""
+    order = sorted(range(len(features)), key=lambda at: -falls[0][at])[:MOST_SHOWN]
+    return Figure(
+        name="importances",
+        kind="bars",
+        title="Which columns the models lean on",
+        caption=(
+            "How far the score on holdout patients falls when a column is shuffled, for the model trained on real and "
+            "for the model trained on synthetic rows. Alike bars mean that both learned the same."
+        ),
+        x_label="column",
+        y_label="fall of the score",
+        lines=tuple(
+            Line(label, tuple(features[at] for at in order), tuple(fall[at] for at in order))
+            for label, fall in zip(SIDES, falls, strict=True)
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A label of a quasi-identifier: how many holdout rows have it, and both models' scores on them (1 + draws,)."""
+
+    column: str
+    label: str
+    rows: int
+    real: FloatArray
+    made: FloatArray
+
+    @property
+    def loss(self) -> FloatArray:
+        return self.real - self.made
+
+
+def _groups(outputs: list[FloatArray], test: _Test, confidence: float) -> tuple[Metric, tuple[Figure, ...]]:
     """The largest loss in a group of a quasi-identifier with few labels."""
+    found = _scored_groups(outputs, test)
+    if not found:
+        nothing = Bounds(float("nan"), float("nan"), float("nan"))
+        text = f"No declared group has {FEWEST_IN_GROUP} holdout patients with both outcomes."
+        return _metric("subgroup_gap", nothing, len(test.truth), text, 0.0), ()
+    strict = 1.0 - (1.0 - confidence) / len(found)
+    plain_bounds = [_bounded(group.loss, confidence) for group in found]
+    lows = [_bounded(group.loss, strict).low for group in found]
+    at = int(np.argmax([bounds.high for bounds in plain_bounds]))
+    worst = plain_bounds[at]
+    bounds = Bounds(worst.value, min(worst.value, max(lows)), worst.high)
+    text = f"Of {len(found):,} groups the worst is one of {found[at].column!r}, which loses {worst.value:.3f}."
+    return _metric("subgroup_gap", bounds, found[at].rows, text, 0.0), (_group_figure(found, confidence),)
+
+
+def _scored_groups(outputs: list[FloatArray], test: _Test) -> list[_Group]:
     found = []
     for column in test.table.schema.learned:
         if column.role != "quasi_identifier" or column.is_number or len(column.categories) > MOST_GROUP_LEVELS:
             continue
         codes = test.table.frame[column.name].cat.codes.to_numpy()
-        for level in range(len(column.categories)):
+        for level, label in enumerate(column.categories):
             rows = codes == level
             if int(rows.sum()) >= FEWEST_IN_GROUP:
-                loss = _quality(outputs[0], test, rows) - _quality(outputs[1], test, rows)
-                if np.isfinite(loss[0]):
-                    found.append((column.name, int(rows.sum()), loss))
-    if not found:
-        nothing = Bounds(float("nan"), float("nan"), float("nan"))
-        text = f"No declared group has {FEWEST_IN_GROUP} holdout patients with both outcomes."
-        return _metric("subgroup_gap", nothing, len(test.truth), text, 0.0)
-    strict = 1.0 - (1.0 - confidence) / len(found)
-    plain_bounds = [normal_bounds(float(d[0]), float(np.nanstd(d[1:], ddof=1)), confidence) for _, _, d in found]
-    lows = [normal_bounds(float(d[0]), float(np.nanstd(d[1:], ddof=1)), strict).low for _, _, d in found]
-    at = int(np.argmax([bounds.high for bounds in plain_bounds]))
-    worst = plain_bounds[at]
-    bounds = Bounds(worst.value, min(worst.value, max(lows)), worst.high)
-    text = f"Of {len(found):,} groups the worst is one of {found[at][0]!r}, which loses {worst.value:.3f}."
-    return _metric("subgroup_gap", bounds, found[at][1], text, 0.0)
+                sides = [_quality(output, test, rows) for output in outputs[:2]]
+                if np.isfinite(sides[0][0] - sides[1][0]):
+                    found.append(_Group(column.name, label, int(rows.sum()), *sides))
+    return found
+
+
+def _bounded(draws: FloatArray, confidence: float) -> Bounds:
+    return normal_bounds(float(draws[0]), float(np.nanstd(draws[1:], ddof=1)), confidence)
+
+
+def _group_figure(found: list[_Group], confidence: float) -> Figure:
+    """Both models' scores in every group, the group that loses most first."""
+    groups = sorted(found, key=lambda group: -float(group.loss[0]))
+    names = tuple(f"{group.column}: {group.label}" for group in groups)
+    lines = []
+    for label, side in zip(SIDES, ("real", "made"), strict=True):
+        bounds = [_bounded(getattr(group, side), confidence) for group in groups]
+        lines.append(
+            Line(
+                label=label,
+                x=names,
+                y=tuple(each.value for each in bounds),
+                low=tuple(each.low for each in bounds),
+                high=tuple(each.high for each in bounds),
+                people=tuple(group.rows for group in groups),
+            )
+        )
+    return Figure(
+        name="groups",
+        kind="dots",
+        title="Group by group",
+        caption=(
+            f"The score on holdout patients in every declared group with at least {FEWEST_IN_GROUP} rows, the group "
+            "that loses most first. A group whose marks lie far apart is served worse by the synthetic table."
+        ),
+        x_label="group",
+        y_label="score (ROC AUC, or R2 for a number)",
+        lines=tuple(lines),
+    )

@@ -12,6 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
+from synthrelease.checks import _pictures
 from synthrelease.checks._coding import Codes, coded
 from synthrelease.contracts import (
     CheckResult,
@@ -61,6 +62,9 @@ SPEC = CheckSpec(
 DRAWS = 30
 MOST_ROWS = 20_000
 MOST_PAIRS = 200
+MOST_IN_MATRIX = 14
+MATRIX_DRAWS = 6
+MOST_PICTURED = 12
 
 
 def measure(evidence: Evidence) -> CheckResult:
@@ -77,9 +81,13 @@ def measure(evidence: Evidence) -> CheckResult:
             _excess("pair_tvd_excess", np.array([d.double.mean(axis=1) for d in draws]), evidence.confidence, n),
             _kept(np.array([d.shared for d in draws]), evidence.confidence, n),
         ]
-    columns = [column.name for column in evidence.train.schema.learned]
-    figure = _worst_columns(columns, np.mean([d.single for d in draws], axis=0))
-    return CheckResult(check=SPEC.name, status="measured", n=n, metrics=tuple(metrics), figures=(figure,))
+    single = np.mean([d.single for d in draws], axis=0)
+    figures = [_worst_columns([column.name for column in evidence.train.schema.learned], single)]
+    if pairs:
+        double = np.mean([d.double for d in draws], axis=0)
+        figures.append(_worst_pairs(rng, evidence, codes, _far_columns(pairs, double, len(codes.levels)), size))
+    figures += _pictured(evidence, single)
+    return CheckResult(check=SPEC.name, status="measured", n=n, metrics=tuple(metrics), figures=tuple(figures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +194,56 @@ def _worst_columns(names: list[str], single: FloatArray) -> Figure:
         y_label="total variation distance",
         lines=lines,
     )
+
+
+def _far_columns(pairs: list[tuple[int, int]], double: FloatArray, columns: int) -> list[int]:
+    """The columns whose pairs are farthest above the floor on average, in the schema's order."""
+    gap = double[0] - double[1]
+    total, count = np.zeros(columns), np.zeros(columns)
+    for pair, value in zip(pairs, gap, strict=True):
+        total[list(pair)] += value
+        count[list(pair)] += 1
+    mean = total / np.maximum(count, 1)
+    return sorted(int(at) for at in np.argsort(-mean, kind="stable")[:MOST_IN_MATRIX])
+
+
+def _worst_pairs(rng: np.random.Generator, evidence: Evidence, codes: Codes, chosen: list[int], size: int) -> Figure:
+    """The excess of every pair among the columns that fare worst, as a triangle."""
+    pairs = list(combinations(chosen, 2))
+    draws = [_one_draw(rng, evidence, codes, pairs, size).double for _ in range(MATRIX_DRAWS)]
+    mean = np.mean(draws, axis=0)
+    names = [column.name for column in evidence.train.schema.learned]
+    worst = pairs[int(np.argmax(mean[0] - mean[1]))]
+    among = "all columns" if len(chosen) == len(names) else f"the {len(chosen)} columns that fare worst"
+    return Figure(
+        name="pair_tvd",
+        kind="grid",
+        title="Pairs of columns that do not belong together as they should",
+        caption=(
+            f"Pairs among {among}. The larger a square, the farther the pair's joint counts lie from those of unseen "
+            "real rows, beyond what fresh real rows show by chance (total variation distance). An empty cell is no "
+            f"worse than chance. The worst pair is {names[worst[0]]} with {names[worst[1]]}."
+        ),
+        x_label="column",
+        y_label="column",
+        lines=(
+            Line(
+                label="distance above chance",
+                x=tuple(names[a] for a, _ in pairs),
+                y=tuple(float(value) for value in mean[0] - mean[1]),
+                row=tuple(names[b] for _, b in pairs),
+            ),
+        ),
+    )
+
+
+def _pictured(evidence: Evidence, single: FloatArray) -> list[Figure]:
+    """The columns that lie farthest above the floor, one picture each, worst first, and all columns at once."""
+    learned = evidence.train.schema.learned
+    order = np.argsort(single[1] - single[0], kind="stable")[:MOST_PICTURED]
+    notes = {
+        at: f"Distance to unseen real rows {single[0][at]:.3f}; fresh real rows have {single[1][at]:.3f} by chance."
+        for at in order
+    }
+    columns = [_pictures.column_figure(evidence, learned[at], notes[at]) for at in order]
+    return [*columns, _pictures.projection(np.random.default_rng(evidence.seed), evidence)]

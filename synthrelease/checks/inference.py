@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from synthrelease.checks._pool import declared_sensitive, telling, within
-from synthrelease.checks._risk import Trials, chance_of, largest
+from synthrelease.checks._risk import Trials, chance_of, figure, largest
 from synthrelease.contracts import (
     BoolArray,
     CheckResult,
@@ -71,7 +71,8 @@ def measure(evidence: Evidence) -> CheckResult:
     metric = Metric(
         SPEC.metrics[0].name, bounds.value, bounds.low, bounds.high, SPEC.metrics[0].unit, size, reading, 0.0
     )
-    return CheckResult(SPEC.name, "measured", size, metrics=(metric,))
+    picture = figure("inference_rates", "Guessing sensitive values from the table", groups, evidence.confidence)
+    return CheckResult(SPEC.name, "measured", size, metrics=(metric,), figures=(picture,))
 
 
 def _guessed(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthrelease.checks._pool import within
-from synthrelease.checks._risk import Trials, largest
+from synthrelease.checks._risk import Trials, figure, largest
 from synthrelease.contracts import CheckResult, CheckSpec, Column, Evidence, IntArray, Metric, MetricSpec, Schema, Table
 from synthrelease.intervals import draw
 from synthrelease.neighbours import nearest
@@ -60,7 +60,8 @@ def measure(evidence: Evidence) -> CheckResult:
     metric = Metric(
         SPEC.metrics[0].name, bounds.value, bounds.low, bounds.high, SPEC.metrics[0].unit, size, reading, 0.0
     )
-    return CheckResult(SPEC.name, "measured", size, metrics=(metric,))
+    picture = figure("linkability_rates", "Linking two sets of columns through the table", groups, evidence.confidence)
+    return CheckResult(SPEC.name, "measured", size, metrics=(metric,), figures=(picture,))
 
 
 def column_sets(schema: Schema) -> tuple[tuple[Column, ...], tuple[Column, ...]] | None:

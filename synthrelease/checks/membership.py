@@ -73,7 +73,7 @@ ISOLATED = 500
 LARGEST_ISOLATED_SHARE = 0.25
 ENOUGH_OTHERS = 1_000
 """Patients never seen by the generator below which a false positive rate of 0.1% cannot be set."""
-ROC_POINTS = tuple(float(x) for x in np.concatenate([np.geomspace(0.002, 0.1, 20), np.linspace(0.12, 1.0, 23)]))
+ROC_POINTS = tuple(float(x) for x in np.concatenate([np.geomspace(0.0005, 0.1, 30), np.linspace(0.12, 1.0, 23)]))
 
 Quality = Callable[[FloatArray, FloatArray], float]
 
@@ -105,7 +105,9 @@ def measure(evidence: Evidence) -> CheckResult:
         _rate("tpr_vulnerable", isolated, 0.01, confidence),
         _advantage(by_area, confidence),
     )
-    return CheckResult(SPEC.name, "measured", n, metrics=metrics, figures=(_roc(by_area),))
+    return CheckResult(
+        SPEC.name, "measured", n, metrics=metrics, figures=(_roc(by_area, _folds(*isolated, _area), confidence),)
+    )
 
 
 def _isolated(members: Side, others: Side) -> tuple[Side, Side]:
@@ -217,24 +219,44 @@ def _metric(name: str, bounds: Bounds, n: int, reading: str, reference: float) -
     return Metric(name, bounds.value, bounds.low, bounds.high, unit, n, reading, reference)
 
 
-def _roc(folds: list[_Fold]) -> Figure:
-    """The two folds' curves, averaged."""
-    found = np.zeros(len(ROC_POINTS))
-    for fold in folds:
-        thresholds = np.quantile(fold.others, 1.0 - np.array(ROC_POINTS))
-        found += [float((fold.members > threshold).mean()) / len(folds) for threshold in thresholds]
+def _roc(everyone: list[_Fold], isolated: list[_Fold], confidence: float) -> Figure:
+    """Both folds' patients pooled, each at thresholds of its own fold."""
     return Figure(
         name="mia_roc",
         kind="curve",
         title="What the membership attack achieves",
         caption=(
-            "Share of training patients found against share of holdout patients wrongly accused. On the dashed "
-            "diagonal the attacker is guessing; a curve well above it at the left edge means that some patients can "
-            "be named with confidence."
+            "Share of training patients found against share of holdout patients wrongly accused, both on logarithmic "
+            "axes; the bands allow for chance. On the dashed diagonal the attacker is guessing; a curve well above it "
+            "at the left edge means that some patients can be named with confidence."
         ),
         x_label="false positive rate",
         y_label="true positive rate",
-        lines=(Line("attack", ROC_POINTS, tuple(float(rate) for rate in found)),),
+        lines=(
+            _roc_line("attack on all patients", everyone, confidence),
+            _roc_line("attack on the most isolated patients", isolated, confidence),
+        ),
         log_x=True,
         diagonal=True,
+        log_y=True,
+    )
+
+
+def _roc_line(label: str, folds: list[_Fold], confidence: float) -> Line:
+    """Rates as they came out, with Clopper-Pearson bounds of the true positive rate."""
+    n, m = sum(len(fold.members) for fold in folds), sum(len(fold.others) for fold in folds)
+    points: dict[int, int] = {}
+    for share in ROC_POINTS:
+        limits = [_upper_quantile(fold.others, share) if len(fold.others) else np.inf for fold in folds]
+        false = sum(int((fold.others >= limit).sum()) for fold, limit in zip(folds, limits, strict=True))
+        hits = sum(int((fold.members >= limit).sum()) for fold, limit in zip(folds, limits, strict=True))
+        points[false] = hits
+    found = [(false, proportion(hits, n, confidence)) for false, hits in sorted(points.items()) if m and n]
+    return Line(
+        label=label,
+        x=tuple(false / m for false, _ in found),
+        y=tuple(rate.value for _, rate in found),
+        low=tuple(rate.low for _, rate in found),
+        high=tuple(rate.high for _, rate in found),
+        people=tuple(false for false, _ in found),
     )

@@ -7,11 +7,11 @@ patients, in equal number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from synthrelease.checks._risk import Trials, added, largest
+from synthrelease.checks._risk import Trials, added, figure, largest
 from synthrelease.contracts import (
     BoolArray,
     CheckResult,
@@ -72,7 +72,9 @@ def measure(evidence: Evidence) -> CheckResult:
     reading = pooled.words if worst else f"No attack beat naive guessing. {pooled.words}"
     n, spec = max(1, min(pooled.attack[1], size)), SPEC.metrics[0]
     metric = Metric(spec.name, bounds.value, bounds.low, bounds.high, spec.unit, n, reading, 0.0)
-    return CheckResult(SPEC.name, "measured", n, metrics=(metric,))
+    parts = [replace(single, name="one column"), replace(added("", rounds), name="three to six columns")]
+    picture = figure("singling_out_rates", "Singling one person out", parts, evidence.confidence)
+    return CheckResult(SPEC.name, "measured", n, metrics=(metric,), figures=(picture,))
 
 
 def _coded(table: Table) -> _Coded:

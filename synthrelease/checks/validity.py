@@ -6,10 +6,12 @@ real rows do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from synthrelease.constraints import violations
-from synthrelease.contracts import CheckResult, CheckSpec, Evidence, Metric, MetricSpec, Table
+from synthrelease.contracts import CheckResult, CheckSpec, Evidence, Figure, Line, Metric, MetricSpec, Table
 from synthrelease.intervals import draw, proportion_difference
 
 SPEC = CheckSpec(
@@ -36,6 +38,7 @@ SPEC = CheckSpec(
 FEWEST_OTHERS = 11
 """Rows beyond the commonest value below which a generator may well leave them out: they belong to too few people."""
 BY_CHANCE = 0.001
+MOST_SHOWN = 20
 
 
 def measure(evidence: Evidence) -> CheckResult:
@@ -72,7 +75,41 @@ def measure(evidence: Evidence) -> CheckResult:
         _broken(evidence),
         _repeats(evidence),
     )
-    return CheckResult(check=SPEC.name, status="measured", n=n, metrics=metrics)
+    figures = tuple(_missing(evidence))
+    return CheckResult(check=SPEC.name, status="measured", n=n, metrics=metrics, figures=figures)
+
+
+def _missing(evidence: Evidence) -> Iterator[Figure]:
+    """Shares of missing cells in the columns where any are missing, most missing first; nothing where none are."""
+    sides = {"real rows (training)": evidence.train, "synthetic rows": evidence.synthetic}
+    counts = {label: table.frame.isna().sum() for label, table in sides.items()}
+    real, made = counts.values()
+    worst = (real + made).sort_values(ascending=False, kind="stable")
+    names = [str(name) for name, count in worst.items() if count][:MOST_SHOWN]
+    if names:
+        yield Figure(
+            name="missing",
+            kind="bars",
+            title="Missing values",
+            caption="Share of cells that are missing, by column; alike bars mean that gaps are made as they are.",
+            x_label="column",
+            y_label="missing, %",
+            lines=tuple(
+                Line(
+                    label,
+                    tuple(names),
+                    tuple(float(100 * counts[label][name] / len(table)) for name in names),
+                    people=tuple(_patients(table, name) for name in names),
+                )
+                for label, table in sides.items()
+            ),
+        )
+
+
+def _patients(table: Table, column: str) -> int:
+    """Patients with a missing cell in the column."""
+    gaps = table.frame[column].isna().to_numpy()
+    return int(gaps.sum()) if table.units is None else len(np.unique(table.units[gaps]))
 
 
 def _collapsed(train: Table, synthetic: Table, name: str) -> bool:

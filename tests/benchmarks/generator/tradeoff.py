@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from synthrelease import charts
+from synthrelease import charts, svg
 from synthrelease.contracts import Figure, Line
 
-LEFT, RIGHT, TOP, BOTTOM = 64.0, charts.WIDTH - 18, 34.0, 300.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, svg.WIDTH - 18, 34.0, 300.0
 LABEL_HEIGHT, LETTER = 14.0, 7.6
 
 
@@ -38,16 +38,16 @@ def draw(figure: Figure, marks: Sequence[Mark], joined: Sequence[str]) -> Markup
     if not shown:
         return charts.draw(figure)
     seconds = [mark.x for mark in shown]
-    x = charts._Scale(min(seconds) / 1.5, max(seconds) * 1.5, LEFT, RIGHT, log=True)
-    low, high = charts._span([mark.y for mark in shown], zero=False)
-    y = charts._Scale(low - 0.08 * (high - low), high, BOTTOM, TOP)  # names need room below
-    parts = [charts._value_grid(y, figure.y_label, across=(LEFT, RIGHT)), charts._x_axis(x, figure.x_label, y=BOTTOM)]
+    x = svg.Scale(min(seconds) / 1.5, max(seconds) * 1.5, LEFT, RIGHT, log=True)
+    low, high = svg.span([mark.y for mark in shown], zero=False)
+    y = svg.Scale(low - 0.08 * (high - low), high, BOTTOM, TOP)  # names need room below
+    parts = [svg.value_grid(y, figure.y_label, across=(LEFT, RIGHT)), svg.x_axis(x, figure.x_label, y=BOTTOM)]
     path = sorted((mark.x, mark.y) for mark in shown if mark.name in joined)
     if len(path) > 1:
-        parts.append(charts._stroke([(x(a), y(b)) for a, b in path], charts.COLOURS[0], width=2.2))
-    parts += [charts._mark(mark.kind, x(mark.x), y(mark.y)) for mark in shown]
+        parts.append(svg.stroke([(x(a), y(b)) for a, b in path], svg.COLOURS[0], width=2.2))
+    parts += [svg.mark(mark.kind, x(mark.x), y(mark.y)) for mark in shown]
     parts += _labels([(mark, x(mark.x), y(mark.y)) for mark in shown])
-    return charts._svg(figure, BOTTOM + 46, *parts)
+    return svg.drawing(figure, BOTTOM + 46, *parts)
 
 
 def _labels(placed: Sequence[tuple[Mark, float, float]]) -> list[Markup]:
@@ -62,9 +62,9 @@ def _labels(placed: Sequence[tuple[Mark, float, float]]) -> list[Markup]:
             key=lambda spot: _cost(spot, width, others, y),
         )
         taken.append((start, start + width, height))
-        colour = charts.INK if mark.kind == 0 else charts.MUTED
+        colour = svg.INK if mark.kind == 0 else svg.MUTED
         place, anchor = (start, "start") if start > x else (start + width, "end")
-        parts.append(charts._text(place, height + 4, mark.name, letters=40, anchor=anchor, colour=colour))
+        parts.append(svg.text(place, height + 4, mark.name, letters=40, anchor=anchor, colour=colour))
     return parts
 
 
@@ -75,5 +75,5 @@ def _shifts() -> list[float]:
 def _cost(spot: tuple[float, float], width: float, taken: Sequence[tuple[float, float, float]], home: float) -> float:
     start, height = spot
     clashes = sum(a < start + width and start < b and abs(h - height) < LABEL_HEIGHT for a, b, h in taken)
-    outside = start < LEFT or start + width > charts.WIDTH - 4 or not TOP - 6 <= height <= BOTTOM - 6
+    outside = start < LEFT or start + width > svg.WIDTH - 4 or not TOP - 6 <= height <= BOTTOM - 6
     return 1_000 * outside + 100 * clashes + abs(height - home)
