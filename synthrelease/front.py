@@ -31,10 +31,6 @@ DECIDED_BY: Mapping[Outcome, str] = {
     "no_evidence": "without evidence",
     "met": "met",
 }
-OTHERS: Mapping[Outcome, str] = {
-    "breached": "blocking rules (breached)",
-    "no_evidence": "blocking rules (without evidence)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +115,10 @@ def _which(verdict: Verdict, item: RuleOutcome) -> str:
     if verdict.decision == "release":
         return f"All blocking rules are met. The one nearest to its limit: {found}"
     others = [each for each in verdict.outcomes if each is not item and each.rule.severity == "block"]
-    counts = {words: sum(each.outcome == key for each in others) for key, words in OTHERS.items()}
-    also = " and ".join(f"{count} {words}" for words, count in counts.items() if count)
+    counts = {words: sum(each.outcome == key for each in others) for key, words in DECIDED_BY.items() if key != "met"}
+    also = " and ".join(
+        f"{count} blocking rule{'s' * (count != 1)} ({words})" for words, count in counts.items() if count
+    )
     named = f"{found} The rule {item.rule.check}.{item.rule.metric} is {DECIDED_BY[item.outcome]}."
     return f"{named} Not met either: {also}." if also else named
 
@@ -149,6 +147,8 @@ def _change(verdict: Verdict, facts: RunFacts) -> str:
         key=lambda each: (each.outcome != "breached", each.rule.check != "privacy_budget", not _is_measured(each))
     )
     steps = list(dict.fromkeys(step for each in unmet for step in _steps(each, unmet, facts)))
+    if not steps:
+        return "See the checklist."
     told = " ".join(f"({place}) {step}." for place, step in enumerate(steps[:STEPS], start=1))
     more = len(steps) - STEPS
     rest = f" And {more} more step{'s' * (more != 1)}: see the checklist." if more > 0 else ""
