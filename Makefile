@@ -19,7 +19,8 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(STAMP)  ## build, audit and report on the bundled Wisconsin breast-cancer table
-	$(BIN)/synthrelease build --demo --policy internal_sandbox --seed 1 --out reports/demo --force
+	SYNTHRELEASE_REGISTER=reports/demo-register $(BIN)/synthrelease build --demo --policy internal_sandbox --seed 1 \
+	  --out reports/demo --force
 
 examples: $(STAMP)  ## make the committed example reports anew: one released, one refused
 	OMP_NUM_THREADS=1 $(BIN)/python tests/example_reports.py reports
@@ -59,5 +60,5 @@ bench-generator: $(STAMP)  ## the generators beside their peers on real tables (
 	  --tables "$(TABLES)" --systems "$(SYSTEMS)" --seeds "$(SEEDS)"
 
 clean:  ## remove what the other targets made, but no run of yours
-	rm -rf $(VENV) reports/demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) reports/demo reports/demo-register dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,6 +11,7 @@ The same objects that the command line prints:
 from synthrelease.contracts import Policy, Schema, Verdict
 from synthrelease.errors import InputError, SynthreleaseError
 from synthrelease.pipeline import AuditTables, BuildOptions, Outcome, audit, build
+from synthrelease.verification import Verification, verify
 
 __all__ = [
     "AuditTables",
@@ -21,6 +22,8 @@ __all__ = [
     "Schema",
     "SynthreleaseError",
     "Verdict",
+    "Verification",
     "audit",
     "build",
+    "verify",
 ]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from synthrelease import (
     explanation,
     inspection,
     merging,
+    office,
     pipeline,
     policy,
     promise,
@@ -31,9 +30,9 @@ from synthrelease import (
     schema,
 )
 from synthrelease.contracts import TrainingStep
-from synthrelease.errors import SynthreleaseError
 from synthrelease.formats import Place, place_of
 from synthrelease.generators.config import EFFORTS
+from synthrelease.guarding import reported
 
 _FILE = click.Path(path_type=Path)
 
@@ -50,6 +49,9 @@ _EFFORT = click.option(
     "--effort", type=_effort, default="standard", show_default=True, metavar="|".join(EFFORTS),
     help="How long to train: a name, or a number that multiplies the standard time.",
 )  # fmt: skip
+_SOURCE = click.option(
+    "--source", metavar="NAME", help="Extracts of the same patients under one NAME count as one source."
+)
 _SHEET = click.option("--sheet", metavar="NAME", help="The sheet of a workbook that has more than one.")
 
 
@@ -111,29 +113,6 @@ def _screen() -> Iterator[_Screen]:
         screen.close()
 
 
-def _reported(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn our own errors, a full disk and Ctrl-C into one message and an exit code; anything else is a bug."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except SynthreleaseError as error:
-            _stop(f"Error: {error}", error.exit_code)
-        except KeyboardInterrupt:
-            _stop("Stopped. Nothing was released, and what the run had written has been cleared.", 1)
-        except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            _stop(f"Error: could not finish, because of the system: {error.strerror}{where}. Nothing was released.", 1)
-
-    return wrapped
-
-
-def _stop(message: str, code: int) -> None:
-    click.echo(message, err=True)
-    sys.exit(code)
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="synthrelease")
 def main() -> None:
@@ -145,6 +124,9 @@ def main() -> None:
     With a table of your own:
       synthrelease inspect patients.csv --target readmitted --out schema.toml
       synthrelease build patients.csv --schema schema.toml --policy partner_handoff --out runs/first
+    Where people must sign before the table may leave:
+      synthrelease review runs/first
+      synthrelease handoff runs/first --recipient "Partner" --out package.zip
     """
 
 
@@ -157,7 +139,7 @@ def main() -> None:
 @click.option("--missing", metavar="MARK", multiple=True, help="A mark that means missing; may be repeated.")
 @click.option("--force", is_flag=True, help="Replace an existing schema file, edits and all.")
 @click.option("--for-dp", is_flag=True, help="List what to declare before `build --epsilon`, and why; needs --out.")
-@_reported
+@reported
 def inspect(
     table: str, sheet: str | None, table_name: str | None, query: str | None, out: Path | None, target: str | None,
     unit: str | None, missing: tuple[str, ...], force: bool, for_dp: bool,
@@ -222,8 +204,10 @@ def inspect(
 @click.option("--balance", metavar="COL", help="Make the classes of this column equally frequent.")
 @click.option("--shadow-models", type=click.IntRange(0, 256), help="Trainings for the shadow-model attack (0 or 8 up).")
 @click.option("--folds", type=click.IntRange(0, 50), help="Trainings for the cross-audit of small tables.")
+@_SOURCE
+@office.REGISTER
 @click.option("--force", is_flag=True, help="Replace a finished run in the run folder.")
-@_reported
+@reported
 def build(
     table: str | None, demo: bool, schema_file: Path | None, policy_name: str, out: Path | None,
     sheet: str | None, table_name: str | None, query: str | None, holdout: Path | None, **chosen: Any
@@ -233,7 +217,7 @@ def build(
     TABLE is a file, or a database address with --table or --query.
 
     \b
-    Exit code: 0 released, 3 refused, 4 undecided, 2 bad input, 1 could not finish.
+    Exit code: 0 the policy says release, 3 refused, 4 undecided, 2 bad input, 1 could not finish.
     \b
     Examples:
       synthrelease build --demo --policy internal_sandbox
@@ -302,7 +286,7 @@ def _settings(texts: tuple[str, ...]) -> dict[str, float]:
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes the rows repeatable; drawn unless given.")
 @click.option("--out", type=_FILE, help="A new file in the table's format.  [default: in RUN/quarantine]")
-@_reported
+@reported
 def sample(run: Path, rows: int, conditions: tuple[str, ...], seed: int | None, out: Path | None) -> None:
     """Draw more rows from the generator of a finished build, RUN. They are not audited.
 
@@ -330,8 +314,10 @@ def sample(run: Path, rows: int, conditions: tuple[str, ...], seed: int | None, 
 @_SHEET
 @click.option("--target", metavar="COL", help="The column that models predict; overrides the schema's.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes the audit repeatable.")
+@_SOURCE
+@office.REGISTER
 @click.option("--force", is_flag=True, help="Replace a finished run in the run folder.")
-@_reported
+@reported
 def audit(
     train: Path, holdout: Path, synthetic: Path, reference: Path | None, schema_file: Path, policy_name: str,
     out: Path | None, sheet: str | None, **chosen: Any,
@@ -362,7 +348,7 @@ def audit(
 
 @main.command()
 @click.argument("name", required=False)
-@_reported
+@reported
 def policies(name: str | None) -> None:
     """List the policies, or explain the policy NAME (a name or a TOML file) in plain words.
 
@@ -402,7 +388,7 @@ def policies(name: str | None) -> None:
     "--typical", type=click.FloatRange(0, 1, max_open=True), default=0.25, show_default=True,
     help="Of --method gan: keep made rows that look at least as typical of their class as this share of real ones.",
 )  # fmt: skip
-@_reported
+@reported
 def balance(
     table: str,
     sheet: str | None,
@@ -445,7 +431,7 @@ def balance(
 @click.option("--epochs", type=int, help="Of the paper's networks.  [default: 1500]")
 @click.option("--generator", "more", multiple=True, metavar="NAME", help="One more row; may be repeated.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
-@_reported
+@reported
 def paper(experiment: Any, data: Path, out: Path, **chosen: Any) -> None:
     """Reproduce Tanaka & Aranha (2019), "Data Augmentation Using GANs", beside its published figures.
 
@@ -471,6 +457,10 @@ def _trial_line(progress: Any) -> str:
     left = "" if progress.seconds_left is None else f", about {progress.seconds_left / 60:,.0f} min left"
     last = f"  {escape(progress.last)}" if progress.last else ""
     return f"{progress.done:,} of {progress.trials:,} trials, {progress.seconds / 60:,.0f} min{left}{last}"
+
+
+for each in office.COMMANDS:
+    main.add_command(each)
 
 
 def _at_sheet(path: Path, sheet: str | None) -> Place:

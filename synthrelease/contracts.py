@@ -397,6 +397,8 @@ class Rule:
     if_nothing_declared: Literal["undecided", "warn"] = "undecided"
     """What becomes of a blocking rule whose check finds nothing declared to measure (status ``not_applicable``):
     the verdict stays undecided, or the rule warns, for whoever signs to confirm that there is nothing to declare."""
+    waiver_by: tuple[str, ...] = ()
+    """Roles that may waive the rule for one run; nobody may where there are none."""
 
     @property
     def always_blocks(self) -> bool:
@@ -415,6 +417,31 @@ class Coarsening:
     ages: float | None = None
     zip3: bool = False
     round_to: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What a policy asks of its sign-offs.
+
+    ``two_people``: nobody may fill two roles. ``keys``: whether every decision must carry an Ed25519 signature.
+    ``fingerprints``: for a role, the only keys that may sign for it. ``waiver_days``: how long a waiver may last.
+    """
+
+    two_people: bool = True
+    keys: Literal["optional", "required"] = "optional"
+    fingerprints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    waiver_days: int = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What one source of real data may be used for under a policy, over all its runs; None is without limit.
+
+    ``attempts``: builds and audits. ``epsilon``: the sum over its releases that claim differential privacy.
+    """
+
+    attempts: int | None = None
+    epsilon: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,6 +464,8 @@ class Policy:
     """How many times the generator is trained again for the shadow-model attack."""
     folds: int = 0
     """How many times it is trained again for the cross-audit."""
+    signing: Signing = field(default_factory=Signing)
+    caps: Caps = field(default_factory=Caps)
     derived_from: str = ""
     """Name and version of the policy this one was derived from."""
     loosened: tuple[str, ...] = ()
@@ -476,6 +505,25 @@ class ColumnFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempts:
+    """What the register knew of a run's source when the run began.
+
+    ``number`` counts the builds and audits of the source under policies of this name, this run included; ``in_all``
+    those under any policy. ``at_most`` is the policy's cap. ``releases`` and ``epsilon`` are those before this run.
+    ``since``: when the source was first met. ``entry`` is the SHA-256 of the run's own entry: whoever holds it can tell
+    whether the register was cut back since.
+    """
+
+    number: int
+    in_all: int
+    at_most: int | None
+    releases: int
+    epsilon: float
+    since: str
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """Everything the report says about a run besides results: aggregates, versions, digests (hex), settings."""
 
@@ -496,5 +544,7 @@ class RunFacts:
     notices: tuple[str, ...] = ()
     history: tuple[Figure, ...] = ()
     privacy: Mapping[str, Any] | None = None
+    run_id: str = ""  # drawn for this run alone, so that a signature under it fits no other
+    attempts: Attempts | None = None
     contact: str = ""
     terms: str = ""

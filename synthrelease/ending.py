@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from synthrelease import pipeline
+from synthrelease.contracts import RuleOutcome
 
 WORDS = {"release": "RELEASE", "refuse": "DO NOT RELEASE", "undecided": "HUMAN REVIEW NEEDED"}
 COLOURS = {"release": "green", "refuse": "red", "undecided": "yellow"}
@@ -26,6 +27,9 @@ def show(result: pipeline.Outcome) -> None:
         console.print(
             f"[yellow]warning[/] ({state}): {escape(outcome.question)} [dim]{outcome.rule.metric}[/]", soft_wrap=True
         )
+    if (attempts := result.facts.attempts) is not None and attempts.number > 1:
+        cap = "" if attempts.at_most is None else f" of at most {attempts.at_most}"
+        console.print(f"This was attempt {attempts.number}{cap} on this source under {escape(verdict.policy.name)}.")
     console.print(f"Report: {escape(str(result.report))}", soft_wrap=True)
     if result.released is not None:
         console.print(f"Released table: {escape(str(result.released))}", soft_wrap=True)
@@ -33,13 +37,35 @@ def show(result: pipeline.Outcome) -> None:
     sys.exit(result.exit_code)
 
 
+def _is_open(outcome: RuleOutcome) -> bool:
+    """Whether a rule is not met, blocks, and may be waived."""
+    return outcome.outcome != "met" and outcome.rule.severity == "block" and bool(outcome.rule.waiver_by)
+
+
+def _sign(result: pipeline.Outcome, role: str) -> str:
+    key = " --key FILE" if result.verdict.policy.signing.keys == "required" else ""
+    return (
+        f'synthrelease sign-off {result.folder} --reviewer NAME --role "{role}" --decision approve --reason TEXT{key}'
+    )
+
+
 def _next_step(result: pipeline.Outcome) -> str:
-    *most, last = result.verdict.policy.sign_off
-    who = f"{', '.join(most)} and {last}" if most else last
+    roles = result.verdict.policy.sign_off
+    who = " and ".join(filter(None, (", ".join(roles[:-1]), *roles[-1:]))) or "reader"
     if result.verdict.decision == "release":
         recipient = result.verdict.policy.recipient
-        return f"Next: read the report and have it signed by the {who}; then the folder release/ may go to {recipient}."
+        if not roles:
+            return f"Next: read the report. The policy asks for no signature: release/ may go to {recipient}."
+        commands = "".join(f"\n  {_sign(result, role)}" for role in roles)
+        return (
+            f"The table stays in quarantine/ until the {who} {'has' if len(roles) == 1 else 'have'} approved it; then "
+            f"it moves to release/, for {recipient}.\nNext: each reads the report and signs (in the browser: "
+            f"synthrelease review {escape(str(result.folder))}):{escape(commands)}"
+        )
     stays = "Next: read the report's first page. The table stays in quarantine/."
+    if waivable := [o for o in result.verdict.outcomes if _is_open(o)]:
+        names = ", ".join(f"{o.rule.check}.{o.rule.metric}" for o in waivable)
+        stays += f" The policy lets {names} be waived (synthrelease waive --help)."
     if result.verdict.decision == "undecided":
         return (
             f"{stays} More rows in the holdout, or a policy for a closer circle of recipients, may decide it; else the "

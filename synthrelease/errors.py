@@ -33,6 +33,20 @@ class RunFolderError(InputError):
     """The run folder cannot be used: it is taken, not writable, or another build is at work in it."""
 
 
+class RegisterError(InputError):
+    """The register of past runs cannot be used: not writable, or not as it was written."""
+
+
+class CapError(SynthreleaseError):
+    """A source has been used as often, or with as much epsilon, as the policy allows."""
+
+    exit_code = 3
+
+
+class SigningError(InputError):
+    """A decision cannot be recorded as asked, or what was signed has changed since."""
+
+
 class OversamplingError(InputError, ValueError):
     """A table cannot be balanced as asked; a ValueError too, as users of imbalanced-learn expect."""
 

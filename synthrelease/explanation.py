@@ -30,7 +30,8 @@ def of_policy(loaded: Policy, known: Mapping[str, CheckSpec]) -> Iterator[str]:
     if loaded.derived_from:
         yield f"Derived from {loaded.derived_from}. It asks for less in {len(loaded.loosened)} points:"
         yield from (f"  {item}" for item in loaded.loosened)
-    yield f"For {loaded.recipient}. To be signed by: {', '.join(loaded.sign_off)}."
+    yield f"For {loaded.recipient}. To be signed by: {', '.join(loaded.sign_off) or 'nobody'}{_signed_how(loaded)}."
+    yield from _caps(loaded)
     yield f"A rule is met when the whole interval (each end at {loaded.confidence:.0%} confidence) is within the limit,"
     yield "breached when the whole interval lies beyond it, and has no evidence otherwise."
     yield "A breached blocking rule refuses the table; a blocking rule without evidence leaves it undecided."
@@ -43,6 +44,20 @@ def of_policy(loaded: Policy, known: Mapping[str, CheckSpec]) -> Iterator[str]:
             yield from _of_rule(rule, known[rule.check])
 
 
+def _signed_how(loaded: Policy) -> str:
+    if not loaded.sign_off:
+        return ""
+    people = ", nobody twice" if loaded.signing.two_people and len(loaded.sign_off) > 1 else ""
+    return f", with a key{people}" if loaded.signing.keys == "required" else people
+
+
+def _caps(loaded: Policy) -> Iterator[str]:
+    if loaded.caps.attempts is not None:
+        yield f"One source of real data may be tried at most {loaded.caps.attempts} times."
+    if loaded.caps.epsilon is not None:
+        yield f"All its releases together may have an epsilon of at most {loaded.caps.epsilon:g}."
+
+
 def _of_rule(rule: Rule, check: CheckSpec) -> Iterator[str]:
     spec = next(spec for spec in check.metrics if spec.name == rule.metric)
     limit = limit_in_words(rule, spec.unit)
@@ -53,6 +68,8 @@ def _of_rule(rule: Rule, check: CheckSpec) -> Iterator[str]:
     )
     if rule.severity == "block" and rule.if_nothing_declared == "warn":
         yield "    where the schema declares nothing of the kind, it warns, and whoever signs confirms that"
+    if rule.waiver_by:
+        yield f"    may be waived by the {' or the '.join(rule.waiver_by)}"
     yield f"    measured by: {check.title.lower()}. {_first_sentence(check.about)}"
     yield f"    why: {rule.why}"
     yield f"    source: {rule.source}"

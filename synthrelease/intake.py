@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import numpy as np
 from synthrelease import generalise, layout, runs, screening, tables
 from synthrelease import levels as label_levels
 from synthrelease.audit import MINIMUM_ROWS
-from synthrelease.contracts import Figure, Policy, PrivacyClaim, Schema, Split, Table, TrainingStep
+from synthrelease.contracts import Attempts, Figure, Policy, PrivacyClaim, Schema, Split, Table, TrainingStep
 from synthrelease.errors import InputError
 from synthrelease.formats import Place
 
@@ -74,6 +75,8 @@ class Run:
     """What a differentially private build promises."""
     history: tuple[Figure, ...] = ()
     packages: tuple[str, ...] = ("numpy", "pandas", "scikit-learn", "faiss-cpu")
+    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    attempts: Attempts | None = None
     wanted: Schema = field(init=False)
     """As declared, with the treatments that schema and policy demand; ``schema`` is what they leave of it."""
 
@@ -103,7 +106,7 @@ class Run:
 
     def started(self) -> dict[str, Any]:
         """What ``run.json`` says while the run is under way."""
-        return {"created": self.created, "source": self.source, "policy": self.policy.name}
+        return {"id": self.run_id, "created": self.created, "source": self.source, "policy": self.policy.name}
 
 
 def derived(seed: int, purpose: str) -> int:

@@ -17,13 +17,14 @@ from pathlib import Path
 
 from synthrelease import (
     budget,
-    bundle,
     checks,
     conditions,
     constraints,
     drafting,
+    filing,
     generators,
     history,
+    outcomes,
     patients,
     policy,
     promise,
@@ -34,6 +35,7 @@ from synthrelease import (
     runs,
     schema,
     tables,
+    trail,
     transforms,
 )
 from synthrelease import levels as label_levels
@@ -56,6 +58,7 @@ from synthrelease.contracts import (
     Verdict,
 )
 from synthrelease.errors import InputError
+from synthrelease.filing import Filing
 from synthrelease.formats import Place, place_of
 from synthrelease.intake import (
     Listener,
@@ -72,6 +75,7 @@ from synthrelease.intake import (
 )
 from synthrelease.making import Maker, Wish
 from synthrelease.runs import RunFolder
+from synthrelease.trail import Trail
 
 EXIT_CODES: Mapping[str, int] = {"release": 0, "refuse": 3, "undecided": 4}
 
@@ -86,7 +90,9 @@ class BuildOptions:
     differential privacy. ``effort`` multiplies the training time, ``overrides`` are single settings of the generator.
     ``conditions``: what every row must meet, as ``conditions.parsed`` reads it; ``balance``: a column whose classes are
     made equally frequent. ``shadow_models`` and ``folds``: how many times the generator is trained again
-    for the shadow-model attack and the cross-audit (as the policy says, unless given).
+    for the shadow-model attack and the cross-audit (as the policy says, unless given). ``register``: the folder of the
+    register (``register.place`` says which unless given); ``source``: under which name several extracts of the same
+    patients count as one.
     """
 
     holdout: Path | Place | None = None
@@ -103,6 +109,8 @@ class BuildOptions:
     force: bool = False
     shadow_models: int | None = None
     folds: int | None = None
+    register: Path | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +192,9 @@ def build(
     run.settings |= {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
     run.settings |= {"conditions": ", ".join(each.words for each in wish.conditions)} if wish.conditions else {}
     run.settings |= {"balanced": options.balance} if options.balance else {}
+    noted = _trail(run, options, exact.digest or table)
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
-        for text in folder.notices:
-            run.notice(text)
+        filing.begin(run, folder, noted, event="build")
         with run.stage("Training the generator"):
             settings = FitSettings(
                 derived(run.seed, "fit"), options.effort, options.overrides, leading, _budget(options, split.train)
@@ -206,7 +214,12 @@ def build(
                 evidence, refits=_refits(options, rules, refitting.Refitting(fit, settings, rules.min_cell))
             )
         run.digests |= _input_digests(folder, {"table": exact.digest or table, "holdout": options.holdout})
-        return _judge(run, folder, evidence, quarantined, budget.result(run.claim, units=promise.units_of(split.train)))
+        return _judge(
+            run,
+            Filing(folder, quarantined, noted),
+            evidence,
+            budget.result(run.claim, units=promise.units_of(split.train)),
+        )
 
 
 def audit(
@@ -220,7 +233,7 @@ def audit(
 ) -> Outcome:
     """Put a synthetic table that anything else made through the same checks, policy and report.
 
-    Of ``options`` only ``target``, ``seed`` and ``force`` apply. Raises as ``build`` does.
+    Of ``options`` only ``target``, ``seed``, ``force``, ``register`` and ``source`` apply. Raises as ``build`` does.
     """
     options = options or BuildOptions()
     _check_are_files(*(place for _, place in _each(files)))
@@ -242,9 +255,9 @@ def audit(
             run.notice(made.layout.notice)
         real = [label_levels.coded(each, known) for each in (train, *(coarse(run, each).table for each in apart))]
     run.generator = "unknown"
+    noted = _trail(run, options, exact.digest or files.train)
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
-        for text in folder.notices:
-            run.notice(text)
+        filing.begin(run, folder, noted, event="audit")
         quarantined = folder.quarantine / f"synthetic.{made.layout.format}"
         # Written anew and not copied: whatever stands in its identifier and text columns is replaced.
         tables.write([tables.numbered(made.table)], made.layout, quarantined, seed=derived(run.seed, "surrogates"))
@@ -254,12 +267,12 @@ def audit(
             real[0], real[1], judged, derived(run.seed, "audit"), rules.confidence, real[2] if len(real) > 2 else None
         )
         run.digests |= _input_digests(folder, dict(_each(files)))
-        return _judge(run, folder, evidence, quarantined, budget.result(None, made_here=False))
+        return _judge(run, Filing(folder, quarantined, noted), evidence, budget.result(None, made_here=False))
 
 
 def _read_back(run: Run, path: Path, meaning: Schema, outside: Mapping[str, int]) -> Table:
     """Take the digest of the table in quarantine and read it: what is audited is what would be handed over."""
-    run.digests["synthetic (SHA-256)"] = bundle.sha256(path)
+    run.digests["synthetic (SHA-256)"] = outcomes.sha256(path)
     table = tables.read(path, meaning, origin="synthetic").table
     return replace(table, outside={**table.outside, **outside})
 
@@ -284,25 +297,27 @@ def demo() -> Iterator[tuple[Path, Path]]:
         yield demo_files(Path(folder))
 
 
-def _judge(run: Run, folder: RunFolder, evidence: Evidence, table: Path, ledger: CheckResult) -> Outcome:
-    """Audit, decide, write the internal files, and release the table if the verdict says so."""
+def _trail(run: Run, options: BuildOptions, what: Path | Place | bytes) -> Trail:
+    """Find the source in the register, and refuse it before anything is written if the policy's caps are reached."""
+    found = trail.of_source(options.register, what, name=run.source, alias=options.source)
+    trail.check(found, run.policy, asked=options.epsilon or 0.0)
+    return found
+
+
+def _judge(run: Run, filed: Filing, evidence: Evidence, ledger: CheckResult) -> Outcome:
+    """Audit, decide, write the internal files, and release the table if the verdict says so and nobody must sign."""
     with run.stage("Auditing the synthetic table"):
         results = (*run_checks(evidence, on_check=lambda title: run.listener.stage(f"  {title}")), ledger)
     verdict = policy.decide(run.policy, results, known_checks())
-    (folder.internal / "schema.toml").write_bytes(run.schema_file.read_bytes())
-    facts = _facts(run, folder, evidence)
+    facts = _facts(run, filed.folder, evidence)
     with run.stage("Writing the report"):
-        runs.write_text(folder.internal / "policy.toml", run.policy.text)
-        runs.write_json(folder.internal / "ledger.json", {"claim": budget.record(run.claim), "note": ledger.note})
-        runs.write_json(folder.internal / "audit.json", record.audit_record(verdict, results, facts))
-        runs.write_text(folder.internal / "report.html", report.render(verdict, results, facts, known_checks()))
-    released = verdict.decision == "release"
-    if released:
-        bundle.stage(folder, table, facts, verdict)
-    folder.record("finished", record.run_record(verdict, facts, run.seed, EXIT_CODES[verdict.decision]))
-    if released:
-        bundle.publish(folder)
-    return Outcome(verdict, results, facts, folder.path, folder.release / table.name if released else None)
+        page = report.render(verdict, results, facts, known_checks())
+        filed.write(run, verdict, results, facts, page=page, note=ledger.note)
+    is_released = filed.finish(
+        verdict, facts, record.run_record(verdict, facts, run.seed, EXIT_CODES[verdict.decision])
+    )
+    released = filed.folder.release / filed.table.name if is_released else None
+    return Outcome(verdict, results, facts, filed.folder.path, released)
 
 
 def known_checks() -> Mapping[str, CheckSpec]:
@@ -473,6 +488,8 @@ def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
         not_tested=NOT_TESTED,
         notices=tuple(run.notices),
         history=run.history,
+        run_id=run.run_id,
+        attempts=run.attempts,
         contact=meaning.contact,
         terms=meaning.terms,
         privacy=budget.record(run.claim),

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from synthrelease.contracts import (
+    Caps,
     CheckResult,
     CheckSpec,
     Coarsening,
@@ -28,10 +29,11 @@ from synthrelease.contracts import (
     Policy,
     Rule,
     RuleOutcome,
+    Signing,
     Verdict,
 )
 from synthrelease.errors import PolicyError, listing, validation_problems
-from synthrelease.wording import interval, limit_in_words, written_as
+from synthrelease.wording import interval, limit_in_words, plain_fingerprint, written_as
 
 _Text = Annotated[str, Field(min_length=1)]
 
@@ -48,6 +50,7 @@ class _RuleFile(BaseModel):
     min_n: Annotated[int, Field(ge=1)]
     if_nothing_declared: Literal["undecided", "warn"] = "undecided"
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] | None = None
+    waiver_by: list[_Text] = []
     why: _Text
     source: _Text
 
@@ -69,6 +72,33 @@ class _GeneraliseFile(BaseModel):
     round_to: dict[Literal["feature", "quasi_identifier", "sensitive"], Annotated[float, Field(gt=0)]] = {}
 
 
+class _SigningFile(BaseModel):
+    """What is asked of sign-offs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    two_people: bool = True
+    keys: Literal["optional", "required"] = "optional"
+    fingerprints: dict[str, list[_Text]] = {}
+    waiver_days: Annotated[int, Field(ge=1, le=3660)] = 90
+
+    def as_signing(self) -> Signing:
+        """The same, frozen."""
+        spelled = {role: tuple(plain_fingerprint(each) for each in keys) for role, keys in self.fingerprints.items()}
+        return Signing(self.two_people, self.keys, spelled, self.waiver_days)
+
+
+class _CapsFile(BaseModel):
+    """What one source may be used for."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    attempts_at_most: Annotated[int, Field(ge=1)] | None = None
+    epsilon_at_most: Annotated[float, Field(gt=0)] | None = None
+
+    def as_caps(self) -> Caps:
+        """The same, frozen."""
+        return Caps(self.attempts_at_most, self.epsilon_at_most)
+
+
 class _PolicyFile(BaseModel):
     """A policy file."""
 
@@ -77,13 +107,15 @@ class _PolicyFile(BaseModel):
     version: _Text
     title: _Text
     recipient: _Text
-    sign_off: Annotated[list[_Text], Field(min_length=1)]
+    sign_off: list[_Text]
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
     min_cell: Annotated[int, Field(ge=2)] = 10
     shadow_models: Annotated[int, Field(ge=0, le=256)] = 0
     folds: Annotated[int, Field(ge=0, le=50)] = 0
     rules: Annotated[list[_RuleFile], Field(min_length=1)]
     generalise: _GeneraliseFile = _GeneraliseFile()
+    signing: _SigningFile = _SigningFile()
+    caps: _CapsFile = _CapsFile()
 
 
 class _DerivedFile(BaseModel):
@@ -95,13 +127,15 @@ class _DerivedFile(BaseModel):
     version: _Text
     title: _Text | None = None
     recipient: _Text | None = None
-    sign_off: Annotated[list[_Text], Field(min_length=1)] | None = None
+    sign_off: list[_Text] | None = None
     min_cell: Annotated[int, Field(ge=2)] | None = None
     shadow_models: Annotated[int, Field(ge=0, le=256)] | None = None
     folds: Annotated[int, Field(ge=0, le=50)] | None = None
     rules: list[_RuleFile] = []
     without: list[_Text] = []
     generalise: _GeneraliseFile | None = None
+    signing: _SigningFile | None = None
+    caps: _CapsFile | None = None
 
 
 def folder() -> Path:
@@ -157,6 +191,8 @@ def load(name_or_file: str, known: Mapping[str, CheckSpec]) -> Policy:
         min_cell=parsed.min_cell,
         shadow_models=parsed.shadow_models,
         folds=parsed.folds,
+        signing=parsed.signing.as_signing(),
+        caps=parsed.caps.as_caps(),
     )
 
 
@@ -206,6 +242,8 @@ def _derived(file: _DerivedFile, content: bytes, known: Mapping[str, CheckSpec])
         digest=hashlib.sha256(base.text.encode() + content).hexdigest(),
         text=content.decode("utf-8"),
         generalise=base.generalise if file.generalise is None else Coarsening(**file.generalise.model_dump()),
+        signing=base.signing if file.signing is None else file.signing.as_signing(),
+        caps=base.caps if file.caps is None else file.caps.as_caps(),
         derived_from=f"{base.name} {base.version}",
         **{key: value for key, value in changed.items() if value is not None},
     )
@@ -231,6 +269,8 @@ def _loosened(base: Policy, derived: Policy) -> Iterator[str]:
             yield f"{name}: only warns, where it blocked"
         if rule.always_blocks and other.if_nothing_declared == "warn":
             yield f"{name}: only warns where the schema declares nothing to measure, where it left undecided"
+        if more := [who for who in other.waiver_by if who not in rule.waiver_by]:
+            yield f"{name}: may be waived by the {', '.join(more)}"
         if other.min_n < rule.min_n:
             yield f"{name}: {other.min_n:,} rows suffice in place of {rule.min_n:,}"
         if other.confidence < rule.confidence:
@@ -241,8 +281,27 @@ def _loosened(base: Policy, derived: Policy) -> Iterator[str]:
     missing = [who for who in base.sign_off if who not in derived.sign_off]
     if missing:
         yield f"signatures: none is asked of the {', '.join(missing)}"
+    yield from _signed_looser(base.signing, derived.signing)
+    for words, cap, was in (
+        ("attempts", derived.caps.attempts, base.caps.attempts),
+        ("epsilon over all releases", derived.caps.epsilon, base.caps.epsilon),
+    ):
+        if was is not None and (cap is None or cap > was):
+            yield f"{words}: {'no cap' if cap is None else f'at most {cap:g}'} in place of at most {was:g}"
     if derived.generalise != base.generalise:
         yield "the real tables are made coarse in another way"
+
+
+def _signed_looser(was: Signing, now: Signing) -> Iterator[str]:
+    if was.two_people and not now.two_people:
+        yield "signatures: one person may fill several roles"
+    if was.keys == "required" and now.keys == "optional":
+        yield "signatures: names alone suffice, without a key"
+    if now.waiver_days > was.waiver_days:
+        yield f"waivers: may last {now.waiver_days} days in place of {was.waiver_days}"
+    for role, known in was.fingerprints.items():
+        if not set(now.fingerprints.get(role, ())) or set(now.fingerprints[role]) - set(known):
+            yield f"signatures: other keys may sign for the {role}"
 
 
 _SEVERITY = {"block": "blocking", "warn": "a warning"}
@@ -262,6 +321,7 @@ def _rule(rule: _RuleFile, confidence: float) -> Rule:
         why=rule.why,
         source=rule.source,
         confidence=confidence if rule.confidence is None else rule.confidence,
+        waiver_by=tuple(rule.waiver_by),
         if_nothing_declared=rule.if_nothing_declared,
     )
 

@@ -81,6 +81,8 @@ def audit_record(verdict: Verdict, results: tuple[CheckResult, ...], facts: RunF
         "checks": [_check(result) for result in results],
         "privacy": None if facts.privacy is None else dict(facts.privacy),
         "utility": None if utility is None else _utility(utility),
+        "attempts": None if facts.attempts is None else asdict(facts.attempts),
+        "sign_off": {"roles": list(policy.sign_off), **asdict(policy.signing)},
         "rows": dict(facts.rows),
         "digests": dict(facts.digests),
         "created": facts.created,
@@ -90,11 +92,13 @@ def audit_record(verdict: Verdict, results: tuple[CheckResult, ...], facts: RunF
 def run_record(verdict: Verdict, facts: RunFacts, seed: int, exit_code: int) -> dict[str, Any]:
     """The content of ``run.json`` when a run is finished."""
     return {
+        "id": facts.run_id,
         "created": facts.created,
         "source": facts.source,
         "decision": verdict.decision,
         "exit_code": exit_code,
         "policy": {"name": verdict.policy.name, "version": verdict.policy.version, "digest": verdict.policy.digest},
+        "needs_sign_off": list(verdict.policy.sign_off),
         "generator": facts.generator,
         "settings": {**facts.settings, "seed": seed},
         "rows": dict(facts.rows),
@@ -114,6 +118,7 @@ def _rule(outcome: RuleOutcome) -> dict[str, Any]:
         "limit": rule.limit,
         "direction": rule.direction,
         "severity": rule.severity,
+        "waiver_by": list(rule.waiver_by),
         "min_n": rule.min_n,
         "confidence": rule.confidence,
         "outcome": outcome.outcome,

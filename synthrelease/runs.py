@@ -131,7 +131,7 @@ def _clear(path: Path, force: bool) -> tuple[str, ...]:
     if not found:
         return ()
     state = _state(path)
-    whole = state.get("state") == "finished" and (state.get("decision") != "release" or "release" in found)
+    whole = state.get("state") == "finished" and _is_whole(path, state, found)
     if whole and not force:
         raise RunFolderError(
             f"A finished run is never overwritten, however {path} holds one (verdict: {state.get('decision')}). Choose "
@@ -142,6 +142,33 @@ def _clear(path: Path, force: bool) -> tuple[str, ...]:
         return (f"Replaced the finished run in {path} (verdict: {state.get('decision')}), as --force demands.",)
     begun = f" begun {state['created']}" if "created" in state else ""
     return (f"Found an unfinished run{begun} in {path}; it had released nothing. Cleared it and went on.",)
+
+
+def _is_whole(path: Path, state: Mapping[str, Any], found: set[str]) -> bool:
+    """Whether a finished run was not cut short: released at once, or waiting for signatures, or decided by people."""
+    waits = bool(state.get("needs_sign_off")) or (path / "internal" / "sign-offs.jsonl").exists()
+    return state.get("decision") != "release" or "release" in found or waits
+
+
+@contextmanager
+def reopened(path: Path, *, wait_seconds: float = 10.0) -> Iterator[RunFolder]:
+    """Hold the folder of a finished run, so that no other process works in it.
+
+    Raises:
+        RunFolderError: there is no finished run, or another process does not let go of it.
+    """
+    if _state(path).get("state") != "finished":
+        raise RunFolderError(
+            f"A finished run is needed, however {path} holds none. Give the folder that `synthrelease build --out` "
+            "named."
+        )
+    try:
+        with FileLock(path / ".lock", timeout=wait_seconds):
+            yield RunFolder(path, ())
+    except Timeout:
+        raise RunFolderError(
+            f"One process at a time works in a run folder, however another is at work in {path}. Try again later."
+        ) from None
 
 
 def _state(path: Path) -> dict[str, Any]:
@@ -179,3 +206,13 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's names are on the disk, where the system has a way to say so."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

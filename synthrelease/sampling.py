@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthrelease import conditions, making, runs, tables
-from synthrelease.bundle import sha256
 from synthrelease.errors import InputError
 from synthrelease.intake import NOTABLE_SHARE, derived
 from synthrelease.making import Wish
+from synthrelease.outcomes import sha256
 
 NOT_AUDITED = "Nobody has audited these rows. Keep them inside; `synthrelease audit` judges them like any other table."
 IDENTIFIERS = (

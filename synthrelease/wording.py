@@ -151,3 +151,13 @@ def plain(value: object) -> str:
     if isinstance(value, int | float):
         return number(value, 4) if isinstance(value, float) else str(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def plain_fingerprint(text: str) -> str:
+    """Return a key's fingerprint as 64 small hex digits, however it was grouped or pasted."""
+    return re.sub(r"[^0-9a-f]", "", text.lower().removeprefix("sha256:"))
+
+
+def grouped(fingerprint: str) -> str:
+    """Return a fingerprint in groups of four, as it is read out over a telephone."""
+    return " ".join(fingerprint[at : at + 4] for at in range(0, len(fingerprint), 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ TARGETS = {"wdbc": "diagnosis", "pima": "Outcome", "stroke": "stroke"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let ``pytest -m nightly`` ask for the many examples that everyday runs leave out."""
+    """Give the tests a register of their own; let ``pytest -m nightly`` ask for many examples."""
+    # No test writes to the register of the person who runs it.
+    os.environ["SYNTHRELEASE_REGISTER"] = tempfile.mkdtemp(prefix="synthrelease-register-")
     if "nightly" in str(config.option.markexpr):
         os.environ["SYNTHRELEASE_NIGHTLY"] = "1"
 

@@ -70,8 +70,16 @@ ALLOWED: dict[str, set[str]] = {
     "explanation": {"contracts", "generators", "wording"},
     "conditions": BASE | {"moments"},
     "making": BASE | {"conditions", "generalise", "generators", "patients", "repairs", "runs", "transforms"},
-    "sampling": BASE | {"bundle", "conditions", "intake", "making", "runs", "tables"},
-    "ending": {"pipeline"},
+    "sampling": BASE | {"outcomes", "conditions", "intake", "making", "runs", "tables"},
+    "ending": {"contracts", "pipeline"},
+    "guarding": {"errors"},
+    "package": set(),
+    "handing": BASE | {"keys", "outcomes", "package", "register", "runs", "signing", "signoff"},
+    "verification": BASE | {"keys", "package", "signing", "wording"},
+    "standings": {"register", "signing", "signoff", "trail", "verification", "wording"},
+    "reviewing": BASE | {"decisions", "keys", "signing", "signoff", "wording"},
+    "office": {"guarding", "handing", "keys", "register", "reviewing", "signing", "signoff", "standings"}
+    | {"verification", "wording"},
     "intake": TABLES
     | {"audit", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
     "binning": {"contracts"},
@@ -84,13 +92,32 @@ ALLOWED: dict[str, set[str]] = {
     "balancing": TABLES | {"constraints", "formats", "generators", "oversampling", "repairs", "tablefile", "tables"},
     "paper": BASE | {"balancing", "charts", "generators", "neighbours", "oversampling", "runs", "wording"},
     "runs": {"errors"},
+    "keys": {"errors"},
+    "register": {"errors", "keys", "runs"},
+    "trail": BASE | {"formats", "register", "tables"},
+    "outcomes": BASE | {"runs"},
+    "signing": BASE | {"keys", "wording"},
+    "decisions": {"contracts", "signing", "wording"},
+    "signoff": BASE | {"bundle", "decisions", "outcomes", "register", "runs", "signing", "trail"},
     "record": {"contracts", "generalise", "moments"},
-    "bundle": BASE | {"croissant", "report", "runs"},
+    "bundle": BASE | {"croissant", "decisions", "outcomes", "report", "runs", "signing"},
+    "filing": BASE | {"budget", "bundle", "decisions", "intake", "outcomes", "record", "runs", "trail"},
     "pipeline": TABLES
-    | {"audit", "budget", "bundle", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
-    | {"conditions", "constraints", "history", "intake", "levels", "making", "patients", "promise", "refitting"}
-    | {"repairs"}
-    | {"tables", "transforms"},
+    | {"audit", "budget", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
+    | {
+        "conditions",
+        "constraints",
+        "filing",
+        "history",
+        "intake",
+        "levels",
+        "making",
+        "outcomes",
+        "patients",
+        "promise",
+        "refitting",
+    }
+    | {"repairs", "tables", "trail", "transforms"},
     "cli": BASE
     | {
         "balancing",
@@ -99,8 +126,10 @@ ALLOWED: dict[str, set[str]] = {
         "explanation",
         "formats",
         "generators",
+        "guarding",
         "inspection",
         "merging",
+        "office",
         "paper",
         "pipeline",
         "policy",
@@ -109,7 +138,7 @@ ALLOWED: dict[str, set[str]] = {
         "sampling",
         "schema",
     },
-    "__init__": BASE | {"pipeline"},
+    "__init__": BASE | {"pipeline", "verification"},
     "__main__": {"cli"},
 }
 

@@ -13,8 +13,9 @@ import pytest
 from conftest import drafted, ward
 
 import synthrelease
-from synthrelease import BuildOptions, InputError, pipeline, policy
+from synthrelease import BuildOptions, InputError, ending, pipeline, policy, signoff
 from synthrelease.contracts import TrainingStep
+from synthrelease.signing import Signer
 
 QUICK = BuildOptions(seed=7, effort=0.05)
 
@@ -103,6 +104,24 @@ def lenient(tmp_path) -> Path:
 
 def released(ward_files, tmp_path):
     return build(ward_files, tmp_path / "run", policy_name=str(lenient(tmp_path)))
+
+
+def test_a_table_that_passes_waits_for_those_whom_the_policy_names(ward_files, tmp_path, capsys):
+    asks = lenient(tmp_path)
+    text = asks.read_text(encoding="utf-8").replace("sign_off = []", 'sign_off = ["data steward"]')
+    asks.write_text(text, encoding="utf-8")
+    result = build(ward_files, tmp_path / "run", policy_name=str(asks))
+    assert (result.exit_code, result.released) == (0, None)
+    assert not (result.folder / "release").exists()
+    with pytest.raises(SystemExit) as ended:
+        ending.show(result)
+    assert ended.value.code == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "stays in quarantine/ until the data steward has approved it" in told
+    assert f'synthrelease sign-off {result.folder} --reviewer NAME --role "data steward" --decision approve' in told
+    done = signoff.sign_off(result.folder, Signer("A Person", "data steward"), "approve", "Read.")
+    assert done.is_released
+    assert (result.folder / "release" / "manifest.json").is_file()
 
 
 def test_what_leaves_holds_no_seed_and_no_statistic_of_the_real_rows(ward_files, tmp_path):

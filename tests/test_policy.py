@@ -158,7 +158,11 @@ def test_a_file_of_the_users_own_is_read(tmp_path):
         ('why = "w"', 'why = ""', "why"),
         ("confidence = 0.95", "confidence = 95", "confidence"),
         ('title = "t"', 'title = "t"\ncolour = "red"', "colour"),
-        ('sign_off = ["a person"]', "sign_off = []", "sign_off"),
+        ('sign_off = ["a person"]', "", "sign_off"),  # nobody must be said, too
+        ('sign_off = ["a person"]', 'sign_off = [""]', "sign_off"),
+        ('why = "w"', 'why = "w"\nwaiver_by = [""]', "waiver_by"),
+        ("[[rules]]", '[signing]\nkeys = "maybe"\n[[rules]]', "keys"),
+        ("[[rules]]", "[caps]\nattempts_at_most = 0\n[[rules]]", "attempts_at_most"),
         ("[[rules]]", "[[rules", "TOML"),
     ],
 )
@@ -283,3 +287,38 @@ def test_every_rule_states_why_source_rows_confidence_and_severity(name):
     text = (policy.folder() / f"{name}.toml").read_text(encoding="utf-8")
     for block in text.split("[[rules]]")[1:]:
         assert all(f"{key} = " in block for key in ("severity", "min_n", "confidence", "why", "source"))
+
+
+def test_looser_signatures_waivers_and_caps_are_listed(tmp_path):
+    text = (
+        'derived_from = "open_release"\nname = "ours"\nversion = "1"\nsign_off = ["data steward"]\n'
+        "[signing]\ntwo_people = false\nwaiver_days = 365\n[caps]\nattempts_at_most = 50\n"
+    )
+    ours = derived(tmp_path, text).loosened
+    for told in (
+        "none is asked of the compliance reviewer, data protection officer",
+        "one person may fill several roles",
+        "names alone suffice",
+        "365 days in place of 90",
+        "attempts: at most 50 in place of at most 10",
+        "epsilon over all releases: no cap",
+    ):
+        assert any(told in each for each in ours), told
+    rule = next(r for r in policy.load("open_release", pipeline.known_checks()).rules if r.metric == "utility_gap")
+    waived = (
+        'derived_from = "open_release"\nname = "ours"\nversion = "1"\n[[rules]]\ncheck = "utility"\n'
+        f'metric = "utility_gap"\nat_most = {rule.limit}\nseverity = "block"\nmin_n = {rule.min_n}\n'
+        'why = "w"\nsource = "s"\nwaiver_by = ["data steward"]\n'
+    )
+    assert derived(tmp_path, waived).loosened == ("utility.utility_gap: may be waived by the data steward",)
+
+
+def test_fingerprints_are_read_however_they_are_grouped(tmp_path):
+    key = "AB12 " * 16
+    text = (
+        'derived_from = "partner_handoff"\nname = "ours"\nversion = "1"\n'
+        f'[signing.fingerprints]\n"data steward" = ["{key}"]\n'
+    )
+    ours = derived(tmp_path, text)
+    assert ours.signing.fingerprints == {"data steward": ("ab12" * 16,)}
+    assert ours.loosened == ()

@@ -45,6 +45,17 @@ def test_an_unfinished_run_is_cleared_and_named(tmp_path, left):
         assert list(folder.quarantine.iterdir()) == []
 
 
+@pytest.mark.parametrize("waits", [{"needs_sign_off": ["data steward"]}, {}])
+def test_a_run_that_waits_for_signatures_or_was_rejected_is_a_finished_one(tmp_path, waits):
+    path = tmp_path / "run"
+    with runs.claimed(path, force=False, started={}) as folder:
+        folder.record("finished", {"decision": "release", **waits})
+        if not waits:
+            (folder.internal / "sign-offs.jsonl").write_text("{}\n")
+    with pytest.raises(RunFolderError, match="never overwritten"), runs.claimed(path, force=False, started={}):
+        pass
+
+
 def test_a_run_under_way_is_left_alone_even_by_force_and_within_one_process(tmp_path):
     path = tmp_path / "run"
     with runs.claimed(path, force=False, started={}) as folder:

@@ -1,0 +1,80 @@
+"""A finished run made by hand in a moment, without training: what sign-off, hand-off and review begin with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sample_report import Sample, sample
+
+from synthrelease import outcomes, pipeline, policy, record, register, report, runs, signing, trail
+from synthrelease.contracts import Decision, RunFacts, Verdict
+from synthrelease.contracts import Policy as Rules
+from synthrelease.decisions import fragment, inserted
+from synthrelease.outcomes import Stored
+from synthrelease.signing import Signer
+from synthrelease.trail import Trail
+
+CSV = "".join(f"{n},{n * 7 % 11},{'yes' if n % 3 else 'no'}\n" for n in range(60))
+STEWARD = Signer("Ada Example", "data steward")
+REVIEWER = Signer("Ben Example", "compliance reviewer")
+
+
+def rules(name: str = "partner_handoff", **changes: object) -> Rules:
+    """A policy of the package, changed."""
+    return replace(policy.load(name, pipeline.known_checks()), **changes)
+
+
+def finished(
+    folder: Path, where: Path, decision: Decision = "release", rules_: Rules | None = None, **facts: object
+) -> Path:
+    """A run folder as a build leaves it, noted in the register in ``where``."""
+    made = sample(decision)
+    chosen = rules_ or rules()
+    with runs.claimed(folder, force=False, started={}) as run:
+        table = run.quarantine / "synthetic.csv"
+        runs.write_text(table, "id,score,sick\n" + CSV)
+        noted = Trail(register.opened(where), "ab" * 32, "ward.csv")
+        known = replace(made.facts, run=folder.name, run_id=folder.name.ljust(16, "0"), **facts)
+        at = trail.begin(noted, chosen, {"run": known.run, "run_id": known.run_id}, event="build")
+        known = replace(known, attempts=at, digests={**known.digests, "synthetic (SHA-256)": outcomes.sha256(table)})
+        verdict = replace(made.verdict, policy=chosen)
+        runs.write_text(run.internal / "policy.toml", chosen.text)
+        runs.write_json(run.internal / "audit.json", record.audit_record(verdict, made.results, known))
+        page = report.render(verdict, made.results, known, made.specs)
+        runs.write_text(run.internal / "report.html", inserted(page, fragment(attempts=at)))
+        outcomes.store(run, Stored(verdict, known, table.name, noted.source, noted.name))
+        trail.judged(noted, verdict, known, outcomes.digests(run, table))
+        run.record("finished", record.run_record(verdict, known, 1, 0))
+    return folder
+
+
+def facts_of(folder: Path) -> RunFacts:
+    """The facts that a run stored."""
+    return outcomes.load(runs.RunFolder(folder, ())).facts
+
+
+def verdict_of(folder: Path) -> Verdict:
+    """The verdict that a run stored."""
+    return outcomes.load(runs.RunFolder(folder, ())).verdict
+
+
+def unmet(folder: Path) -> list[str]:
+    """The blocking rules of a run that are not met."""
+    return [signing.rule_name(each) for each in signing.unmet(verdict_of(folder))]
+
+
+def opened_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the steward waive every rule of the runs that ``finished`` makes."""
+
+    original = sample
+
+    def sampled(decision: Decision) -> Sample:
+        made = original(decision)
+        rules_ = tuple(
+            replace(each, rule=replace(each.rule, waiver_by=("data steward",))) for each in made.verdict.outcomes
+        )
+        return replace(made, verdict=replace(made.verdict, outcomes=rules_))
+
+    monkeypatch.setattr(f"{__name__}.sample", sampled)
