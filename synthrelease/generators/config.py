@@ -143,7 +143,7 @@ def temperature_for(rarest: int, rows: int) -> float:
     risks that models learn from it too extreme (calibration slopes of .6 to .7 in place of 1 on small tables).
     """
     counted = max(rarest, 1) / (1 - min(rarest / rows, 0.5))
-    return min(0.15 + 0.16 * math.log10(counted), 1.0)
+    return min(max(0.15 + 0.16 * math.log10(counted), 0.35), 1.0)
 
 
 def _checked(overrides: Mapping[str, float]) -> dict[str, Any]:
