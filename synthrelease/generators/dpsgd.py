@@ -146,6 +146,10 @@ class PrivateTraining:
             raise ValueError(f"every real row must have one made row, however {len(real)} stand beside {len(made)}")
         scores = self.wrapped(torch.stack([real, made], dim=1)).squeeze(2)  # (batch, 2)
         losses = functional.softplus(scores[:, 1] - scores[:, 0])  # (batch,)
+        self._backwards(losses)
+
+    def _backwards(self, losses: Tensor) -> None:
+        """Clip each loss's gradient, (batch,), and leave the sum in ``p.grad``."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Full backward hook is firing")  # rows need no gradient here
             DPTensorFastGradientClipping(self.wrapped, self.optimiser, losses, loss_reduction="sum").backward()
