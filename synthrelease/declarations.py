@@ -77,8 +77,6 @@ class Column:
     """Where labels are learned: the label that stands for all rare ones; "" makes them missing."""
     decimals: int | None = None
     """How many decimal places a number has, where that is declared; differential privacy must not look."""
-    learns_bounds: bool = False
-    """Whether the bounds may be learned, with noise, where differential privacy needs some."""
     declared_sensitive: bool = False
     """Whether the schema file says ``role = "sensitive"``; a target keeps that beside its own role."""
 

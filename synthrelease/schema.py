@@ -97,16 +97,14 @@ class _ColumnEntry(BaseModel):
     zip3: StrictBool = False
     merge: dict[str, list[_Label]] = {}
     other: StrictStr | None = None
-    learns_levels: bool = Field(default=False, validation_alias="\0")  # set below, by names that no file can use
-    learns_bounds: bool = Field(default=False, validation_alias="\1")
+    learns_levels: bool = Field(default=False, validation_alias="\0")  # set below, by a name that no file can use
 
     @model_validator(mode="before")
     @classmethod
     def _learned(cls, entry: Any) -> Any:
-        """Take ``categories = "learn"`` and ``bounds = "learn"`` apart from lists."""
-        for key, mark in (("categories", "\0"), ("bounds", "\1")) if isinstance(entry, dict) else ():
-            if entry.get(key) == LEARN:
-                entry = {**entry, key: None, mark: True}
+        """Take ``categories = "learn"`` apart from a list of labels."""
+        if isinstance(entry, dict) and entry.get("categories") == LEARN:
+            return {**entry, "categories": None, "\0": True}
         return entry
 
 
@@ -333,8 +331,6 @@ def _bounds_problems(column: _ColumnEntry, kind: Kind) -> Iterator[str]:
     bounds: Sequence[Any] | None = column.bounds
     if column.decimals is not None and kind != "numeric":
         yield f"decimals: belong to numeric columns, however this one is {kind}. Remove them"
-    if column.learns_bounds and kind not in ("numeric", "integer", *MOMENTS):
-        yield f"bounds: belong to numeric and integer columns, dates and times, however this one is {kind}. Remove them"
     if bounds is None:
         return
     if kind not in ("numeric", "integer", *MOMENTS):
@@ -475,7 +471,6 @@ def _column(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Column:
         treatment=_treatment(column),
         means=column.means or "",
         learns_levels=column.learns_levels,
-        learns_bounds=column.learns_bounds,
         decimals=column.decimals,
         other="Other" if column.other is None else column.other.strip(),
         declared_sensitive=column.role == "sensitive",

@@ -95,7 +95,9 @@ def slow_p_value(right: int, guesses: int, canaries: int, epsilon: float, delta:
     return min(1.0, sum(mass[right:]) + 2 * canaries * delta * max(slopes, default=0.0))
 
 
-@pytest.mark.parametrize(("right", "guesses", "epsilon", "delta"), [(18, 20, 1.0, 1e-4), (50, 80, 0.3, 0.0), (0, 5, 1.0, 0.1)])
+@pytest.mark.parametrize(
+    ("right", "guesses", "epsilon", "delta"), [(18, 20, 1.0, 1e-4), (50, 80, 0.3, 0.0), (0, 5, 1.0, 0.1)]
+)
 def test_the_p_value_is_the_theorem_s(right, guesses, epsilon, delta):
     expected = slow_p_value(right, guesses, 100, epsilon, delta)
     assert canary.p_value(right, guesses, canaries=100, epsilon=epsilon, delta=delta) == pytest.approx(expected)

@@ -10,7 +10,7 @@ A Kronecker product of the columns' covariances keeps it quick: one eigendecompo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from synthrelease.contracts import FloatArray, IntArray
 from synthrelease.generators.codebook import Codes
 
-LENGTHS = (0.0, 1.5, 5.0)
+LENGTHS = (0.0, 5.0, 20.0)
 """Over how many codes of a number a field may be alike; 0: not at all."""
 STRENGTHS = (0.0, *(2.0**power for power in range(-6, 4)))
 ROUGH = 0.1
@@ -81,11 +81,16 @@ def margins(tables: FloatArray, starts: IntArray, variances: FloatArray, first: 
 
 
 def denoised(
-    tables: FloatArray, shares: FloatArray, starts: IntArray, variances: FloatArray, columns: Sequence[Codes]
+    tables: FloatArray,
+    shares: FloatArray,
+    starts: IntArray,
+    variances: FloatArray,
+    columns: Sequence[Codes],
+    slopes: Mapping[tuple[int, int], Slope],
 ) -> FloatArray:
     """Return the tables of pairs (codes, codes), shrunk to independence as far as the noise demands.
 
-    Raises nothing: a pair that was not counted comes back independent.
+    ``slopes``: sums known for a pair of (number, target). A pair that was not counted comes back independent.
     """
     out = np.outer(shares, shares)
     own = [slice(int(starts[at]), int(starts[at + 1])) for at in range(len(columns))]
@@ -97,9 +102,60 @@ def denoised(
             excess = tables[own[a], own[b]] - out[own[a], own[b]]
             excess = excess - excess.mean(axis=1, keepdims=True)
             excess = excess - excess.mean(axis=0, keepdims=True)
-            found = np.maximum(out[own[a], own[b]] + _filtered(excess, choices[a], choices[b], variances[a, b]), 0.0)
+            if (a, b) in slopes:
+                better = sharpened(excess, choices[a], choices[b][0], variances[a, b], slopes[a, b])
+            elif (b, a) in slopes:
+                better = sharpened(excess.T, choices[b], choices[a][0], variances[a, b], slopes[b, a]).T
+            else:
+                better = _filtered(excess, choices[a], choices[b], variances[a, b])
+            found = np.maximum(out[own[a], own[b]] + better, 0.0)
             out[own[a], own[b]], out[own[b], own[a]] = found, found.T
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """How a column's codes lie on a line, (codes,), and the noisy sums over it for each class, (classes,), in shares.
+
+    ``variance`` is that of a sum's noise.
+    """
+
+    line: FloatArray
+    sums: FloatArray
+    variance: float
+
+
+def line_of(shares: FloatArray, has_missing: bool) -> FloatArray:
+    """Return each code's place in -1..1 by the rank of its rows, (codes,), with mean 0 over rows; missing lies at 0."""
+    present = shares[:-1] if has_missing else shares
+    middles = 2.0 * (np.cumsum(present) - present / 2) / present.sum() - 1.0
+    return np.append(middles, 0.0) if has_missing else middles
+
+
+def sharpened(excess: FloatArray, rows: Sequence[Basis], column: Basis, variance: float, slope: Slope) -> FloatArray:
+    """Return what ``_filtered`` does for a table with the target, where sums over a line are known as well.
+
+    Given covariance and strength, each direction among classes is a field over codes of its own, seen code by code and
+    through one sum: the posterior mean is that of a Gaussian process with these observations.
+    """
+    best, likeliest = np.zeros_like(excess), -np.inf
+    seen = np.vstack([excess, slope.sums[None, :]]) @ column.vectors  # (codes + 1, l)
+    look = np.vstack([np.eye(len(slope.line)), slope.line[None, :]])  # (codes + 1, codes)
+    noise = np.diag(np.append(np.full(len(slope.line), variance), slope.variance))
+    for row in rows:
+        kernel = (row.vectors * row.values) @ row.vectors.T  # (codes, codes)
+        reach = kernel @ look.T  # (codes, codes + 1)
+        for strength in STRENGTHS:
+            means, likelihood = [], 0.0
+            for at, spread in enumerate(column.values):
+                scale = strength**2 * spread
+                total = scale * (look @ reach) + noise
+                solved = np.linalg.solve(total, seen[:, at])
+                likelihood -= 0.5 * (float(seen[:, at] @ solved) + float(np.linalg.slogdet(total)[1]))
+                means.append(scale * (reach @ solved))
+            if likelihood > likeliest:
+                best, likeliest = np.stack(means, axis=1) @ column.vectors.T, likelihood
+    return best
 
 
 def _filtered(excess: FloatArray, rows: Sequence[Basis], columns: Sequence[Basis], variance: float) -> FloatArray:

@@ -100,8 +100,8 @@ def cells_of(column: Column) -> Cells:
 
 def _undeclared(column: Column, what: str) -> InputError:
     return InputError(
-        f"Differential privacy needs a public domain, however {column.name!r} declares no {what}. Declare them, or "
-        f'write {what} = "learn" to learn them at the expense of the budget.'
+        f"Differential privacy needs a public domain, however {column.name!r} declares no {what}. Declare them "
+        "in the schema, from a code book or from what is possible."
     )
 
 

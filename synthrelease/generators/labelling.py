@@ -12,6 +12,7 @@ together so that no column's table with the target strays from what is expected.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,11 @@ from torch import Tensor
 
 from synthrelease.contracts import FloatArray, IntArray
 
-PRIOR = 1.0
+PRIOR = 0.5
 """Standard deviation that an effect is expected to have, in logits."""
 LEAST_RIDGE = 1e-5
 UPDATES = 100
+MOST_STRETCHED = 5.0
 MOST_BALANCED = 2_500
 """Rows of a class in one draw that are balanced; more balance themselves well enough by their number."""
 CANDIDATES = 400
@@ -108,21 +110,40 @@ def fit(
 
 
 def _fitted(rows: Tensor, sums: FloatArray, base: FloatArray, ridge: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Maximise the likelihood that tables stand for: effects (codes, classes) and base (classes,)."""
+    """Maximise the likelihood that tables stand for: effects (codes, classes) and base (classes,).
+
+    The ridge finds a direction that noise has little part in, and makes all effects too small. So the direction is
+    stretched afterwards until the tables' sum along it is right: one number, which noise hardly moves.
+    """
     wanted, level, penalty = (torch.from_numpy(array).float() for array in (sums, base, ridge))
     effects = torch.zeros_like(wanted, requires_grad=True)
     offset = level.log().clone().requires_grad_(True)
-    solver = torch.optim.LBFGS([effects, offset], max_iter=UPDATES, history_size=10, line_search_fn="strong_wolfe")
+
+    def misfit(scores: Tensor, sums: Tensor) -> Tensor:
+        return torch.logsumexp(scores + offset, dim=1).mean() - sums - (offset * level).sum()
+
+    _minimise(
+        lambda: misfit(rows @ effects, (effects * wanted).sum()) + 0.5 * (penalty * effects.square()).sum(),
+        [effects, offset],
+    )
+    found = effects.detach()
+    stretch, along, total = torch.ones((), requires_grad=True), rows @ found, (found * wanted).sum()
+    _minimise(lambda: misfit(stretch * along, stretch * total), [stretch, offset])
+    factor = stretch.detach().clamp(1.0, MOST_STRETCHED)
+    return (factor * found).double().numpy(), offset.detach().double().numpy()
+
+
+def _minimise(value: Callable[[], Tensor], parameters: list[Tensor]) -> None:
+    """Find the minimum of a smooth convex function of a few parameters."""
+    solver = torch.optim.LBFGS(parameters, max_iter=UPDATES, history_size=10, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         solver.zero_grad()
-        expected = torch.logsumexp(rows @ effects + offset, dim=1).mean()
-        value = expected - (effects * wanted).sum() - (offset * level).sum() + 0.5 * (penalty * effects.square()).sum()
-        torch.autograd.backward(value)
-        return value.detach()
+        now = value()
+        torch.autograd.backward(now)
+        return now.detach()
 
     solver.step(loss)  # type: ignore[no-untyped-call]
-    return effects.detach().double().numpy(), offset.detach().double().numpy()
 
 
 def _systematic(chances: FloatArray, rng: np.random.Generator) -> IntArray:

@@ -18,6 +18,7 @@ from synthrelease import accounting, osnoise
 from synthrelease.contracts import FloatArray, IntArray, PrivacyBudget, PrivacySpend, Table
 from synthrelease.generators.domain import Cells
 
+MOMENT_STEPS = 1_000
 _ROWS = 8_192
 """Rows that are spelled out as one-hot vectors at once."""
 
@@ -133,6 +134,28 @@ def pair_tables(
             raise ValueError("noise must be planned for as many tables as it is put on")
         out[where] = _noised(exact[where], noise, rows.whole)
     return out + out.T
+
+
+def target_moments(
+    rows: Counted, places: Sequence[IntArray], target: IntArray, classes: int, noise: Noise
+) -> FloatArray:
+    """Return, for each number and class of the target, the noisy sum of places over the rows of the class.
+
+    A table of codes asks little of each code and so pays for all of them; how the target rises with a number is one
+    sum, and far less of it drowns in noise.
+
+    Args:
+        rows: the weights.
+        places: for each number the place of each row, int64 (rows,), in ``-MOMENT_STEPS..MOMENT_STEPS``.
+        target: each row's class, int64 (rows,).
+        classes: how many classes there are.
+        noise: for as many sums as there are numbers: each lies in -1..1 for a unit.
+    """
+    if noise.tables != len(places):
+        raise ValueError("noise must be planned for as many sums as it is put on")
+    sums = [np.bincount(target, rows.weights * each.astype(np.float64), minlength=classes) for each in places]
+    whole = rows.whole * MOMENT_STEPS
+    return _noised(np.rint(np.stack(sums)).astype(np.int64), noise, whole)
 
 
 def _co_occurrences(rows: Counted, codes: IntArray, starts: IntArray) -> IntArray:

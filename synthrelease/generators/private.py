@@ -26,6 +26,7 @@ from synthrelease.contracts import FitSettings, FloatArray, IntArray, PrivacyBud
 from synthrelease.errors import InputError
 from synthrelease.generators import denoising, labelling, measuring, mixture
 from synthrelease.generators.codebook import Codes, as_frame, codes_of
+from synthrelease.generators.denoising import Slope
 from synthrelease.generators.domain import cells_of
 from synthrelease.generators.labelling import Labels
 from synthrelease.generators.measuring import Noise
@@ -37,6 +38,9 @@ ROWS_SHARE = 0.01
 """Of the budget, for the number of rows where the schema does not say that it is public."""
 DRAWN_FOR_LABELS = 20_000
 MOST_CLASSES = 64
+MOST_NOISE = 0.1
+FEW = 15_000
+"""Below so many units times epsilon the target is what the budget is kept for."""
 CHUNK = 65_536
 
 
@@ -47,6 +51,7 @@ class Plan:
     codes: int
     histograms: float
     target: float
+    slopes: float
     pairs: float
 
 
@@ -54,9 +59,10 @@ def plan_for(units: float, epsilon: float, *, has_target: bool) -> Plan:
     """Choose by the number of units and epsilon, which are public or noisy: the less is known, the coarser."""
     codes = int(np.clip(round((units * epsilon) ** (1 / 3)), 6, 32))
     if not has_target:
-        return Plan(codes, 0.25, 0.0, 0.75)
-    target = 0.4 if units * epsilon < 10_000 else 0.25
-    return Plan(codes, 0.15, target, 0.85 - target)
+        return Plan(codes, 0.25, 0.0, 0.0, 0.75)
+    if units * epsilon < FEW:
+        return Plan(codes, 0.15, 0.3, 0.2, 0.35)
+    return Plan(codes, 0.15, 0.3, 0.05, 0.5)
 
 
 @dataclass(frozen=True)
@@ -193,7 +199,7 @@ class Measured:
     @property
     def steps(self) -> int:
         """Updates that are worth their time, by public sizes alone."""
-        return int(np.clip(400 + 10 * self.wanted.starts[-1], 600, 2_500))
+        return int(np.clip(400 + 6 * self.wanted.starts[-1], 600, 1_600))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +250,7 @@ def coded(
     left *= share(units, len(names))
     plan = plan_for(units, budget.epsilon, has_target=target is not None and len(names) > 1)
     first = Noise.of("histograms of single columns", len(names), budget, plan.histograms * left)
+    _refuse_if_drowned(first, units, budget)
     counts = measuring.histograms(rows, domains, first)
     columns = tuple(
         codes_of(cells, noisy, noise=first.scale, most=plan.codes) for cells, noisy in zip(domains, counts, strict=True)
@@ -261,21 +268,41 @@ def tables_of(seen: Coded, budget: PrivacyBudget) -> Measured:
     """Count tables of pairs, with noise, and make the best of them."""
     columns, starts, units = seen.columns, seen.starts, seen.units
     groups = _groups(len(columns), seen.target, seen.plan, budget, seen.left)
-    noises = (*seen.noises, *(noise for noise, _ in groups))
+    noises = [*seen.noises, *(noise for noise, _ in groups)]
     tables = measuring.pair_tables(seen.rows, seen.codes, starts, groups) / units
-    ones = seen.first_shares
-    target, plan = seen.target, seen.plan
-    del seen  # from here on nothing real is at hand
+    target, plan, codes, ones = seen.target, seen.plan, seen.codes, seen.first_shares
+    lines = _lines(columns, target)
+    slopes = {}
+    if target is not None and lines:
+        noises.append(Noise.of("sums of numbers by the target's classes", len(lines), budget, plan.slopes * seen.left))
+        places = [np.rint(line * measuring.MOMENT_STEPS).astype(np.int64)[codes[:, at]] for at, line in lines.items()]
+        sums = measuring.target_moments(seen.rows, places, codes[:, target], columns[target].size, noises[-1]) / units
+        variance = (noises[-1].scale / units) ** 2
+        slopes = {(at, target): Slope(line, sums[i], variance) for i, (at, line) in enumerate(lines.items())}
+    del seen, codes  # from here on nothing real is at hand
 
     variances = np.full((len(columns), len(columns)), np.inf)
     for noise, chosen in groups:
         variances[chosen] = (noise.scale / units) ** 2
     shares = denoising.margins(tables, starts, variances, ones)
-    tables = denoising.denoised(tables, shares, starts, variances, columns)
+    tables = denoising.denoised(tables, shares, starts, variances, columns, slopes)
     wanted = Wanted.of(tables, variances, shares, starts)
     is_label = target is not None and len(columns) > 1 and columns[target].size <= MOST_CLASSES
     spends = tuple(noise.spend(budget) for noise in noises)
     return Measured(columns, wanted, variances, target if is_label else None, plan, spends, round(units))
+
+
+def _refuse_if_drowned(noise: Noise, units: float, budget: PrivacyBudget) -> None:
+    """Refuse a budget under which not even single columns could be told from noise."""
+    share = noise.scale / units
+    if share > MOST_NOISE:
+        times = share / MOST_NOISE
+        raise InputError(
+            f"Noise may be at most {MOST_NOISE:.0%} of the {budget.unit}s in one cell of a histogram, or nothing is "
+            f"learned, however it is {share:.0%} of about {units:,.0f} with epsilon {budget.epsilon:g} and "
+            f"{noise.tables} columns. About {units * times:,.0f} {budget.unit}s or epsilon "
+            f"{budget.epsilon * times:.2g} would do; fewer columns help as well."
+        )
 
 
 def _groups(
@@ -294,3 +321,14 @@ def _groups(
         count = int(both.sum()) // 2
         groups.append((Noise.of("tables of pairs of columns", count, budget, plan.pairs * left), both))
     return groups
+
+
+def _lines(columns: tuple[Codes, ...], target: int | None) -> dict[int, FloatArray]:
+    """The lines on which codes of numbers lie, by column; a target that is a number itself needs none."""
+    if target is None or columns[target].cells.is_number:
+        return {}
+    return {
+        at: denoising.line_of(np.asarray(each.shares), each.has_missing)
+        for at, each in enumerate(columns)
+        if at != target and each.cells.ordered and each.size > 2
+    }
