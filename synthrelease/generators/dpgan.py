@@ -1,8 +1,8 @@
 """The DP-GAN: a critic that sees real rows through DP-SGD (``dpsgd``), and a generator that sees the critic.
 
-``dp-gan`` starts from noisy histograms of single columns, which also give it its codes, and learns from the critic what
-columns have in common. ``marginals+dp-gan`` starts from the marginal generator (``private``) and lets a critic refine it
-with a share of the same budget, where a public rule says that the noise leaves something to be learned. What it made of
+``dp-gan`` starts from noisy histograms of single columns, which also give it its codes, and learns from the critic
+what columns have in common. ``marginals+dp-gan`` starts from the marginal generator (``private``) and lets a critic
+refine it with a share of the same budget, where a public rule says that the noise leaves something to be learned. What it made of
 that is kept only if its distance to the noisy tables, which are released already, did not grow.
 
 Everything that decides how training goes is a function of the number of units (public or noisy), the budget and the
@@ -36,7 +36,8 @@ MARGINALS_SHARE = 0.7
 """Of the budget, in a refined build: what tables know is worth more than what a critic can add."""
 CLEAR_ENOUGH = 0.5
 """A critic refines where a step's noise is expected to be no longer than this share of one clipped gradient."""
-MOST_STEPS, FEWEST_STEPS = 1_000, 100
+MOST_STEPS, FEWEST_STEPS = 400, 100
+"""Of a critic. More of them are not better: each needs more noise."""
 LARGEST_BATCH = 2_048
 LARGEST_RATE = 0.25
 COMPARED = 20_000
