@@ -25,8 +25,10 @@ from synthrelease import (
     merging,
     pipeline,
     policy,
+    promise,
     runs,
     sampling,
+    schema,
 )
 from synthrelease.contracts import TrainingStep
 from synthrelease.errors import SynthreleaseError
@@ -154,10 +156,11 @@ def main() -> None:
 @click.option("--unit", metavar="COL", help="The column that numbers the patients.")
 @click.option("--missing", metavar="MARK", multiple=True, help="A mark that means missing; may be repeated.")
 @click.option("--force", is_flag=True, help="Replace an existing schema file, edits and all.")
+@click.option("--for-dp", is_flag=True, help="List what to declare before `build --epsilon`, and why; needs --out.")
 @_reported
 def inspect(
-    table: str, sheet: str | None, table_name: str | None, query: str | None,
-    out: Path | None, target: str | None, unit: str | None, missing: tuple[str, ...], force: bool,
+    table: str, sheet: str | None, table_name: str | None, query: str | None, out: Path | None, target: str | None,
+    unit: str | None, missing: tuple[str, ...], force: bool, for_dp: bool,
 ) -> None:  # fmt: skip
     """Draft a commented schema of TABLE (a file or a database address) for a person to review.
 
@@ -167,6 +170,8 @@ def inspect(
     Example:
       synthrelease inspect patients.csv --target readmitted --unit patient_nbr --missing '?' --out schema.toml
     """
+    if for_dp and out is None:
+        raise click.UsageError("--for-dp looks at the schema in a file; name it with --out.")
     place = place_of(table, sheet=sheet, table=table_name, query=query)
     known = merging.settings(out) if out is not None and out.exists() and not force else None
     found = inspection.inspect(place, target=target, unit=unit, missing=missing, known=known)
@@ -181,6 +186,8 @@ def inspect(
     else:
         runs.write_text(out, found.schema)
         click.echo(f"Drafted {out}. ", nl=False)
+    for line in promise.advice(schema.load(out)) if for_dp else ():
+        click.echo(f"  {line}")
     click.echo("Review it (kinds, roles, bounds, categories), then:")
     click.echo(f"  synthrelease build {_hint(place)} --schema {_quoted(out)} --out runs/first")
 

@@ -7,13 +7,14 @@ the real table; it is no part of the claim, and ``BESIDE`` says so in the report
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from synthrelease import budget, generators, osnoise, repairs, transforms
+from synthrelease import budget, constraints, generators, osnoise, repairs, transforms
 from synthrelease.contracts import (
     Column,
     Fitted,
@@ -26,6 +27,7 @@ from synthrelease.contracts import (
     Table,
 )
 from synthrelease.errors import InputError, listing
+from synthrelease.generators.domain import decimals_of
 from synthrelease.layout import ColumnLayout, Layout
 
 BESIDE = (
@@ -94,6 +96,32 @@ def _open(column: Column) -> Iterator[str]:
         yield f"columns.{column.name}.categories: list the labels of the code book; not those of the table"
 
 
+def advice(schema: Schema) -> tuple[str, ...]:
+    """List what a schema should declare before a private build, and why; for ``inspect --for-dp``."""
+    combined = [each.words for each in schema.constraints if constraints.dependency(each) is not None]
+    lines = [f"must: {problem}." for problem in _problems(schema)]
+    lines += [f"must: constraints: {words!r} would be learned from rows. Remove it." for words in combined]
+    if not schema.rows_are_public:
+        lines.append(
+            "may: rows_are_public = true, if anyone may know how many there are; or they are counted with noise."
+        )
+    if schema.unit is not None:
+        lines.append(f"may: rows_per_unit = {schema.rows_per_unit}: of a patient so many rows count at most.")
+    for column in schema.learned:
+        lines += _column_advice(column)
+    return tuple(lines)
+
+
+def _column_advice(column: Column) -> Iterator[str]:
+    key = f"columns.{column.name}"
+    if column.is_number and column.bounds is not None:
+        yield f"check: {key}.bounds: a draft takes them from the table. Write what is possible, by public knowledge."
+    if column.categories:
+        yield f"check: {key}.categories: a draft takes them from the table. Write the code book's, held or not."
+    if column.kind == "numeric" and column.decimals is None and column.treatment.round_to is None:
+        yield f"may: {key}.decimals = {decimals_of(column)}: how exactly it is recorded; so the bounds suggest."
+
+
 def wanted(epsilon: float, delta: float | None, train: Table) -> PrivacyBudget:
     """Return the budget of a build on these training rows.
 
@@ -104,6 +132,8 @@ def wanted(epsilon: float, delta: float | None, train: Table) -> PrivacyBudget:
     units = units_of(train)
     unit: Any = "patient" if schema.unit is not None else "row"
     chosen = budget.default_delta(units) if delta is None else delta
+    if delta is None and not schema.rows_are_public:
+        chosen = 10.0 ** math.floor(math.log10(chosen) + 1e-9)  # or delta itself would tell the number of rows
     budget.check_delta(chosen, units, unit)
     most = schema.rows_per_unit if unit == "patient" else 1
     return PrivacyBudget(epsilon, chosen, unit, most, schema.rows_are_public)
@@ -140,7 +170,9 @@ def _plain(look: ColumnLayout) -> ColumnLayout:
     column = look.column
     decimals = (0, 15) if column.is_number and column.kind != "integer" else (0, 0)
     mark = "" if look.type is not None else next((mark for mark in column.missing if mark != "*"), "")
-    return replace(look, decimals=decimals, mark=mark, is_blank=False, is_quoted=False, taken=frozenset())
+    return replace(
+        look, decimals=decimals, mark=mark, is_blank=False, is_quoted=False, levels=column.categories, taken=frozenset()
+    )
 
 
 def public_facts(schema: Schema, asked: PrivacyBudget) -> tuple[PublicFact, ...]:
@@ -154,7 +186,7 @@ def public_facts(schema: Schema, asked: PrivacyBudget) -> tuple[PublicFact, ...]
         PublicFact("every column may have missing cells; how many is learned with noise", "assumed of every table"),
     ]
     if asked.rows_are_public:
-        facts.append(PublicFact("the number of rows", "rows_are_public in the schema"))
+        facts.append(PublicFact("the number of rows and of patients", "rows_are_public in the schema"))
     if asked.unit == "patient":
         facts.append(
             PublicFact(f"at most {asked.rows_per_unit} rows of a patient count", "rows_per_unit in the schema")

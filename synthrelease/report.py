@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from . import charts
+from . import charts, ledgerview
 from .contracts import (
     CheckResult,
     CheckSpec,
@@ -181,15 +181,6 @@ class FamilyView:
     checks: tuple[CheckView, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerView:
-    """What was spent under differential privacy: plain facts, and one row a touch of the real data."""
-
-    facts: tuple[tuple[str, str], ...] = ()
-    header: tuple[str, ...] = ()
-    spends: tuple[tuple[str, ...], ...] = ()
-
-
 def render(verdict: Verdict, results: tuple[CheckResult, ...], facts: RunFacts, specs: Mapping[str, CheckSpec]) -> str:
     """Return the internal report as one HTML page that needs nothing but itself: no script, no outside resource.
 
@@ -216,7 +207,7 @@ def render(verdict: Verdict, results: tuple[CheckResult, ...], facts: RunFacts, 
             settings=_pairs(facts.settings),
             versions=_pairs(facts.versions),
             seconds=_pairs({key: _seconds(value) for key, value in facts.seconds.items()}),
-            ledger=None if facts.privacy is None else _ledger(facts.privacy),
+            ledger=None if facts.privacy is None else ledgerview.view(facts.privacy),
         )
     )
 
@@ -406,17 +397,6 @@ def _metric_view(metric: Metric, spec: CheckSpec | None) -> MetricView:
 
 def _figure_view(figure: Figure) -> FigureView:
     return FigureView(figure.title, figure.caption, charts.draw(figure), charts.table(figure))
-
-
-def _ledger(privacy: Mapping[str, Any]) -> LedgerView:
-    """Split what is known about differential privacy into plain facts and a table of spends."""
-    spends = [spend for spend in privacy.get("spends", ()) if isinstance(spend, Mapping)]
-    header = tuple(dict.fromkeys(str(key) for spend in spends for key in spend))
-    return LedgerView(
-        facts=tuple((plain_key(key), plain(value)) for key, value in privacy.items() if key != "spends"),
-        header=tuple(plain_key(key) for key in header),
-        spends=tuple(tuple(plain(spend.get(key)) for key in header) for spend in spends),
-    )
 
 
 # Utility.

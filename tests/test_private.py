@@ -18,6 +18,7 @@ from synthrelease.contracts import Column, FitSettings, PrivacyBudget, Schema, T
 from synthrelease.errors import InputError
 from synthrelease.generators import codebook, denoising, labelling, measuring, private
 from synthrelease.generators.domain import Cells, cells_of
+from synthrelease.layout import ColumnLayout, Layout
 
 ROW = PrivacyBudget(epsilon=3.0, delta=1e-6, unit="row", rows_are_public=True)
 PATIENT = dataclasses.replace(ROW, unit="patient", rows_per_unit=3)
@@ -319,6 +320,28 @@ def test_what_no_private_build_can_do_is_refused_before_any_row_is_read():
     refused("columns.age.bounds", dataclasses.replace(SCHEMA, columns=(Column("age", "integer"), *COLUMNS[1:])))
     learned = Column("ward", "categorical", learns_levels=True)
     refused("columns.ward.categories", dataclasses.replace(SCHEMA, columns=(*COLUMNS[:2], learned, COLUMNS[3])))
+
+
+def test_the_advice_says_what_is_open_and_what_came_from_the_table():
+    lines = promise.advice(dataclasses.replace(SCHEMA, unit_is_row=False, rows_are_public=False))
+    assert lines[0].startswith("must: unit")
+    assert any(line.startswith("may: rows_are_public") for line in lines)
+    assert any(line.startswith("check: columns.age.bounds") for line in lines)
+    assert any(line.startswith("check: columns.ward.categories") for line in lines)
+
+
+def test_delta_and_look_tell_nothing_of_the_rows():
+    private_count = dataclasses.replace(SCHEMA, rows_are_public=False)
+    data = [dataclasses.replace(table(rows), schema=private_count) for rows in (100_003, 130_001)]
+    assert len({promise.wanted(1.0, None, each).delta for each in data}) == 1
+    assert budget.default_delta(100_003) != budget.default_delta(130_001)
+    looks = [
+        ColumnLayout(COLUMNS[1], "dose", decimals=(1, decimals), mark=mark, taken=frozenset({"real"}))
+        for decimals, mark in ((3, "?"), (1, ""))
+    ]
+    plain = {promise.public_look(Layout((look,), None)).columns[0] for look in looks}
+    assert len(plain) == 1
+    assert not plain.pop().taken
 
 
 def test_a_table_too_small_for_its_budget_is_refused_with_what_would_do():
