@@ -40,6 +40,8 @@ MOST_STEPS, FEWEST_STEPS = 400, 100
 """Of a critic. More of them are not better: each needs more noise."""
 LARGEST_BATCH = 2_048
 LARGEST_RATE = 0.25
+GENTLE, HELD = 3e-4, 10.0
+"""The generator's learning rate while it is refined, and how strongly the noisy tables hold it."""
 COMPARED = 20_000
 """Made rows by which the networks before and after are held against the noisy tables."""
 
@@ -148,7 +150,8 @@ def _refined(
     spends, notice = found.spends, _NOT_WORTH
     if stage is not None:
         progress.part(recipe.steps, stage.plan.steps)
-        after = _dueled(network, seen, found.wanted, stage, settings, progress, watcher)
+        gently = replace(stage, duel=replace(stage.duel, rate=GENTLE, tables=HELD))
+        after = _dueled(network, seen, found.wanted, gently, settings, progress, watcher)
         spends = (*spends, stage.plan.spend(budget.unit))
         kept = distance(after, found.wanted, settings.seed) <= distance(network, found.wanted, settings.seed)
         network, notice = (after, _REFINED) if kept else (network, _NOT_BETTER)
