@@ -2,8 +2,8 @@
 
 ``dp-gan`` starts from noisy histograms of single columns, which also give it its codes, and learns from the critic
 what columns have in common. ``marginals+dp-gan`` starts from the marginal generator (``private``) and lets a critic
-refine it with a share of the same budget, where a public rule says that the noise leaves something to be learned. What it made of
-that is kept only if its distance to the noisy tables, which are released already, did not grow.
+refine it with a share of the same budget, where a public rule says that the noise leaves something to be learned. What
+it made of that is kept only if its distance to the noisy tables, which are released already, did not grow.
 
 Everything that decides how training goes is a function of the number of units (public or noisy), the budget and the
 schema; the tables and the critic are all that ever looks at rows.
