@@ -1,9 +1,9 @@
 """What a training gave away, in one run: planted rows, each in it by the toss of a coin, and how many can be told.
 
 Steinke, Nasr & Jagielski 2023, "Privacy auditing with one (1) training run" (arXiv:2305.08846): if a training is
-(epsilon, delta)-differentially private, then whoever guesses which canaries were in it is right hardly more often than
-exp(epsilon) / (1 + exp(epsilon)) (theorem 5.2). More right guesses than that are a lower bound on epsilon. A bound below
-the claim proves nothing; a bound above it proves that the claim is wrong.
+(epsilon, delta)-differentially private, then whoever guesses which canaries were in it is right hardly more often
+than exp(epsilon) / (1 + exp(epsilon)) (theorem 5.2). More right guesses than that are a lower bound on epsilon. A bound
+below the claim proves nothing; a bound above it proves that the claim is wrong.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def bound_of(right: int, guesses: int, *, canaries: int, delta: float, confidenc
 
 
 def bound(scores: FloatArray, was_in: BoolArray, *, delta: float, confidence: float = 0.95) -> Bound:
-    """Guess that the canaries with the highest scores were in and those with the lowest were out, and judge the guesses.
+    """Guess that canaries with the highest scores were in, and with the lowest out, and judge the guesses.
 
     Several numbers of guesses are tried; each gets its part of the error, so the best may be taken.
 
