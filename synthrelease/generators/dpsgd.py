@@ -76,7 +76,7 @@ class Units:
         """Return one row of each unit in a Poisson sample, int64 (batch, columns); randomness is the system's."""
         chosen = np.flatnonzero(osnoise.poisson_mask(len(self.first), rate))
         within = np.floor(osnoise.uniform(len(chosen)) * self.count[chosen]).astype(np.int64)
-        return self.codes[self.first[chosen] + within]
+        return np.asarray(self.codes[self.first[chosen] + within])
 
 
 def dealt(pool: Tensor, count: int) -> Tensor:
