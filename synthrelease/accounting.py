@@ -23,6 +23,8 @@ Accountant = Literal["prv", "rdp"]
 DEFAULT: Accountant = "prv"
 MOST_NOISE = 1e6
 """The search for a noise multiplier ends here: beyond it nothing is learned at all."""
+CLOSER = 0.95
+"""How far one step goes from the noise that RDP asks for towards what PRV asks for."""
 PRECISION = 0.01
 """PRV's own rounding of epsilon, at most this share of it; it is added, never left out."""
 
@@ -106,11 +108,18 @@ def sampled_noise(budget: PrivacyBudget, before: Sequence[PrivacySpend], *, samp
         ValueError: nothing of the budget is left.
     """
 
-    def fits(noise: float) -> bool:
+    def fits(noise: float, accountant: Accountant = DEFAULT) -> bool:
         more = PrivacySpend("", "", noise, sample_rate, steps, budget.unit)
-        return epsilon([*before, more], budget.delta) <= budget.epsilon
+        return epsilon([*before, more], budget.delta, accountant=accountant) <= budget.epsilon
 
-    return _least(fits)
+    try:
+        high = _least(lambda noise: fits(noise, "rdp"))  # quick, and never too little: PRV begins where it ends
+    except ValueError:  # RDP charges more for what went before, and may see nothing left
+        return _least(fits)
+    low = high
+    while fits(low):
+        high, low = low, low * CLOSER
+    return _between(low, high, fits)
 
 
 def _least(fits: Callable[[float], bool]) -> float:
@@ -120,6 +129,11 @@ def _least(fits: Callable[[float], bool]) -> float:
         low, high = high, high * 2
         if high > MOST_NOISE:
             raise ValueError("a budget must be large enough for some noise to fit it, however none does")
+    return _between(low, high, fits)
+
+
+def _between(low: float, high: float, fits: Callable[[float], bool]) -> float:
+    """The least noise that fits, from above, to a thousandth, where ``high`` fits and ``low`` does not."""
     while high / low > 1.001:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if fits(middle) else (middle, high)

@@ -14,6 +14,8 @@ METHODS: Mapping[str, str] = {
     "gan": "Rows drawn from a generative adversarial network (GAN): one neural network learned to write rows, column "
     "after column, as they occur among real ones and so that a second network could not tell them apart.",
     "marginals": "Rows drawn from a neural network that learned how often values, and pairs of values, occur.",
+    "marginals+dp": "Rows drawn from a neural network that learned from noisy tables and a noisy critic (DP-SGD).",
+    "dp": "Rows drawn from a generative adversarial network (GAN) whose critic learned through noise alone (DP-SGD).",
     "paper": "Rows drawn from a generative adversarial network (GAN) as Tanaka and Aranha described it in 2019: one "
     "neural network learned to make up rows that a second network could not tell from real ones.",
     "unknown": "Rows made by a generator that the audit knows nothing about.",

@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "osnoise": {"contracts"},
     "accounting": {"contracts"},
     "budget": BASE | {"accounting"},
+    "canary": {"contracts"},
     "intervals": {"contracts"},
     "neighbours": {"contracts"},
     "space": {"contracts"},
@@ -184,18 +185,19 @@ def test_the_table_has_no_cycles():
         done |= ready
 
 
-def test_only_one_file_imports_faiss_opacus_or_opendp_and_only_generators_import_torch():
+def test_few_files_import_what_is_special():
+    """FAISS, OpenDP and Opacus stay in a file each (Opacus in two: one counts, one trains); torch in the generators."""
     users: dict[str, set[str]] = {"faiss": set(), "torch": set(), "opacus": set(), "opendp": set()}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            for library, rooms in users.items():
+            for library, files in users.items():
                 if any(name.split(".")[0] == library for name in names):
-                    rooms.add(room_of(path))
+                    files.add(room_of(path) if library == "torch" else str(path.relative_to(PACKAGE)))
     assert users == {
-        "faiss": {"neighbours"},
+        "faiss": {"neighbours.py"},
         "torch": {"generators"},
-        "opacus": {"accounting"},
-        "opendp": {"osnoise"},
+        "opacus": {"accounting.py", "generators/dpsgd.py"},
+        "opendp": {"osnoise.py"},
     }

@@ -18,6 +18,8 @@ PAPER_PROVOKED = ("paper-128-hot", "paper-128-hot-recovering")
 REGISTRY: dict[str, str] = {
     "gan": "synthrelease.generators.gan",
     "marginals": "synthrelease.generators.marginals",
+    "marginals+dp-gan": "synthrelease.generators.dpgan",
+    "dp-gan": "synthrelease.generators.dpgan",
     **{
         f"paper-{architecture}{reading}": "synthrelease.generators.paper"
         for reading in PAPER_READINGS
@@ -27,19 +29,22 @@ REGISTRY: dict[str, str] = {
 }
 """Module of each generator: its ``fit`` is the generator, or its ``PRESETS`` hold it by name."""
 DEFAULT = "gan"
-PRIVATE = ("marginals",)
+PRIVATE = ("marginals", "marginals+dp-gan", "dp-gan")
 """The generators that keep to a privacy budget; the first is the default where there is one."""
 _ABOUT: Mapping[str, str] = {
     "gan": "writes a row column by column, by likelihood and against a critic; the default",
     "marginals": "makes rows at once so that all tables of pairs are right; quick, without a critic, coarser; "
     "keeps to a privacy budget, and is the default with --epsilon",
+    "marginals+dp-gan": "the same with a critic of noisy steps (DP-SGD) after it, where the budget leaves it something "
+    "to learn",
+    "dp-gan": "learns from a critic of noisy steps alone; to compare with, as tables make more of a budget",
     "paper": "the GAN of Tanaka & Aranha 2019, to compare with; its name gives the widths of its layers",
 }
 
 
 def about(name: str) -> str:
     """Say in one line what a generator does."""
-    return _ABOUT[name.split("-")[0]]
+    return _ABOUT.get(name) or _ABOUT[name.split("-")[0]]
 
 
 def saved(name: str, folder: Path) -> Fitted:

@@ -25,11 +25,15 @@ _ROWS = 8_192
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Rows as cells, int64 (rows, columns), and what each row counts, int64 (rows,), in units of ``whole``."""
+    """Rows as cells, int64 (rows, columns), and what each row counts, int64 (rows,), in units of ``whole``.
+
+    ``owners``: whose each row is, (rows,), where patients are the units.
+    """
 
     cells: IntArray
     weights: IntArray
     whole: int
+    owners: IntArray | None = None
 
     @property
     def units(self) -> int:
@@ -40,11 +44,13 @@ class Counted:
 def counted(train: Table, domains: Sequence[Cells], budget: PrivacyBudget) -> Counted:
     """Put rows into cells; of a patient at most ``budget.rows_per_unit`` rows, drawn at random, share a weight of 1."""
     kept, weights, whole = np.arange(len(train)), np.ones(len(train), dtype=np.int64), 1
+    owners = None
     if budget.unit == "patient" and train.units is not None:
         kept, weights, whole = _capped(train.units, budget.rows_per_unit)
+        owners = train.units[kept]
     frame = train.frame.iloc[kept]
     cells = np.stack([each.encode(frame[each.name]) for each in domains], axis=1)
-    return Counted(cells, weights, whole)
+    return Counted(cells, weights, whole, owners)
 
 
 def _capped(units: IntArray, most: int) -> tuple[IntArray, IntArray, int]:

@@ -12,7 +12,7 @@ Vietri & Wu 2021, arXiv:2106.07153).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -169,15 +169,19 @@ def fit(train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Pr
     recipe = Recipe(steps=max(1, round(settings.effort * found.steps)))
     progress.steps = recipe.steps
     network = mixture.train(found.wanted, recipe, seed=settings.seed, progress=progress)
-    labels = None
-    if found.target is not None:
-        made = mixture.draw(network, DRAWN_FOR_LABELS, torch.Generator().manual_seed(settings.seed))
-        labels = labelling.fit(
-            made, found.wanted.tables, found.variances, found.wanted.starts, found.target, found.wanted.shares
-        )
+    labels = labels_of(found, network, settings.seed)
     progress.end()
     facts = {"units": found.units, "codes_a_column": found.plan.codes, **asdict(recipe)}
     return FittedPrivate(found.columns, network, labels, found.spends, tuple(progress.history), facts)
+
+
+def labels_of(found: Measured, network: Mixture, seed: int) -> Labels | None:
+    """Return a model of the target given what a network makes and the tables say; None where there is no target."""
+    if found.target is None:
+        return None
+    made = mixture.draw(network, DRAWN_FOR_LABELS, torch.Generator().manual_seed(seed))
+    wanted = found.wanted
+    return labelling.fit(made, wanted.tables, found.variances, wanted.starts, found.target, wanted.shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +202,42 @@ class Measured:
         return int(np.clip(400 + 6 * self.wanted.starts[-1], 600, 1_600))
 
 
-def measured(train: Table, budget: PrivacyBudget) -> Measured:
-    """Count, with noise, all that is learned of the training rows."""
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """Real rows in codes that were made from noisy histograms; ``codes`` (rows, columns) lives as long as ``fit``.
+
+    ``left``: share of the budget that shares of the plan are of. ``units``: how many there are, public or noisy.
+    """
+
+    rows: measuring.Counted
+    codes: IntArray
+    columns: tuple[Codes, ...]
+    target: int | None
+    plan: Plan
+    noises: tuple[Noise, ...]
+    units: float
+    left: float
+
+    @property
+    def starts(self) -> IntArray:
+        """Where each column's codes begin, and their end, (columns + 1,)."""
+        return starts_of(self.columns)
+
+    @property
+    def first_shares(self) -> FloatArray:
+        """Shares by the histograms, and how uncertain each is, (2, codes)."""
+        shares = np.concatenate([each.shares for each in self.columns])
+        cells = np.concatenate([np.bincount(each.code, minlength=each.size) for each in self.columns])
+        return np.stack([shares, np.maximum(cells, 1) * (self.noises[-1].scale / self.units) ** 2])
+
+
+def coded(
+    train: Table, budget: PrivacyBudget, *, share: Callable[[float, int], float] = lambda units, columns: 1.0
+) -> Coded:
+    """Count how many units there are, and every column by itself, with noise; make codes of that.
+
+    ``share``: of the budget that goes into tables, from the number of units (public or noisy) and of columns.
+    """
     domains = [cells_of(column) for column in train.schema.learned]
     names = [each.name for each in domains]
     target = None if train.schema.target is None else names.index(train.schema.target)
@@ -209,38 +247,47 @@ def measured(train: Table, budget: PrivacyBudget) -> Measured:
     if not budget.rows_are_public:
         noises.append(Noise.of(f"number of {budget.unit}s", 1, budget, ROWS_SHARE))
         units, left = measuring.noisy_units(rows, noises[0]), 1.0 - ROWS_SHARE
+    left *= share(units, len(names))
     plan = plan_for(units, budget.epsilon, has_target=target is not None and len(names) > 1)
-
     first = Noise.of("histograms of single columns", len(names), budget, plan.histograms * left)
     _refuse_if_drowned(first, units, budget)
-    noises.append(first)
     counts = measuring.histograms(rows, domains, first)
     columns = tuple(
         codes_of(cells, noisy, noise=first.scale, most=plan.codes) for cells, noisy in zip(domains, counts, strict=True)
     )
-    starts = starts_of(columns)
     codes = np.stack([np.asarray(each.code)[rows.cells[:, at]] for at, each in enumerate(columns)], axis=1)
-    groups = _groups(len(names), target, plan, budget, left)
-    noises += [noise for noise, _ in groups]
-    tables = measuring.pair_tables(rows, codes, starts, groups) / units
+    return Coded(rows, codes, columns, target, plan, (*noises, first), units, left)
+
+
+def measured(train: Table, budget: PrivacyBudget) -> Measured:
+    """Count, with noise, all that is learned of the training rows."""
+    return tables_of(coded(train, budget), budget)
+
+
+def tables_of(seen: Coded, budget: PrivacyBudget) -> Measured:
+    """Count tables of pairs, with noise, and make the best of them."""
+    columns, starts, units = seen.columns, seen.starts, seen.units
+    groups = _groups(len(columns), seen.target, seen.plan, budget, seen.left)
+    noises = [*seen.noises, *(noise for noise, _ in groups)]
+    tables = measuring.pair_tables(seen.rows, seen.codes, starts, groups) / units
+    target, plan, codes, ones = seen.target, seen.plan, seen.codes, seen.first_shares
     lines = _lines(columns, target)
     slopes = {}
     if target is not None and lines:
-        noises.append(Noise.of("sums of numbers by the target's classes", len(lines), budget, plan.slopes * left))
+        noises.append(Noise.of("sums of numbers by the target's classes", len(lines), budget, plan.slopes * seen.left))
         places = [np.rint(line * measuring.MOMENT_STEPS).astype(np.int64)[codes[:, at]] for at, line in lines.items()]
-        sums = measuring.target_moments(rows, places, codes[:, target], columns[target].size, noises[-1]) / units
+        sums = measuring.target_moments(seen.rows, places, codes[:, target], columns[target].size, noises[-1]) / units
         variance = (noises[-1].scale / units) ** 2
         slopes = {(at, target): Slope(line, sums[i], variance) for i, (at, line) in enumerate(lines.items())}
-    del rows, codes, train  # from here on nothing real is at hand
+    del seen, codes  # from here on nothing real is at hand
 
-    variances = np.full((len(names), len(names)), np.inf)
+    variances = np.full((len(columns), len(columns)), np.inf)
     for noise, chosen in groups:
         variances[chosen] = (noise.scale / units) ** 2
-    ones = _first_shares(columns, first, units)
     shares = denoising.margins(tables, starts, variances, ones)
     tables = denoising.denoised(tables, shares, starts, variances, columns, slopes)
     wanted = Wanted.of(tables, variances, shares, starts)
-    is_label = target is not None and len(names) > 1 and columns[target].size <= MOST_CLASSES
+    is_label = target is not None and len(columns) > 1 and columns[target].size <= MOST_CLASSES
     spends = tuple(noise.spend(budget) for noise in noises)
     return Measured(columns, wanted, variances, target if is_label else None, plan, spends, round(units))
 
@@ -285,10 +332,3 @@ def _lines(columns: tuple[Codes, ...], target: int | None) -> dict[int, FloatArr
         for at, each in enumerate(columns)
         if at != target and each.cells.ordered and each.size > 2
     }
-
-
-def _first_shares(columns: tuple[Codes, ...], noise: Noise, units: float) -> FloatArray:
-    """Shares by the histograms, and how uncertain each is, (2, codes)."""
-    shares = np.concatenate([each.shares for each in columns])
-    cells = np.concatenate([np.bincount(each.code, minlength=each.size) for each in columns])
-    return np.stack([shares, np.maximum(cells, 1) * (noise.scale / units) ** 2])
