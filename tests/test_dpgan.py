@@ -37,7 +37,7 @@ def table(rows: int = 2_000, seed: int = 0, patients: int | None = None) -> Tabl
             "y": pd.Categorical.from_codes(y, ["no", "yes"]),
         }
     )
-    units = None if patients is None else rng.integers(0, patients, rows)
+    units = None if patients is None else rng.permutation(np.arange(rows) % patients)
     return Table(frame, SCHEMA, "real", units=units)
 
 
@@ -81,13 +81,11 @@ def test_a_critic_refines_only_where_its_noise_leaves_something_to_learn():
 
 def test_another_table_of_the_same_schema_changes_no_step_no_batch_and_no_noise():
     asked = dataclasses.replace(BUDGET, unit="patient", rows_per_unit=3)
-    for name in ("dp-gan",):
-        one, other = (fitted(name, table(900, seed=seed, patients=300), asked) for seed in (1, 2))
-        # The number of patients with rows is public here, and the same to a few.
-        for first, second in zip(one.spends, other.spends, strict=True):
-            assert (first.steps, first.unit) == (second.steps, second.unit)
-            assert first.noise_multiplier == pytest.approx(second.noise_multiplier, rel=0.05)
-        assert one.description["critic_steps"] == other.description["critic_steps"]
+    one, other = (fitted("dp-gan", table(900, seed=seed, patients=300), asked) for seed in (1, 2))
+    assert one.spends == other.spends
+    assert {key: value for key, value in one.description.items() if key not in ("parts", "weights")} == {
+        key: value for key, value in other.description.items() if key not in ("parts", "weights")
+    }  # codes are made from noisy histograms, so their number differs
 
 
 def test_without_a_budget_it_is_refused():
