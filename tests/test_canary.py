@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import one_run_audit as canary
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from synthrelease import accounting, canary, osnoise
+from synthrelease import accounting, osnoise
 from synthrelease.contracts import PrivacyBudget
 from synthrelease.generators.dpsgd import GradSampleModuleFastGradientClipping, PrivateTraining, Steps, dealt
 

@@ -33,7 +33,6 @@ ALLOWED: dict[str, set[str]] = {
     "osnoise": {"contracts"},
     "accounting": {"contracts"},
     "budget": BASE | {"accounting"},
-    "canary": {"contracts"},
     "intervals": {"contracts"},
     "neighbours": {"contracts"},
     "space": {"contracts"},

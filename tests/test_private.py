@@ -7,11 +7,11 @@ import json
 import math
 
 import numpy as np
+import one_run_audit
 import pandas as pd
 import pytest
 from conftest import ward
 from made_tables import ignore
-from one_run_audit import lower_bound
 
 from synthrelease import accounting, budget, generators, osnoise, pipeline, promise, repairs
 from synthrelease.contracts import Column, FitSettings, PrivacyBudget, Schema, Table
@@ -201,7 +201,7 @@ def audited(monkeypatch, *, noise_divided_by: float) -> float:
     known = np.zeros((SIDE, SIDE))
     np.add.at(known, (background[:, 0], background[:, 1]), 1)
     scores = (seen[0][:SIDE, SIDE:] - known).ravel()
-    return lower_bound(scores, inside, delta=ROW.delta, guesses=200)
+    return one_run_audit.bound(scores, inside, delta=ROW.delta).epsilon
 
 
 def test_the_audit_finds_less_than_is_claimed(monkeypatch):
@@ -232,7 +232,7 @@ def test_a_level_list_taken_from_the_data_is_caught(monkeypatch, is_broken):
         data = dataclasses.replace(data, frame=frame)
     found = private.measured(data, ROW)
     scores = np.array([label in found.columns[0].cells.categories for label in labels], dtype=np.float64)
-    bound = lower_bound(scores, inside, delta=ROW.delta, guesses=200)
+    bound = one_run_audit.bound(scores, inside, delta=ROW.delta).epsilon
     assert (bound > ROW.epsilon) == is_broken
 
 
