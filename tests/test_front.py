@@ -64,7 +64,9 @@ def test_a_missing_formal_guarantee_is_a_step_of_its_own():
     first = run.verdict.outcomes[0]
     budget = replace(first, metric=None, outcome="no_evidence", rule=replace(first.rule, check="privacy_budget"))
     told = answered(replace(run, verdict=replace(run.verdict, outcomes=(budget,))))["What would change that?"]
-    assert told.startswith("Train under differential privacy, with an epsilon within the limit (--epsilon). Then audit again.")
+    assert told.startswith(
+        "Train under differential privacy, with an epsilon within the limit (--epsilon). Then audit again."
+    )
 
 
 def test_many_steps_are_counted():
