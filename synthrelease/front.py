@@ -74,13 +74,19 @@ class Answer:
     link: str = ""
 
 
+def _is_released(verdict: Verdict) -> str:
+    if verdict.decision == "release" and not verdict.policy.sign_off:
+        return "Yes, by the rules, and this policy asks for no signature."
+    return IS_RELEASED[verdict.decision]
+
+
 def answers(
     verdict: Verdict, results: Sequence[CheckResult], facts: RunFacts, sections: Sequence[Section] = ()
 ) -> tuple[Answer, ...]:
     """The answers in the order in which they are asked; those of other modules' sections come last."""
     deciding = _deciding(verdict)
     return (
-        Answer("Is it released?", IS_RELEASED[verdict.decision]),
+        Answer("Is it released?", _is_released(verdict)),
         Answer("Which rule decided?", _which(verdict, deciding), f"check-{deciding.rule.check}"),
         Answer("What would change that?", _change(verdict, facts)),
         Answer("Who may receive it, and what for?", _recipient(verdict, facts)),
