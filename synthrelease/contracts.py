@@ -1,6 +1,7 @@
 """The frozen types that pass between stages; what a schema declares comes first, in ``declarations``.
 
-Read them in order: they follow a table from the file to the verdict. Import all of them from here.
+Read them in order: they follow a table from the file to the verdict. What differential privacy promises stands in
+``promises``. Import all of them from here.
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ from synthrelease.declarations import Kind as Kind
 from synthrelease.declarations import Role as Role
 from synthrelease.declarations import Schema as Schema
 from synthrelease.declarations import Treatment as Treatment
+from synthrelease.promises import PrivacyBudget as PrivacyBudget
+from synthrelease.promises import PrivacyClaim as PrivacyClaim
+from synthrelease.promises import PrivacySpend as PrivacySpend
+from synthrelease.promises import PrivacyUnit as PrivacyUnit
+from synthrelease.promises import PublicFact as PublicFact
 
 Origin = Literal["real", "synthetic"]
 Status = Literal["measured", "not_applicable", "too_few_rows", "crashed"]
 Severity = Literal["block", "warn"]
 Outcome = Literal["met", "breached", "no_evidence"]
 Decision = Literal["release", "refuse", "undecided"]
-PrivacyUnit = Literal["row", "patient"]
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
@@ -85,65 +90,6 @@ class OnStep(Protocol):
     def __call__(self, step: TrainingStep) -> None:
         """Take note of the step."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class PrivacyBudget:
-    """What a differentially private training may spend, for tables that differ by one ``unit``, added or removed.
-
-    ``rows_per_unit``: so many rows of a patient are learned from at most; 1 where the unit is a row.
-    ``rows_are_public``: whether the schema says that anyone may know the number of rows; otherwise it is learned with
-    noise, at the budget's expense.
-    """
-
-    epsilon: float
-    delta: float
-    unit: PrivacyUnit
-    rows_per_unit: int = 1
-    rows_are_public: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PrivacySpend:
-    """One use of real data under differential privacy: ``steps`` times a Gaussian mechanism on a Poisson sample.
-
-    ``noise_multiplier`` is the standard deviation over the L2 sensitivity of everything released in one step together,
-    ``sample_rate`` the probability with which a unit takes part in a step (1: every unit). ``delta`` is a chance of
-    failure that comes on top, as where labels that nobody declared are published above a threshold.
-    """
-
-    purpose: str
-    mechanism: str
-    noise_multiplier: float
-    sample_rate: float
-    steps: int
-    unit: PrivacyUnit
-    delta: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class PublicFact:
-    """Something about the table that is used without noise, because whoever ``declared`` it says that it is public."""
-
-    what: str
-    declared: str
-
-
-@dataclass(frozen=True, slots=True)
-class PrivacyClaim:
-    """The whole of a release's differential privacy: spends composed into one (epsilon, delta).
-
-    ``epsilon`` is the accountant's upper bound (``accountant`` names it), ``epsilon_rdp`` the bound of the coarser
-    Renyi accountant. ``asked`` is the budget, which ``epsilon`` never exceeds.
-    """
-
-    epsilon: float
-    delta: float
-    accountant: str
-    epsilon_rdp: float
-    asked: PrivacyBudget
-    spends: tuple[PrivacySpend, ...]
-    public: tuple[PublicFact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

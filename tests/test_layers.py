@@ -12,7 +12,8 @@ BASE = {"contracts", "errors"}
 TABLES = BASE | {"schema", "generalise", "moments"}
 ALLOWED: dict[str, set[str]] = {
     "declarations": set(),
-    "contracts": {"declarations"},
+    "promises": set(),
+    "contracts": {"declarations", "promises"},
     "errors": set(),
     "wording": {"contracts"},
     "scales": set(),
