@@ -19,12 +19,12 @@ def first_screen(name: str) -> str:
 
 
 TEN_QUESTIONS = {
-    "is it released": ("By the rules, yes", "DO NOT RELEASE"),
+    "is it released": ("Yes, by the rules", "DO NOT RELEASE"),
     "why, or why not": ("All 7 blocking rules are met", "training patients have an exact copy"),
     "which rule": ("The one nearest to its limit", "The rule copies.exact_copy_excess is breached"),
     "what would change it": ("must then be audited again", "Its maker has to make the table anew"),
     "what epsilon": ("no epsilon is claimed", "no epsilon is claimed"),
-    "who signs": ("Data steward", "Data steward"),
+    "who signs": ("Nobody, by this policy", "Data steward"),
     "is any row a copy": ("have an exact copy in the synthetic table", "have an exact copy in the synthetic table"),
     "which column is worst": ("its distance to unseen real rows is", "its distance to unseen real rows is"),
     "what was not tested": ("Any attack but those named here", "What several visits of one patient"),
