@@ -24,7 +24,7 @@ TEN_QUESTIONS = {
     "which rule": ("The one nearest to its limit", "The rule copies.exact_copy_excess is breached"),
     "what would change it": ("must then be audited again", "Its maker has to make the table anew"),
     "what epsilon": ("no epsilon is claimed", "no epsilon is claimed"),
-    "who signs": ("Nobody, by this policy", "Data steward"),
+    "who signs": ("Nobody, by this policy", "Nobody, by this policy"),
     "is any row a copy": ("have an exact copy in the synthetic table", "have an exact copy in the synthetic table"),
     "which column is worst": ("its distance to unseen real rows is", "its distance to unseen real rows is"),
     "what was not tested": ("Any attack but those named here", "What several visits of one patient"),
