@@ -9,13 +9,11 @@ is therefore never met.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from scipy import stats
-
-from synthrelease import accounting
+from synthrelease import accounting, ceilings
 from synthrelease.contracts import (
     CheckResult,
     CheckSpec,
@@ -141,29 +139,17 @@ def gaussian_parameter(promise: PrivacyClaim) -> float | None:
 def auc_bound(promise: PrivacyClaim) -> float:
     """Return the largest AUC that any attack on one unit's membership can have."""
     mu = gaussian_parameter(promise)
-    return auc_of(promise.epsilon, promise.delta) if mu is None else float(stats.norm.cdf(mu / math.sqrt(2)))
+    if mu is not None:
+        return ceilings.largest_area_gaussian(mu=mu)
+    return ceilings.largest_area(epsilon=promise.epsilon, delta=promise.delta)
 
 
 def tpr_bound(promise: PrivacyClaim, fpr: float = 0.01) -> float:
     """Return the largest share of members that any attack can find at a share ``fpr`` of false alarms."""
     mu = gaussian_parameter(promise)
-    if mu is None:
-        return tpr_of(promise.epsilon, promise.delta, fpr)
-    return float(stats.norm.cdf(stats.norm.ppf(fpr) + mu))
-
-
-def tpr_of(epsilon: float, delta: float, fpr: float = 0.01) -> float:
-    """The largest true positive rate at ``fpr`` that (epsilon, delta) allows (Kairouz, Oh & Viswanath 2015)."""
-    return min(1.0, math.exp(epsilon) * fpr + delta, 1.0 - math.exp(-epsilon) * (1.0 - delta - fpr))
-
-
-def auc_of(epsilon: float, delta: float) -> float:
-    """The largest AUC that (epsilon, delta) allows: the area under the curve that ``tpr_of`` draws."""
-    knee = (1.0 - delta) / (1.0 + math.exp(epsilon))  # false positive rate where the two lines meet
-    left = knee * (delta + (1.0 - knee)) / 2
-    flat = 1.0 - delta  # from here on every member is found
-    right = (flat - knee) * ((1.0 - knee) + 1.0) / 2
-    return left + right + delta
+    if mu is not None:
+        return ceilings.most_found_gaussian(fpr, mu=mu)
+    return ceilings.most_found(fpr, epsilon=promise.epsilon, delta=promise.delta)
 
 
 def promises(promise: PrivacyClaim) -> tuple[tuple[str, float, float, float], ...]:
@@ -171,7 +157,12 @@ def promises(promise: PrivacyClaim) -> tuple[tuple[str, float, float, float], ..
     own = ("this release", promise.epsilon, auc_bound(promise), tpr_bound(promise))
     usual = (0.5, 1.0, 3.0, 10.0)
     others = tuple(
-        (f"any mechanism with epsilon {each:g}", each, auc_of(each, promise.delta), tpr_of(each, promise.delta))
+        (
+            f"any mechanism with epsilon {each:g}",
+            each,
+            ceilings.largest_area(epsilon=each, delta=promise.delta),
+            ceilings.most_found(0.01, epsilon=each, delta=promise.delta),
+        )
         for each in usual
     )
     return (own, *others)
@@ -200,11 +191,3 @@ def record(promise: PrivacyClaim | None) -> dict[str, Any] | None:
             for case, epsilon, auc, tpr in promises(promise)
         ],
     }
-
-
-def unchanged(promise: Mapping[str, Any] | None) -> bool:
-    """Whether a recorded claim (``record``) still is what its spends compose to; for whoever reads a ledger again."""
-    if promise is None:
-        return True
-    spends = tuple(PrivacySpend(**spend) for spend in promise["spends"])
-    return math.isclose(accounting.epsilon(spends, promise["delta"]), promise["epsilon"], rel_tol=1e-6)

@@ -42,6 +42,11 @@ def most_found_gaussian(false_positive_rate: float, *, mu: float) -> float:
     return NORMAL.cdf(NORMAL.inv_cdf(false_positive_rate) + mu)
 
 
+def largest_area_gaussian(*, mu: float) -> float:
+    """The largest area under the ROC curve of any attack where all spends are one Gaussian mechanism."""
+    return NORMAL.cdf(mu / math.sqrt(2.0))
+
+
 def ceiling(rates: tuple[float, ...], *, epsilon: float, delta: float, unit: str, mu: float | None = None) -> Line:
     """The ceiling as a curve over false positive rates; ``mu`` where the ledger shows that Gaussian noise is all."""
     label = f"ceiling promised by epsilon {epsilon:.3g} (for one {unit})"

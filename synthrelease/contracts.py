@@ -1,7 +1,7 @@
 """The frozen types that pass between stages; what a schema declares comes first, in ``declarations``.
 
 Read them in order: they follow a table from the file to the verdict. What differential privacy promises stands in
-``promises``. Import all of them from here.
+``claims``. Import all of them from here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from synthrelease.claims import PrivacyBudget as PrivacyBudget
+from synthrelease.claims import PrivacyClaim as PrivacyClaim
+from synthrelease.claims import PrivacySpend as PrivacySpend
+from synthrelease.claims import PrivacyUnit as PrivacyUnit
+from synthrelease.claims import PublicFact as PublicFact
 from synthrelease.declarations import MOMENTS as MOMENTS
 from synthrelease.declarations import NO_TREATMENT as NO_TREATMENT
 from synthrelease.declarations import NUMBERS as NUMBERS
@@ -23,11 +28,6 @@ from synthrelease.declarations import Kind as Kind
 from synthrelease.declarations import Role as Role
 from synthrelease.declarations import Schema as Schema
 from synthrelease.declarations import Treatment as Treatment
-from synthrelease.promises import PrivacyBudget as PrivacyBudget
-from synthrelease.promises import PrivacyClaim as PrivacyClaim
-from synthrelease.promises import PrivacySpend as PrivacySpend
-from synthrelease.promises import PrivacyUnit as PrivacyUnit
-from synthrelease.promises import PublicFact as PublicFact
 
 Origin = Literal["real", "synthetic"]
 Status = Literal["measured", "not_applicable", "too_few_rows", "crashed"]

@@ -12,8 +12,8 @@ BASE = {"contracts", "errors"}
 TABLES = BASE | {"schema", "generalise", "moments"}
 ALLOWED: dict[str, set[str]] = {
     "declarations": set(),
-    "promises": set(),
-    "contracts": {"declarations", "promises"},
+    "claims": set(),
+    "contracts": {"claims", "declarations"},
     "errors": set(),
     "wording": {"contracts"},
     "scales": set(),
@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "policy": BASE | {"wording"},
     "osnoise": {"contracts"},
     "accounting": {"contracts"},
-    "budget": BASE | {"accounting"},
+    "budget": BASE | {"accounting", "ceilings"},
     "intervals": {"contracts"},
     "neighbours": {"contracts"},
     "space": {"contracts"},

@@ -14,7 +14,7 @@ from conftest import ward
 from made_tables import ignore
 
 from synthrelease import accounting, budget, generators, osnoise, pipeline, promise, repairs
-from synthrelease.contracts import Column, FitSettings, PrivacyBudget, Schema, Table
+from synthrelease.contracts import Column, FitSettings, PrivacyBudget, PrivacySpend, Schema, Table
 from synthrelease.errors import InputError
 from synthrelease.generators import codebook, denoising, labelling, measuring, private
 from synthrelease.generators.domain import Cells, cells_of
@@ -398,7 +398,8 @@ def test_a_private_build_from_end_to_end(tmp_path):
     record = json.loads((tmp_path / "run" / "internal" / "audit.json").read_text())
     assert 4.9 < record["privacy"]["epsilon"] <= 5.0
     assert record["privacy"]["unit"] == "row"
-    assert budget.unchanged(record["privacy"])
+    spends = tuple(PrivacySpend(**each) for each in record["privacy"]["spends"])
+    assert accounting.epsilon(spends, record["privacy"]["delta"]) == pytest.approx(record["privacy"]["epsilon"])
     assert record["privacy"]["spends"][0]["purpose"].startswith("number of rows")
     assert done.facts.privacy is not None
     assert any("no part of the claim" in notice for notice in done.facts.notices)
