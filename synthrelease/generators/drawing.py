@@ -35,6 +35,7 @@ GOLDEN = (5**0.5 - 1) / 2
 WORKING_FLOATS = 1 << 23
 """Numbers held at once while rows are drawn: 32 MB, however wide the table is, which caches still hold in part."""
 _BALANCING_ROUNDS = 30
+_END = 1.0 - 1e-7  # the last place in a cell
 _SETTLING_ROWS = 4_096
 _SETTLING_ROUNDS = 5
 _SETTLING_STEP = 1.0
@@ -149,7 +150,8 @@ def draw(
             numbers = _numbers(expected, rng, is_even=spread != "independent")  # (rows,)
             chosen, spot = _inverted(shares, torch.from_numpy(numbers).to(shares.device))
             if spread == "balanced":
-                spot = torch.from_numpy(_apart(chosen.cpu().numpy(), spot.cpu().numpy()))
+                last = int((choice.ranks < 1.0).sum()) - 1  # a missing value comes after the numbers
+                spot = torch.from_numpy(_apart(chosen.cpu().numpy(), spot.cpu().numpy(), last=last))
         picked = choice.cells[chosen]  # (rows,)
         codes[:, place], positions[:, place] = picked.cpu().numpy(), spot.cpu().numpy()
         ranks[:, place] = choice.ranks[chosen].cpu().numpy()
@@ -157,17 +159,20 @@ def draw(
     return codes, positions
 
 
-def _apart(chosen: IntArray, spot: FloatArray) -> FloatArray:
+def _apart(chosen: IntArray, spot: FloatArray, *, last: int) -> FloatArray:
     """Return where in their cell rows lie, (rows,), in the same order and at equal distances.
 
-    Two or three rows in the outermost cell set the range of a column, which would otherwise be a matter of luck.
+    Two or three rows in the outermost cells, 0 and ``last``, set the range of a column, which would otherwise be a
+    matter of luck: the outermost rows lie at the very ends of what may be sampled.
     """
     order = np.lexsort((spot, chosen))
     counts = np.bincount(chosen)
     first = np.cumsum(counts) - counts
+    cells = chosen[order]
+    before, after = np.where(cells == 0, 0.0, 0.5), np.where(cells == last, 0.0, 0.5)
     apart = np.empty(len(chosen))
-    apart[order] = (np.arange(len(chosen)) - first[chosen[order]] + 0.5) / counts[chosen[order]]
-    return apart
+    apart[order] = (np.arange(len(chosen)) - first[cells] + before) / (counts[cells] - 1 + before + after).clip(0.5)
+    return apart.clip(0.0, _END)
 
 
 def _expected(shares: Tensor, choice: Choice) -> FloatArray:
@@ -202,7 +207,7 @@ def _inverted(shares: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     chosen = torch.where(chosen < reach.shape[1], chosen, torch.searchsorted(reach, total.contiguous()))
     share = shares.gather(1, chosen)
     spot = (target - (reach.gather(1, chosen) - share)) / share
-    return chosen.squeeze(1), spot.squeeze(1).clamp(0.0, 1.0 - 1e-7)
+    return chosen.squeeze(1), spot.squeeze(1).clamp(0.0, _END)
 
 
 def _sharpened(logits: Tensor, temperature: float) -> Tensor:
