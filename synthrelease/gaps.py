@@ -92,14 +92,17 @@ def why_open(item: RuleOutcome) -> str:
     """Why a rule has no answer, in a few words."""
     metric, rule = item.metric, item.rule
     if metric is None or not phrases.is_measured(item):
-        told = item.sentence if metric is None else metric.reading
-        for beginning in _NOTHING:
-            told = told.removeprefix(beginning)
-        return f"{told.split('. ')[0].strip().rstrip('.')}."
+        return _first_sentence(item.sentence if metric is None else metric.reading)
     if metric.n < rule.min_n:
         needed = number(rule.min_n)
         return f"{phrases.counted(rule.check, rule.metric, metric.n)}, where the rule asks for {needed}."
     return "The range reaches across the limit."
+
+
+def _first_sentence(told: str) -> str:
+    for beginning in _NOTHING:
+        told = told.removeprefix(beginning)
+    return f"{told.split('. ')[0].strip().rstrip('.')}."
 
 
 def _idle(verdict: Verdict, results: Sequence[CheckResult], specs: Mapping[str, CheckSpec]) -> Iterator[Gap]:
@@ -127,4 +130,7 @@ def _figureless(verdict: Verdict, results: Sequence[CheckResult], specs: Mapping
         for metric in result.metrics:
             is_missing = metric.value != metric.value  # NaN
             if is_missing and (result.check, metric.name) not in ruled:
-                yield Gap(f"{topics.get(metric.name) or plain_key(metric.name)} (not measured)", metric.reading)
+                yield Gap(
+                    f"{topics.get(metric.name) or plain_key(metric.name)} (not measured)",
+                    _first_sentence(metric.reading),
+                )

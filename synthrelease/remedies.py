@@ -54,7 +54,7 @@ def for_reviewer(verdict: Verdict) -> str:
     if verdict.decision == "release":
         if verdict.policy.sign_off:
             return f"{to_read} Then approve or reject."
-        return f"{to_read} If you can live with that, nothing is left to do: nobody must sign."
+        return f"{to_read} If none of it speaks against the use, nothing is left to do."
     if verdict.decision == "undecided":
         return "Do not hand it over, and sign nothing yet: tell the steward which answers are missing (below)."
     if _gives_people_away(verdict):

@@ -122,8 +122,8 @@ def _replicated(evidence: Evidence, keys: Mapping[str, Keys]) -> Metric:
     counts = [(int(np.isin(keys[side], singles).sum()), len(keys[side])) for side in ("synthetic", "holdout")]
     bounds = proportion_difference(counts[0], counts[1], evidence.confidence)
     reading = (
-        f"{counts[0][0]:,} of {counts[0][1]:,} synthetic rows repeat a row that only one training patient has; of "
-        f"{counts[1][1]:,} holdout rows, which show what chance gives, {counts[1][0]:,} do."
+        f"{counts[0][0]:,} of {counts[0][1]:,} synthetic rows repeat a row that only one training patient has, and "
+        f"{counts[1][0]:,} of {counts[1][1]:,} holdout rows, which show what chance gives."
     )
     n = min(counts[0][1], counts[1][1])
     return Metric(
