@@ -98,7 +98,7 @@ def photograph(page: Path, out: Path) -> None:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
         view = browser.new_page(viewport={"width": 1280, "height": 800})
         view.goto(page.resolve().as_uri())
-        view.screenshot(path=str(out), type="jpeg", quality=60)
+        view.screenshot(path=str(out), type="jpeg", quality=50)
         browser.close()
 
 

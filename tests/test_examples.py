@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ LARGEST_REPORT, LARGEST_PICTURE = 3_000_000, 150_000
 def first_screen(name: str) -> str:
     html = (REPORTS / name / "report.html").read_text(encoding="utf-8")
     front = html[html.index('<section class="sheet front"') : html.index('<section class="sheet" id="checklist"')]
-    return " ".join(re.sub(r"<[^>]+>", " ", front).split())
+    return unescape(" ".join(re.sub(r"<[^>]+>", " ", front).split()))
 
 
 QUESTIONS = {
