@@ -20,7 +20,7 @@ ROWS_WORTH_THREADS = 30_000
 NOT_TESTED = (
     "Any attack but those named here: a cleverer one may succeed, and no test of this kind can prove safety.",
     "What several visits of one patient give away together: a patient is judged by the most exposed visit alone.",
-    "An attacker who trains the same generator, unless shadow models were asked for.",
+    "What this table and other releases about the same patients give away together.",
 )
 
 

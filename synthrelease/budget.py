@@ -31,7 +31,14 @@ SPEC = CheckSpec(
     title="Formal privacy guarantee",
     family="privacy",
     metrics=(
-        MetricSpec("epsilon", "Is there a formal limit to what anyone can learn of one patient?", "epsilon", "lower"),
+        MetricSpec(
+            "epsilon",
+            "Is there a formal limit, as tight as the policy asks, to what anyone can learn of one patient?",
+            "epsilon",
+            "lower",
+            topic="formal privacy guarantee",
+            wanted="yes",
+        ),
     ),
     about=(
         "Differential privacy bounds what any attacker, with any side knowledge, can learn about one person. It is a "

@@ -79,17 +79,20 @@ def table(figure: Figure) -> FigureTable:
 
 
 def gauge(value: float, low: float, high: float, *, limit: float, allowed_below: bool) -> Markup:
-    """Return a range drawn against a limit, small enough for a table cell; the side that is not allowed is shaded.
+    """Return a range drawn against a limit, small enough for a table cell.
+
+    The side that is not allowed is shaded and always lies on the right.
 
     It repeats numbers that stand beside it and is hidden from screen readers. Empty where an end is not finite.
     """
     if not all(math.isfinite(number) for number in (value, low, high, limit)):
         return Markup("")
+    if not allowed_below:
+        value, low, high, limit = -value, -high, -low, -limit
     ends = (min(value, low, limit), max(value, high, limit))
     air = 0.14 * (ends[1] - ends[0]) or 1.0
     x = Scale(ends[0] - air, ends[1] + air, 1.0, 119.0)
-    start, end = (x(limit), x.end) if allowed_below else (x.start, x(limit))
-    shade = {"x": start, "y": 1.0, "width": end - start, "height": 16.0, "fill": "var(--beyond, #efdbd8)"}
+    shade = {"x": x(limit), "y": 1.0, "width": x.end - x(limit), "height": 16.0, "fill": "var(--beyond, #efdbd8)"}
     parts = (
         svg.stroke(((x.start, 9), (x.end, 9)), GRID),
         svg.element("rect", shade),

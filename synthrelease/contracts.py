@@ -210,7 +210,8 @@ class Metric:
 
     ``low`` and ``high`` are one-sided bounds at the evidence's confidence; NaN means not known and never passes a
     rule. ``reference`` is the same number for the holdout twin or the value expected without leakage. ``n`` is how
-    many rows the number rests on (for a rule's ``min_n``). ``reading`` is one plain sentence.
+    many rows the number rests on (for a rule's ``min_n``). ``reading`` is one plain sentence. ``applies`` is False
+    where the schema declares nothing that the number could be about, so that a rule on it holds emptily.
     """
 
     name: str
@@ -221,6 +222,7 @@ class Metric:
     n: int
     reading: str
     reference: float | None = None
+    applies: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,12 +307,18 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
-    """What a check promises to measure: ``question`` is how the report asks it of a reader who is no statistician."""
+    """What a check promises to measure: ``question`` is how the report asks it of a reader who is no statistician.
+
+    ``topic`` names the question in a list. ``wanted`` is the answer to it that is good: whether a rule that is met
+    means yes or no changes from question to question, so the report says the answer beside the outcome.
+    """
 
     name: str
     question: str
     unit: str
     better: Literal["lower", "higher"]
+    topic: str = ""
+    wanted: Literal["yes", "no"] = "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,13 +428,18 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class RuleOutcome:
-    """A rule held against its metric; ``sentence`` says in plain words what came out and why."""
+    """A rule held against its metric; ``sentence`` says in plain words what came out and why.
+
+    ``topic`` is the question in short, ``answer`` the answer to it in a word or a few.
+    """
 
     rule: Rule
     outcome: Outcome
     metric: Metric | None
     question: str
     sentence: str
+    topic: str = ""
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

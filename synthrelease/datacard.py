@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import phrases
 from .contracts import Outcome, RuleOutcome, RunFacts, Verdict
 from .pages import Section, environment
-from .views import OUTCOMES
 from .wording import limit_in_words, moment, number, plain, plain_key
 
 METHODS: Mapping[str, str] = {
@@ -21,7 +21,8 @@ METHODS: Mapping[str, str] = {
     "unknown": "Rows made by a generator that the audit knows nothing about.",
 }
 MADE_UP = (
-    "Every row is made up. No row stands for a person, and a resemblance to one is not evidence about that person."
+    "Every row was made up by a model and is meant to stand for nobody. That none resembles or repeats a real person's "
+    "is not proved, and a resemblance is not evidence about that person."
 )
 MADE_ELSEWHERE = (
     "The table was made elsewhere; its maker declares it synthetic, and the audit cannot confirm that. Identifiers in "
@@ -94,7 +95,7 @@ def data_card(
             "digest": verdict.policy.digest,
         },
         "rules": [_card_rule(outcome) for outcome in verdict.outcomes],
-        "differential_privacy": _card_privacy(facts.privacy),
+        "differential_privacy": _card_privacy(facts),
         "utility": _card_utility(verdict.outcomes),
         "limits": [MADE_ELSEWHERE if facts.generator == "unknown" else MADE_UP, *_to_order(facts), *CARD_LIMITS],
         "terms": facts.terms or NO_TERMS,
@@ -113,7 +114,9 @@ def data_card(
             privacy=[
                 (plain_key(key), plain(value)) for key, value in promise.items() if key not in ("claimed", "statement")
             ],
-            outcome_words=OUTCOMES,
+            rules=[_shown_rule(item) for item in verdict.outcomes],
+            meanings=phrases.MEANINGS,
+            weighed=phrases.WEIGHED,
         )
     )
     return page, card
@@ -134,6 +137,20 @@ def _card_rule(item: RuleOutcome) -> dict[str, Any]:
     }
 
 
+def _shown_rule(item: RuleOutcome) -> dict[str, str]:
+    """The same as the page shows it, in words."""
+    rule, words = _card_rule(item), phrases.shown(item)
+    shown = {key: rule[key] for key in ("question", "limit", "unit")}
+    sign = "none" if words == phrases.NOT_APPLICABLE else item.outcome
+    return {
+        **shown,
+        "weight": phrases.WEIGHTS[item.rule.severity],
+        "outcome": words,
+        "sign": sign,
+        "answer": item.answer,
+    }
+
+
 def _card_utility(outcomes: Sequence[RuleOutcome]) -> list[dict[str, str]]:
     """The band of every rule on usefulness, in words; empty where the policy asks for none."""
     return [
@@ -148,8 +165,10 @@ def _card_utility(outcomes: Sequence[RuleOutcome]) -> list[dict[str, str]]:
     ]
 
 
-def _card_privacy(privacy: Mapping[str, Any] | None) -> dict[str, Any]:
+def _card_privacy(facts: RunFacts) -> dict[str, Any]:
+    privacy = facts.privacy
     if privacy is None:
-        return {"claimed": False, "statement": "No differential privacy: no (epsilon, delta) claim is made."}
+        why = ": whether any was used elsewhere is not known" if facts.generator == "unknown" else ""
+        return {"claimed": False, "statement": f"No differential privacy: no (epsilon, delta) claim is made{why}."}
     public = {key: privacy[key] for key in ("epsilon", "delta", "unit", "adjacency", "accountant") if key in privacy}
     return {"claimed": True, "statement": "Made under differential privacy.", **public}

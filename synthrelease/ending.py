@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 from rich.markup import escape
 
-from synthrelease import pipeline
+from synthrelease import phrases, pipeline
 from synthrelease.contracts import RuleOutcome
 
 WORDS = {"release": "RELEASE", "refuse": "DO NOT RELEASE", "undecided": "HUMAN REVIEW NEEDED"}
@@ -21,11 +21,11 @@ def show(result: pipeline.Outcome) -> None:
     name = f"{verdict.policy.name} {verdict.policy.version}"
     console.print(f"\n[bold {COLOURS[decision]}]{WORDS[decision]}[/] under the policy {escape(name)}")
     console.print(escape(verdict.deciding), soft_wrap=True)
-    warnings = [o for o in verdict.outcomes if o.rule.severity == "warn" and o.outcome != "met"]
-    for outcome in warnings:
-        state = "breached" if outcome.outcome == "breached" else "no evidence"
+    for outcome in (o for o in verdict.outcomes if o.rule.severity == "warn" and o.outcome != "met"):
         console.print(
-            f"[yellow]warning[/] ({state}): {escape(outcome.question)} [dim]{outcome.rule.metric}[/]", soft_wrap=True
+            f"[yellow]advisory rule {phrases.shown(outcome).lower()}[/]: {escape(outcome.question)} "
+            f"[dim]{outcome.rule.metric}[/]",
+            soft_wrap=True,
         )
     if (attempts := result.facts.attempts) is not None and attempts.number > 1:
         cap = "" if attempts.at_most is None else f" of at most {attempts.at_most}"

@@ -39,6 +39,12 @@ class Finding:
     members: int
     size: int
 
+    @property
+    def chance(self) -> str:
+        """``p`` in words: a smallest probability is a bound, because only so many exchanges of labels were drawn."""
+        one_in = f"at most 1 in {1 / self.p:,.0f}" if self.p * DRAWS < 2 else f"{self.p:.1%} of"
+        return f"{one_in} tables without a leak"
+
 
 def tail_scan(rng: np.random.Generator, member: BoolArray, scores: Mapping[str, FloatArray]) -> Finding:
     """Test whether training patients lead: the 8 to 512 highest of every score, all looks together.

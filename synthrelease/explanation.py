@@ -33,12 +33,12 @@ def of_policy(loaded: Policy, known: Mapping[str, CheckSpec]) -> Iterator[str]:
     yield f"For {loaded.recipient}. To be signed by: {', '.join(loaded.sign_off) or 'nobody'}{_signed_how(loaded)}."
     yield from _caps(loaded)
     yield f"A rule is met when the whole interval (each end at {loaded.confidence:.0%} confidence) is within the limit,"
-    yield "breached when the whole interval lies beyond it, and has no evidence otherwise."
-    yield "A breached blocking rule refuses the table; a blocking rule without evidence leaves it undecided."
+    yield "breached when the whole interval lies beyond it, and without an answer otherwise (undecided, not measured)."
+    yield "A breached blocking rule refuses the table; a blocking rule without an answer leaves it undecided."
     demands = _demands(loaded)
     if demands:
         yield f"Real tables are made coarser first: {'; '.join(demands)}."
-    for severity, title in (("block", "Blocking rules"), ("warn", "Rules that warn")):
+    for severity, title in (("block", "Blocking rules"), ("warn", "Advisory rules")):
         yield f"\n{title}"
         for rule in (rule for rule in loaded.rules if rule.severity == severity):
             yield from _of_rule(rule, known[rule.check])

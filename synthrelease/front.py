@@ -1,7 +1,6 @@
 """The first screen in short: the questions that a reviewer comes with, each with an answer of a line or two.
 
-Everything is read from the verdict and the results; nothing is judged. What would change the verdict is said by the
-kind of check that decided it, and never is "try another seed".
+Everything is read from the verdict and the results; nothing is judged. What has to be longer is folded in.
 """
 
 from __future__ import annotations
@@ -11,92 +10,112 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .contracts import CheckResult, Decision, Figure, Metric, Outcome, RuleOutcome, RunFacts, Verdict
+from . import phrases, remedies
+from .contracts import CheckResult, Decision, Figure, Metric, RuleOutcome, RunFacts, Verdict
+from .gaps import Gap, Gaps
 from .ledger import budget, largest_area
 from .pages import Section
-from .wording import interval, limit_in_words, number, plain_key, shorten, written_as
+from .wording import interval, limit_in_words, number, shorten, written_as
 
 IS_RELEASED: Mapping[Decision, str] = {
     "release": "By the rules, yes: it may leave once everybody named below has signed.",
     "refuse": "No. The table stays in quarantine and must not leave.",
-    "undecided": "No, not yet. The table stays in quarantine until the missing evidence is there.",
+    "undecided": "No, not yet. The table stays in quarantine until the missing answers are there.",
 }
 UNSIGNED: Mapping[Decision, str] = {
     "release": "",
-    "refuse": " But a signature does not release a table that is refused.",
-    "undecided": " But a signature does not stand in for the missing evidence.",
+    "refuse": " A signature does not release a table that is refused.",
+    "undecided": " A signature does not stand in for a missing answer.",
 }
-DECIDED_BY: Mapping[Outcome, str] = {
-    "breached": "breached",
-    "no_evidence": "without evidence",
-    "met": "met",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Remedy:
-    """What can be done about a rule that is not met, and where that is said to this tool."""
-
-    what: str
-    here: str = ""
-
-
-_LESS_BY_HEART = Remedy(
-    "Learn less by heart: a stronger prior, fewer updates, differential privacy, or coarser columns",
-    "--set weight_decay, --effort fast; round_to, top_code and merge in the schema",
-)
-_COARSER = Remedy(
-    "Make the columns that the check names coarser, or withhold them",
-    "round_to, top_code, merge, or the role excluded in the schema",
-)
-_BETTER_LEARNED = Remedy("Train for longer, or on more rows", "--effort thorough")
-REMEDIES: Mapping[str, Remedy] = {
-    **dict.fromkeys(("copies", "near_tail", "distances", "membership", "shadow", "cross_audit"), _LESS_BY_HEART),
-    **dict.fromkeys(("combinations", "singling_out", "linkability", "inference", "attributes", "identity"), _COARSER),
-    **dict.fromkeys(("fidelity", "realism", "utility", "downstream"), _BETTER_LEARNED),
-    "validity": Remedy("Correct the schema, or whatever wrote such cells"),
-    "self_test": Remedy("Keep more real rows apart, so that the audit can see more", "--holdout"),
-    "privacy_budget": Remedy("Train under differential privacy, with an epsilon within the limit", "--epsilon"),
-}
-NO_SEEDS = "Building again with other seeds until one passes is no remedy."
-NOTHING = "There is nothing to hold the rule against."
-STEPS = 3
-NAMED = 2
-"""How many gaps are named on the first screen; the others are listed below it."""
+NOT_MEASURED = "Not measured."
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A question of the first screen and its answer; ``link`` is the anchor of the evidence, or empty."""
+    """A question of the first screen and its answer.
+
+    ``link`` is the anchor of the evidence, or empty. ``steward`` is a second line, for whoever made or keeps the table.
+    ``folded`` is the list that stands behind the answer, shown when it is opened; ``fold`` says what it holds.
+    """
 
     question: str
     text: str
     link: str = ""
+    steward: str = ""
+    folded: tuple[Gap, ...] = ()
+    fold: str = ""
+
+
+def subject(facts: RunFacts) -> str:
+    """What the report is about: never the real table, whose name the run goes by where the table was made here."""
+    if facts.generator == "unknown":
+        return f"the table handed over as synthetic, {facts.source}"
+    return f"the synthetic table made from {facts.source}"
+
+
+def sizes(facts: RunFacts) -> str:
+    """How many rows there are on each side, and who counts as one person."""
+    rows = {name: number(facts.rows[name]) for name in ("synthetic", "train", "holdout") if name in facts.rows}
+    if len(rows) < 3:
+        return ""
+    how = "held against" if facts.generator == "unknown" else "learned from"
+    return (
+        f"{rows['synthetic']} synthetic rows, {how} {rows['train']} real training rows; {rows['holdout']} more (the "
+        f"holdout) kept apart. {person(facts.unit)}"
+    )
+
+
+def person(unit: str) -> str:
+    """Who counts as one patient."""
+    if unit.startswith("row"):
+        return "Each row counts as one patient: the schema names no patient column."
+    return f"One {unit} counts as one, whatever the number of rows."
+
+
+def answers(
+    verdict: Verdict, results: Sequence[CheckResult], facts: RunFacts, gaps: Gaps, sections: Sequence[Section] = ()
+) -> tuple[Answer, ...]:
+    """The answers in the order in which they are asked; those of other modules' sections come last."""
+    deciding = _deciding(verdict)
+    return (
+        Answer("Is it released?", _is_released(verdict)),
+        _next(verdict, facts),
+        Answer("Which rule decided?", _which(verdict, deciding), f"check-{deciding.rule.check}"),
+        Answer("Who may receive it, and what for?", _recipient(verdict, facts)),
+        Answer("Who must sign, and who has?", _signatures(verdict)),
+        Answer("Is there a formal guarantee (epsilon)?", _epsilon(facts), "ledger"),
+        Answer("Is any row a copy of a patient?", _copies(results), "check-copies"),
+        Answer("How large a leak could be unseen?", _unseen(verdict, results), "check-self_test"),
+        Answer("Which column is least like the real one?", _worst_column(verdict, results), "check-fidelity"),
+        Answer(
+            "What was not tested?",
+            gaps.in_short,
+            "not-tested",
+            folded=gaps.named,
+            fold=f"All {len(gaps.named)} by name",
+        ),
+        *(Answer(section.title, section.in_short, section.key) for section in sections if section.in_short),
+    )
+
+
+def _next(verdict: Verdict, facts: RunFacts) -> Answer:
+    told, steps = remedies.for_steward(verdict, facts)
+    listed = tuple(Gap(step) for step in steps)
+    reviewer = remedies.for_reviewer(verdict)
+    return Answer(
+        "What comes next?",
+        reviewer,
+        "checklist",
+        told,
+        listed,
+        fold=f"{len(steps)} way{'s' * (len(steps) != 1)} to mend it",
+    )
 
 
 def _is_released(verdict: Verdict) -> str:
     if verdict.decision == "release" and not verdict.policy.sign_off:
         return "Yes, by the rules, and this policy asks for no signature."
     return IS_RELEASED[verdict.decision]
-
-
-def answers(
-    verdict: Verdict, results: Sequence[CheckResult], facts: RunFacts, sections: Sequence[Section] = ()
-) -> tuple[Answer, ...]:
-    """The answers in the order in which they are asked; those of other modules' sections come last."""
-    deciding = _deciding(verdict)
-    return (
-        Answer("Is it released?", _is_released(verdict)),
-        Answer("Which rule decided?", _which(verdict, deciding), f"check-{deciding.rule.check}"),
-        Answer("What would change that?", _change(verdict, facts)),
-        Answer("Who may receive it, and what for?", _recipient(verdict, facts)),
-        Answer("Who must sign?", _signatures(verdict)),
-        Answer("Is any row a copy of a patient?", _copies(results), "check-copies"),
-        Answer("Is there a formal guarantee (epsilon)?", _epsilon(facts), "ledger"),
-        Answer("Which column is least like the real one?", _worst_column(results), "check-fidelity"),
-        Answer("What was not tested?", _not_tested(facts.not_tested), "not-tested"),
-        *(Answer(section.title, section.in_short, section.key) for section in sections if section.in_short),
-    )
 
 
 def _deciding(verdict: Verdict) -> RuleOutcome:
@@ -117,16 +136,14 @@ def _room(item: RuleOutcome) -> float:
 
 
 def _which(verdict: Verdict, item: RuleOutcome) -> str:
-    found = f"{item.question} {_found(item)}"
+    found = f"{_capital(phrases.topic(item))} ({item.rule.check}.{item.rule.metric}). {_found(item)}"
     if verdict.decision == "release":
         return f"All blocking rules are met. The one nearest to its limit: {found}"
     others = [each for each in verdict.outcomes if each is not item and each.rule.severity == "block"]
-    counts = {words: sum(each.outcome == key for each in others) for key, words in DECIDED_BY.items() if key != "met"}
-    also = " and ".join(
-        f"{count} blocking rule{'s' * (count != 1)} ({words})" for words, count in counts.items() if count
-    )
-    named = f"{found} The rule {item.rule.check}.{item.rule.metric} is {DECIDED_BY[item.outcome]}."
-    return f"{named} Not met either: {also}." if also else named
+    breached, unanswered = (sum(each.outcome == state for each in others) for state in ("breached", "no_evidence"))
+    counts = [f"{breached} breached"] if breached else []
+    counts += [f"{unanswered} without an answer"] if unanswered else []
+    return f"{found} Other blocking rules not met: {' and '.join(counts)}." if counts else found
 
 
 def _found(item: RuleOutcome) -> str:
@@ -138,62 +155,7 @@ def _found(item: RuleOutcome) -> str:
     written = written_as(metric, item.rule.limit)
     between = interval(metric, written)
     chance = f" (allowing for chance {between})" if between else ""
-    return f"Found: {written(metric.value)}{chance}; allowed: {limit}."
-
-
-def _change(verdict: Verdict, facts: RunFacts) -> str:
-    """Steps that would meet the blocking rules that are not met, the worst rule's first, each said once."""
-    if verdict.decision == "release":
-        return (
-            "Any change to the table, this report or the policy makes the verdict void: the table must then be audited "
-            "again."
-        )
-    unmet = [each for each in verdict.outcomes if each.rule.severity == "block" and each.outcome != "met"]
-    unmet.sort(
-        key=lambda each: (each.outcome != "breached", each.rule.check != "privacy_budget", not _is_measured(each))
-    )
-    steps = list(dict.fromkeys(step for each in unmet for step in _steps(each, unmet, facts)))
-    if not steps:
-        return "See the checklist."
-    told = " ".join(f"({place}) {step}." for place, step in enumerate(steps[:STEPS], start=1))
-    more = len(steps) - STEPS
-    rest = f" And {more} more step{'s' * (more != 1)}: see the checklist." if more > 0 else ""
-    who = "Its maker has to make the table anew: " if facts.generator == "unknown" and _has_breached(unmet) else ""
-    return f"{who}{told if len(steps) > 1 else f'{steps[0]}.'}{rest} Then audit again. {NO_SEEDS}"
-
-
-def _has_breached(unmet: Sequence[RuleOutcome]) -> bool:
-    return any(each.outcome == "breached" for each in unmet)
-
-
-def _steps(item: RuleOutcome, unmet: Sequence[RuleOutcome], facts: RunFacts) -> tuple[str, ...]:
-    """What would meet one rule; rules whose sample is too small share one step, which names the largest sample."""
-    metric = item.metric
-    remedy = _told(REMEDIES.get(item.rule.check, Remedy("See what the check found")), facts)
-    if item.outcome == "breached" or item.rule.check == "privacy_budget":
-        return (remedy,)
-    if metric is None or not _is_measured(item):
-        told = item.sentence.removeprefix(NOTHING) if metric is None else metric.reading
-        first = shorten(told.strip().split(". ")[0], 120).rstrip(".")
-        return (f"Not measured, {plain_key(item.rule.check).lower()}: {first[:1].lower()}{first[1:]}",)
-    if metric.n < item.rule.min_n:
-        most = max((each for each in unmet if _is_small(each)), key=lambda each: each.rule.min_n)
-        found = "" if most.metric is None else f" where {number(most.metric.n)} are there"
-        return (f"More real rows kept apart: rules ask for up to {number(most.rule.min_n)}{found}",)
-    return ("Where a range reaches across its limit: more real rows kept apart, or a better table", remedy)
-
-
-def _is_measured(item: RuleOutcome) -> bool:
-    return item.metric is not None and math.isfinite(item.metric.value)
-
-
-def _is_small(item: RuleOutcome) -> bool:
-    return item.metric is not None and item.outcome == "no_evidence" and item.metric.n < item.rule.min_n
-
-
-def _told(remedy: Remedy, facts: RunFacts) -> str:
-    """The remedy, with where to say it; not to the maker of a vendor's table, who has other tools."""
-    return f"{remedy.what} ({remedy.here})" if remedy.here and facts.generator != "unknown" else remedy.what
+    return f"Found {written(metric.value)}{chance}; allowed {limit}."
 
 
 def _recipient(verdict: Verdict, facts: RunFacts) -> str:
@@ -201,7 +163,7 @@ def _recipient(verdict: Verdict, facts: RunFacts) -> str:
     who = verdict.policy.recipient.rstrip(".")
     if verdict.decision != "release":
         return f"Nobody, as it stands. The policy is for: {who or 'nobody named'}.{purpose}"
-    return f"{_capital(who) or 'Nobody is named'}.{purpose}"
+    return f"{_capital(who) or 'Nobody is named'}, and nobody else: it was not judged for others.{purpose}"
 
 
 def _capital(text: str) -> str:
@@ -211,16 +173,25 @@ def _capital(text: str) -> str:
 def _signatures(verdict: Verdict) -> str:
     roles = verdict.policy.sign_off
     if not roles:
-        return "Nobody, by this policy."
-    what = UNSIGNED[verdict.decision]
-    return f"{_capital(' and '.join((', '.join(roles[:-1]), roles[-1])) if len(roles) > 1 else roles[0])}.{what}"
+        return "Nobody must, by this policy. Nobody has."
+    who = " and ".join((", ".join(roles[:-1]), roles[-1])) if len(roles) > 1 else roles[0]
+    return f"{_capital(who)}. Nobody has signed yet.{UNSIGNED[verdict.decision]}"
 
 
 def _copies(results: Sequence[CheckResult]) -> str:
     exact, near = (_metric(results, "copies", name) for name in ("exact_copy_excess", "near_copy_excess"))
     if exact is None:
-        return "Not measured."
+        return NOT_MEASURED
     return exact.reading + (f" Nearly: {near.reading}" if near else "")
+
+
+def _unseen(verdict: Verdict, results: Sequence[CheckResult]) -> str:
+    smallest = _metric(results, "self_test", "smallest_leak")
+    if smallest is None:
+        return NOT_MEASURED
+    planted = next((item for item in verdict.outcomes if item.rule.metric == "planted_copies_p"), None)
+    told = "" if planted is None else f" {_capital(phrases.topic(planted))}: {phrases.shown(planted)}."
+    return f"{smallest.reading}{told}"
 
 
 def _metric(results: Sequence[CheckResult], check: str, name: str) -> Metric | None:
@@ -229,12 +200,11 @@ def _metric(results: Sequence[CheckResult], check: str, name: str) -> Metric | N
 
 def _epsilon(facts: RunFacts) -> str:
     if facts.privacy is None:
-        who = (
-            "whoever made the table handed over no privacy ledger"
-            if facts.generator == "unknown"
-            else "the generator was trained without differential privacy"
-        )
-        return f"No: no epsilon is claimed, because {who}. What is said here rests on the tests alone."
+        if facts.generator == "unknown":
+            return (
+                "Not known: its maker handed over no privacy ledger, so none counts. What is said rests on tests alone."
+            )
+        return "None: it was made without differential privacy. What is said rests on tests alone."
     known = budget(facts.privacy)
     if known is None:
         return "A claim was recorded without a finite epsilon; read the ledger."
@@ -248,23 +218,20 @@ def _unit(privacy: Mapping[str, Any]) -> str:
     return "row, which is not the same as one patient" if unit == "row" else unit
 
 
-def _worst_column(results: Sequence[CheckResult]) -> str:
+def _worst_column(verdict: Verdict, results: Sequence[CheckResult]) -> str:
     figure = _figure(results, "marginal_tvd")
     if figure is None or len(figure.lines) < 2 or not figure.lines[0].x:
-        return "Not measured."
+        return NOT_MEASURED
     made, floor = figure.lines[:2]
+    rule = next((item for item in verdict.outcomes if item.rule.metric == "marginal_tvd_excess"), None)
+    judged = "No rule of this policy is about it."
+    if rule is not None:
+        judged = f"The rule on the average column: {phrases.shown(rule).lower()}."
     return (
         f"“{shorten(made.x[0], 60)}”: its distance to unseen real rows is {number(made.y[0])} (0 alike, 1 nothing in "
-        f"common), where fresh real rows show {number(floor.y[0])} by chance."
+        f"common), {number(floor.y[0])} of it by chance. {judged}"
     )
 
 
 def _figure(results: Sequence[CheckResult], name: str) -> Figure | None:
     return next((figure for result in results for figure in result.figures if figure.name == name), None)
-
-
-def _not_tested(gaps: Sequence[str]) -> str:
-    if not gaps:
-        return "No gap was recorded. That is not the same as none."
-    more = len(gaps) - NAMED
-    return " ".join(gaps[:NAMED]) + (f" And {more} more, below." if more > 0 else "")

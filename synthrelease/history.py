@@ -45,7 +45,7 @@ def _figure(place: int, lines: Sequence[Line], *, alone: bool) -> Figure:
         kind="curve",
         title=f"Training losses{which}",
         caption="Losses that settle show that training came to rest; they say nothing about privacy or quality. What "
-        "training had to mend, and whether it began again, stands among the notices.",
+        "training had to mend, and whether it began again, is told under Notices, if anything.",
         x_label="update",
         y_label="loss",
         lines=tuple(lines),

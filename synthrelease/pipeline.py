@@ -261,7 +261,8 @@ def audit(
         quarantined = folder.quarantine / f"synthetic.{made.layout.format}"
         # Written anew and not copied: whatever stands in its identifier and text columns is replaced.
         tables.write([tables.numbered(made.table)], made.layout, quarantined, seed=derived(run.seed, "surrogates"))
-        run.notice("Identifiers and withheld columns of the synthetic table are replaced in the table to hand over.")
+        if replaced := [column.name for column in known.columns if column not in known.learned]:
+            run.notice(f"Replaced in what would be handed over, not learned nor audited: {', '.join(replaced)}.")
         judged = _read_back(run, quarantined, known, made.table.outside)
         evidence = Evidence(
             real[0], real[1], judged, derived(run.seed, "audit"), rules.confidence, real[2] if len(real) > 2 else None
@@ -281,7 +282,9 @@ def demo_files(folder: Path) -> tuple[Path, Path]:
     """Write the Wisconsin breast-cancer table that scikit-learn carries, and a drafted schema: (table, schema)."""
     table, schema_file = folder / "wisconsin-breast-cancer.csv", folder / "schema.toml"
     tables.demo(table)
-    draft = drafting.draft(table, target="diagnosis")
+    draft = drafting.draft(table, target="diagnosis").replace(
+        "[columns.diagnosis]\n", '[columns.diagnosis]\nrole = "sensitive"\n'
+    )
     schema_file.write_text(f'purpose = "to show what synthrelease does"\n{_without_purpose(draft)}', encoding="utf-8")
     return table, schema_file
 
@@ -478,7 +481,7 @@ def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
         generator=run.generator,
         settings=dict(run.settings),
         rows={name: len(table) for name, table in sizes.items()},
-        columns=record.column_facts(meaning),
+        columns=record.column_facts(meaning, was_made_here=run.generator != "unknown"),
         target=meaning.target,
         unit="row" if meaning.unit is None else f"patient (column {meaning.unit})",
         digests=digests,

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from synthrelease import phrases
 from synthrelease.contracts import (
     Caps,
     CheckResult,
@@ -380,7 +381,7 @@ def decide(policy: Policy, results: Sequence[CheckResult], known: Mapping[str, C
     return Verdict(decision, tuple(outcomes), _deciding(decision, outcomes), policy)
 
 
-NAMED = 3
+NAMED = 4
 """How many further rules the deciding sentence names."""
 
 _WORST_FIRST = (
@@ -400,14 +401,15 @@ def _badness(outcome: RuleOutcome) -> int:
 def _hold(rule: Rule, result: CheckResult | None, known: Mapping[str, CheckSpec]) -> RuleOutcome:
     spec = next(spec for spec in known[rule.check].metrics if spec.name == rule.metric)
     metric = result.metric(rule.metric) if result is not None and result.status == "measured" else None
-    if metric is None:
-        is_declared = result is None or result.status != "not_applicable"
-        if is_declared or rule.severity == "warn" or rule.if_nothing_declared == "undecided":
-            return RuleOutcome(rule, "no_evidence", None, spec.question, _why_missing(result))
-        told = f"{_why_missing(result)} {TO_CONFIRM}"
-        return RuleOutcome(replace(rule, severity="warn"), "no_evidence", None, spec.question, told)
-    outcome, sentence = _judge(rule, metric)
-    return RuleOutcome(rule, outcome, metric, spec.question, sentence)
+    outcome: Outcome = "no_evidence"
+    sentence = _why_missing(result)
+    if metric is not None:
+        outcome, sentence = _judge(rule, metric)
+    is_declared = metric is not None or result is None or result.status != "not_applicable"
+    if not is_declared and rule.severity == "block" and rule.if_nothing_declared == "warn":
+        rule, sentence = replace(rule, severity="warn"), f"{sentence} {TO_CONFIRM}"
+    answer = phrases.answer(outcome, metric, spec.wanted)
+    return RuleOutcome(rule, outcome, metric, spec.question, sentence, spec.topic, answer)
 
 
 TO_CONFIRM = "The policy then asks whoever signs to confirm that there is nothing to declare."
@@ -433,15 +435,17 @@ def _judge(rule: Rule, metric: Metric) -> tuple[Outcome, str]:
         return "no_evidence", f"{metric.reading} Without a figure the limit ({limit}) cannot be shown to hold."
     beyond = best > rule.limit if lower_is_better else best < rule.limit
     within = worst <= rule.limit if lower_is_better else worst >= rule.limit
-    written = written_as(metric, rule.limit)
-    found = interval(metric, written) or f"exactly {written(metric.value)}"
-    text = f"{metric.reading} Allowing for chance: {found}; the limit is {limit}."
+    between = interval(metric, written_as(metric, rule.limit))
+    allowing = f"Allowing for chance: {between}; the limit" if between else "The limit"
+    text = f"{metric.reading} {allowing} is {limit}."
+    if not metric.applies and within:
+        return "met", metric.reading
     if beyond:
-        return "breached", f"{text} Even the favourable end lies beyond it."
+        return "breached", f"{text} Even the favourable end lies beyond it." if between else text
     if metric.n < rule.min_n:
         return (
             "no_evidence",
-            f"{text} A sample of {metric.n:,} stands behind it, and {rule.min_n:,} are needed to decide.",
+            f"{text} A sample of {metric.n:,} stands behind it; to count as met, it takes {rule.min_n:,}.",
         )
     if within:
         return "met", text
@@ -454,17 +458,27 @@ def _judge(rule: Rule, metric: Metric) -> tuple[Outcome, str]:
 def _deciding(decision: Decision, outcomes: Sequence[RuleOutcome]) -> str:
     blocking = [outcome for outcome in outcomes if outcome.rule.severity == "block"]
     if decision == "release":
-        warnings = sum(outcome.rule.severity == "warn" and outcome.outcome != "met" for outcome in outcomes)
-        also = f" {warnings} warning{'s' * (warnings != 1)} to read first." if warnings else ""
-        return f"All {len(blocking)} blocking rules are met.{also}"
-    wanted = "breached" if decision == "refuse" else "no_evidence"
+        return f"All {len(blocking)} blocking rules are met.{_advisory(outcomes)}"
+    wanted, words = ("breached", "breached") if decision == "refuse" else ("no_evidence", "without an answer")
     first, *others = [outcome for outcome in blocking if outcome.outcome == wanted]
     begin = "Refused" if decision == "refuse" else "Not decided"
-    named = " ".join(other.question for other in others[:NAMED])
+    count = f"{len(others) + 1} of {len(blocking)} blocking rules {'are' if others else 'is'} {words}"
+    named = "; ".join(phrases.topic(other) for other in others[:NAMED])
     more = len(others) - NAMED
-    rest = f" {more} other{'s are' if more > 1 else ' is'} listed below." if more > 0 else ""
-    also = f" {begin} for {len(others)} more: {named}{rest}" if others else ""
-    return f"{begin}: {first.question} {_in_short(first)}{also}"
+    rest = f"; and {more} more" if more > 0 else ""
+    also = f" The other{'s' * (len(others) != 1)}: {named}{rest}." if others else ""
+    return f"{begin}, because {count}. {first.question} {first.answer}. {_in_short(first)}{also}"
+
+
+def _advisory(outcomes: Sequence[RuleOutcome]) -> str:
+    """How many advisory rules are not met, and in what way; empty where all are met."""
+    advisory = [outcome for outcome in outcomes if outcome.rule.severity == "warn"]
+    breached, open_ = (sum(each.outcome == state for each in advisory) for state in ("breached", "no_evidence"))
+    if not breached + open_:
+        return ""
+    told = [f"{breached} {'is' if breached == 1 else 'are'} breached"] if breached else []
+    told += [f"{open_} {'has' if open_ == 1 else 'have'} no answer"] if open_ else []
+    return f" Of the {len(advisory)} advisory rules, {' and '.join(told)}."
 
 
 def _in_short(outcome: RuleOutcome) -> str:

@@ -28,18 +28,25 @@ _TREATMENTS = {
 }
 
 
-def column_facts(schema: Schema) -> tuple[ColumnFact, ...]:
+def column_facts(schema: Schema, *, was_made_here: bool = True) -> tuple[ColumnFact, ...]:
     """Every column with its declared domain and what was done with it; nothing is taken from the data."""
     return tuple(
         ColumnFact(
             name=column.name,
             kind=column.kind,
-            role=column.role,
+            role="target, sensitive" if column.role == "target" and column.is_sensitive else column.role,
             domain=_domain(column),
-            treatment=_TREATMENTS.get(column.role) or _learned(column),
+            treatment=_treatment(column, was_made_here=was_made_here),
         )
         for column in schema.columns
     )
+
+
+def _treatment(column: Column, *, was_made_here: bool) -> str:
+    told = _TREATMENTS.get(column.role)
+    if was_made_here:
+        return told or _learned(column)
+    return "as it was handed over" if told is None else told.removeprefix("never learned; ")
 
 
 def _learned(column: Column) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from . import phrases
 from .contracts import CheckResult, CheckSpec, Outcome, RuleOutcome
-from .views import OUTCOMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ CRITERIA = (
         "Eighteen classes of identifiers are removed, and nobody knows that what is left identifies someone.",
         ("combinations",),
         "That the schema is right about every column, and the actual knowledge of whoever releases the table.",
-        "Columns that look like one of the classes are refused before training; see Columns for what became of each.",
+        "A real table with a column that looks like one of the classes is refused before anything is done with it.",
     ),
     Criterion(
         "GDPR",
@@ -74,7 +74,7 @@ CRITERIA = (
         "External guidance, chapter 3, on the threshold of risk",
         "A risk of re-identification at or below a threshold, for which 0.09 is given, or the three criteria above.",
         ("identity", "singling_out", "linkability", "inference"),
-        "The anonymisation report; and whether the policy's limit is the one that is wanted (see the checklist).",
+        "The anonymisation report; and whether the policy's limit, in the table of what was asked, is the one wanted.",
     ),
     Criterion(
         "ISO/IEC 27559",
@@ -87,9 +87,15 @@ CRITERIA = (
 )
 
 
+_WORST_FIRST: tuple[Outcome, ...] = ("breached", "no_evidence", "met")
+
+
 @dataclass(frozen=True, slots=True)
 class EvidenceView:
-    """A check that is evidence: its title, its anchor, and how the worst of the policy's rules on it came out."""
+    """A check that is evidence: its title, its anchor, and how the policy's rules on it came out, all of them.
+
+    ``outcome`` is the worst one, or None where the policy has no rule on the check.
+    """
 
     title: str
     link: str
@@ -118,8 +124,20 @@ def criteria(
 
 def _evidence(name: str, outcomes: Sequence[RuleOutcome], specs: Mapping[str, CheckSpec]) -> EvidenceView:
     title = specs[name].title if name in specs else name
-    mine = [item.outcome for item in outcomes if item.rule.check == name]
-    for outcome in ("breached", "no_evidence", "met"):
-        if outcome in mine:
-            return EvidenceView(title, f"check-{name}", outcome, OUTCOMES[outcome])
-    return EvidenceView(title, f"check-{name}", None, "No rule of this policy")
+    mine = [item for item in outcomes if item.rule.check == name]
+    found = [item.outcome for item in mine]
+    worst = next((outcome for outcome in _WORST_FIRST if outcome in found), None)
+    return EvidenceView(title, f"check-{name}", worst, _all_in_words(mine) or "No rule of this policy")
+
+
+def _all_in_words(mine: Sequence[RuleOutcome]) -> str:
+    """How all rules on a check came out: the word alone where there is one rule, else every word with its rules."""
+    if len(mine) == 1:
+        return f"{phrases.shown(mine[0])} ({phrases.WEIGHTS[mine[0].rule.severity].lower()})"
+    counts = []
+    for word in phrases.WORST_FIRST:
+        these = [item for item in mine if phrases.shown(item) == word]
+        blocking = sum(item.rule.severity == "block" for item in these)
+        if these:
+            counts.append(f"{len(these)} {word.lower()}" + (f" ({blocking} blocking)" if blocking else ""))
+    return ", ".join(counts)

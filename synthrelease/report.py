@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from . import phrases
 from .ceilings import ceiling
 from .contracts import CheckResult, CheckSpec, Decision, Figure, RunFacts, Verdict
 from .datacard import data_card as data_card
-from .front import answers
+from .front import answers, person, sizes, subject
+from .gaps import gaps
 from .ledger import budget, gaussian_parameter, ledger_view
 from .pages import Section, environment
 from .regulations import criteria
@@ -24,6 +26,18 @@ DECISIONS: Mapping[Decision, str] = {
     "refuse": "DO NOT RELEASE",
     "undecided": "HUMAN REVIEW NEEDED",
 }
+
+DIGESTS: Mapping[str, str] = {
+    "synthetic (SHA-256)": "Synthetic table",
+    "table (HMAC)": "Real table (keyed)",
+    "train (HMAC)": "Real table (keyed)",
+    "holdout (HMAC)": "Real holdout (keyed)",
+    "reference (HMAC)": "Real reference sample (keyed)",
+    "synthetic (HMAC)": "Table as handed in (keyed)",
+    "schema (SHA-256)": "Schema",
+    "policy (SHA-256)": "Policy",
+}
+"""Names of the digests for a reader: the real table goes by one name in a build and in an audit."""
 
 
 def render(
@@ -42,6 +56,7 @@ def render(
     """
     results = tuple(replace(each, figures=tuple(_with_ceiling(each.figures, facts))) for each in results)
     smallest = verdict.policy.min_cell
+    untested = gaps(verdict, results, facts, specs)
     shown = families(results, verdict, specs)
     return (
         environment()
@@ -49,7 +64,13 @@ def render(
         .render(
             verdict=verdict,
             decision_words=DECISIONS[verdict.decision],
-            answers=answers(verdict, results, facts, sections),
+            answers=answers(verdict, results, facts, untested, sections),
+            untested=untested.named,
+            subject=subject(facts),
+            sizes=sizes(facts),
+            person=person(facts.unit),
+            meanings=pairs(phrases.MEANINGS),
+            weighed=phrases.WEIGHED,
             anchors=_anchors(shown, sections),
             rules=tuple(rule_view(outcome, specs) for outcome in verdict.outcomes),
             tally=tally(verdict.outcomes),
@@ -93,6 +114,6 @@ def _with_ceiling(figures: Iterable[Figure], facts: RunFacts) -> Iterable[Figure
 
 
 def _digests(verdict: Verdict, facts: RunFacts) -> list[tuple[str, str]]:
-    digests = [(plain_key(key), value) for key, value in facts.digests.items()]
+    digests = [(DIGESTS.get(key, plain_key(key)), value) for key, value in facts.digests.items()]
     is_listed = verdict.policy.digest in facts.digests.values()
     return digests if is_listed else [*digests, ("Policy", verdict.policy.digest)]

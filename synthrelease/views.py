@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from . import charts, masking
+from . import charts, masking, phrases
 from .contracts import (
     CheckResult,
     CheckSpec,
@@ -25,7 +25,6 @@ from .contracts import (
 )
 from .wording import Format, interval, limit_in_words, number, plain, plain_key, written_as
 
-OUTCOMES: Mapping[Outcome, str] = {"met": "Met", "breached": "Breached", "no_evidence": "No evidence"}
 FAMILIES: Mapping[str, tuple[str, str]] = {
     "privacy": ("Privacy", "Does the table give away anything about the people it was made from?"),
     "fidelity": ("Fidelity", "Does the table look like the real one?"),
@@ -35,7 +34,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
 }
 STATUSES: Mapping[str, str] = {
     "measured": "Measured",
-    "not_applicable": "Does not apply",
+    "not_applicable": "Not run",
     "too_few_rows": "Too few rows to tell",
     "crashed": "Crashed: nothing was measured",
     "not_run": "Was not run: nothing was measured",
@@ -60,17 +59,20 @@ SCORES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class RuleView:
-    """One line of the checklist, and the note on the same rule beside its check."""
+    """One line of the checklist, and the note on the same rule beside its check; ``sign`` chooses the symbol."""
 
     question: str
     outcome: Outcome
+    sign: str
     outcome_words: str
+    answer: str
     severity: str
     result: str
     interval: str
     gauge: Markup
     limit: str
     rests_on: str
+    in_short: str
     sentence: str
     why: str
     source: str
@@ -151,11 +153,12 @@ def seconds_in_words(value: float) -> str:
 def tally(outcomes: Sequence[RuleOutcome]) -> str:
     """How many rules came out how, in words: "17 met, 2 breached (1 blocking)"."""
     parts = []
-    for outcome, words in (("breached", "breached"), ("no_evidence", "without evidence"), ("met", "met")):
-        mine = [item for item in outcomes if item.outcome == outcome]
+    for words in phrases.WORST_FIRST:
+        mine = [item for item in outcomes if phrases.shown(item) == words]
         blocking = sum(item.rule.severity == "block" for item in mine)
+        is_open = words in (phrases.BREACHED, phrases.UNDECIDED, phrases.NOT_MEASURED)
         if mine:
-            parts.append(f"{len(mine)} {words}" + ("" if outcome == "met" else f" ({blocking or 'none'} blocking)"))
+            parts.append(f"{len(mine)} {words.lower()}" + (f" ({blocking or 'none'} blocking)" if is_open else ""))
     return f"{len(outcomes)} rules: " + ", ".join(parts)
 
 
@@ -164,21 +167,32 @@ def rule_view(item: RuleOutcome, specs: Mapping[str, CheckSpec]) -> RuleView:
     rule, metric = item.rule, item.metric
     unit = metric.unit if metric else _promised_unit(rule, specs)
     written = written_as(metric, rule.limit) if metric else None
-    rests_on = f"{number(metric.n) if metric else 'no'} rows"
+    rests_on = phrases.counted(rule.check, rule.metric, metric.n) if metric else "nothing"
+    is_judged = metric is not None and metric.applies
     return RuleView(
         question=item.question,
         outcome=item.outcome,
-        outcome_words=OUTCOMES[item.outcome],
-        severity="Blocking" if rule.severity == "block" else "Warning",
-        result=written(metric.value, with_unit=False) if metric and written else "not measured",
-        interval=interval(metric, written) if metric and written else "",
-        gauge=_gauge(rule, metric) if metric else Markup(""),
+        sign=item.outcome if is_judged or metric is None else "none",
+        outcome_words=phrases.shown(item),
+        answer=item.answer,
+        severity=phrases.WEIGHTS[rule.severity],
+        result=_result(item, written),
+        interval=interval(metric, written) if is_judged and metric and written and phrases.is_measured(item) else "",
+        gauge=_gauge(rule, metric) if is_judged and metric else Markup(""),
         limit=limit_in_words(rule, unit),
         rests_on=f"{rests_on}; the rule asks for {number(rule.min_n)}",
+        in_short=item.sentence if item.outcome != "met" or metric is None else metric.reading,
         sentence=item.sentence,
         why=rule.why,
         source=rule.source,
     )
+
+
+def _result(item: RuleOutcome, written: Format | None) -> str:
+    metric = item.metric
+    if metric is None or written is None or not phrases.is_measured(item):
+        return "not measured"
+    return written(metric.value, with_unit=False) if metric.applies else "nothing declared"
 
 
 def _gauge(rule: Rule, metric: Metric) -> Markup:
@@ -233,13 +247,13 @@ def _check_view(
     figures = result.figures if result.utility is None else (*result.figures, _utility_figure(result.utility))
     return replace(
         view,
-        metrics=tuple(_metric_view(metric, spec) for metric in result.metrics),
+        metrics=tuple(_metric_view(name, metric, spec) for metric in result.metrics),
         figures=tuple(figure_view(figure, smallest) for figure in figures),
         utility=_utility_view(result.utility) if result.utility else None,
     )
 
 
-def _metric_view(metric: Metric, spec: CheckSpec | None) -> MetricView:
+def _metric_view(check: str, metric: Metric, spec: CheckSpec | None) -> MetricView:
     written = written_as(metric)
     promised = next((item for item in spec.metrics if item.name == metric.name), None) if spec else None
     return MetricView(
@@ -250,7 +264,7 @@ def _metric_view(metric: Metric, spec: CheckSpec | None) -> MetricView:
         picture=charts.span_picture(metric.value, metric.low, metric.high, reference=metric.reference),
         reference="none" if metric.reference is None else written(metric.reference, with_unit=False),
         better="" if promised is None else f"{promised.better} is better",
-        n=number(metric.n),
+        n=phrases.counted(check, metric.name, metric.n),
         reading=metric.reading,
     )
 

@@ -8,6 +8,7 @@ one row in five exchanged for a training patient's own.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -27,6 +28,8 @@ def main(reports: Path) -> None:
     """Write both examples below ``reports``, with a picture of each first screen."""
     with tempfile.TemporaryDirectory(prefix="synthrelease-examples-") as made:
         folder = Path(made)
+        # A register of their own, so that the examples do not count how often they were made before.
+        os.environ["SYNTHRELEASE_REGISTER"] = str(folder / "register")
         table, schema_file = pipeline.demo_files(folder)
         parts = apart(table, folder)
         built = pipeline.build(
@@ -93,9 +96,9 @@ def photograph(page: Path, out: Path) -> None:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
-        view = browser.new_page(viewport={"width": 1120, "height": 820})
+        view = browser.new_page(viewport={"width": 1280, "height": 800})
         view.goto(page.resolve().as_uri())
-        view.screenshot(path=str(out), type="jpeg", quality=60)
+        view.screenshot(path=str(out), type="jpeg", quality=50)
         browser.close()
 
 

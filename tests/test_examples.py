@@ -1,9 +1,10 @@
-"""The committed examples: ten questions of a reviewer, each answered on the first screen."""
+"""The committed examples: the questions of a reviewer, each answered on the first screen."""
 
 from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -15,26 +16,35 @@ LARGEST_REPORT, LARGEST_PICTURE = 3_000_000, 150_000
 def first_screen(name: str) -> str:
     html = (REPORTS / name / "report.html").read_text(encoding="utf-8")
     front = html[html.index('<section class="sheet front"') : html.index('<section class="sheet" id="checklist"')]
-    return " ".join(re.sub(r"<[^>]+>", " ", front).split())
+    return unescape(" ".join(re.sub(r"<[^>]+>", " ", front).split()))
 
 
-TEN_QUESTIONS = {
+QUESTIONS = {
     "is it released": ("Yes, by the rules", "DO NOT RELEASE"),
-    "why, or why not": ("All 7 blocking rules are met", "training patients have an exact copy"),
-    "which rule": ("The one nearest to its limit", "The rule copies.exact_copy_excess is breached"),
-    "what would change it": ("must then be audited again", "Its maker has to make the table anew"),
-    "what epsilon": ("no epsilon is claimed", "no epsilon is claimed"),
-    "who signs": ("Nobody, by this policy", "Nobody, by this policy"),
+    "why, or why not": (
+        "All 7 blocking rules are met",
+        "Is any patient's row repeated exactly? Yes, more than allowed",
+    ),
+    "which rule": ("The one nearest to its limit", "(copies.exact_copy_excess). Found"),
+    "what comes next": ("Read the 10 advisory rules not met", "Do not hand it over."),
+    "what would change it": ("the verdict is void: audit again", "its maker has to make it anew"),
+    "what epsilon": ("None: it was made without", "Not known: its maker handed over no privacy ledger"),
+    "who signs, and who has": ("Nobody has.", "Nobody has."),
+    "which table": (
+        "the synthetic table made from wisconsin-train.csv",
+        "the table handed over as synthetic, vendor.csv",
+    ),
+    "what may be unseen": ("Fewer may be there unseen", "Fewer may be there unseen"),
     "is any row a copy": ("have an exact copy in the synthetic table", "have an exact copy in the synthetic table"),
     "which column is worst": ("its distance to unseen real rows is", "its distance to unseen real rows is"),
-    "what was not tested": ("Any attack but those named here", "What several visits of one patient"),
+    "what was not tested": ("rules have no answer", "Whether the holdout rows were kept from whoever"),
     "who may receive it": ("taff bound by confidentiality", "Nobody, as it stands"),
 }
 
 
-@pytest.mark.parametrize("question", TEN_QUESTIONS)
+@pytest.mark.parametrize("question", QUESTIONS)
 def test_the_first_screen_answers(question):
-    released, refused = TEN_QUESTIONS[question]
+    released, refused = QUESTIONS[question]
     assert released in first_screen("example-wisconsin")
     assert refused in first_screen("example-refused")
 

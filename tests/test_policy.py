@@ -88,7 +88,7 @@ def test_a_rule_may_warn_where_nothing_is_declared_and_only_there():
     nothing = replace(found("leak", 0.5, 0.4, 0.5), status="not_applicable")
     verdict = policy.decide(made(lenient, KEPT), [good, nothing], SPECS)
     assert verdict.decision == "release"
-    assert "1 warning" in verdict.deciding
+    assert "Of the 1 advisory rules, 1 has no answer." in verdict.deciding
     held = next(outcome for outcome in verdict.outcomes if outcome.rule.check == "leak")
     assert (held.outcome, held.rule.severity) == ("no_evidence", "warn")
     assert "confirm" in held.sentence
@@ -107,7 +107,7 @@ def test_a_breach_outweighs_missing_evidence_and_warnings_decide_nothing():
     verdict = policy.decide(made(warning, KEPT), [bad, found("worth", 0.9, 0.8, 1.0)], SPECS)
     assert verdict.decision == "release"
     assert verdict.outcomes[0].outcome == "breached"
-    assert "1 warning" in verdict.deciding
+    assert "Of the 1 advisory rules, 1 is breached." in verdict.deciding
 
 
 def test_outcomes_stand_worst_first_and_the_deciding_sentence_names_the_worst():

@@ -103,7 +103,7 @@ def test_the_checklist_keeps_the_order_of_the_verdict_and_shows_outcome_weight_a
     first = " ".join(re.sub(r"<[^>]+>", " ", rows[0][1]).split())
     for part in ("0.742", "0.701 to 0.783", "at most 0.6", "Breached", "Blocking", run.verdict.outcomes[0].sentence):
         assert part in first
-    assert "20 rules: 3 breached (2 blocking), 2 without evidence (2 blocking), 15 met" in html
+    assert "20 rules: 3 breached (2 blocking), 2 not measured (2 blocking), 15 met" in html
 
 
 def test_a_rule_without_evidence_says_what_is_missing():
@@ -132,7 +132,7 @@ def test_a_check_that_does_not_apply_is_said_quietly():
     run = sample()
     results = (*run.results[:-1], CheckResult("domains", "not_applicable", note="There is nothing to check."))
     html = report.render(run.verdict, results, run.facts, run.specs)
-    assert "Does not apply. There is nothing to check." in html
+    assert "Not run. There is nothing to check." in html
     assert 'class="loud"' not in html
 
 

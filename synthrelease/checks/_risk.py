@@ -17,6 +17,10 @@ import numpy as np
 from synthrelease.contracts import BoolArray, Figure, Line
 from synthrelease.intervals import Bounds, proportion, z_score
 
+INCONCLUSIVE = (
+    "The attack did no better than naive guessing, so that it was too weak to show anything: a better one may do more."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Trials:
@@ -117,7 +121,7 @@ def figure(name: str, title: str, groups: Sequence[Trials], confidence: float) -
         title=title,
         caption=(
             "How often the attack was right. What counts is by how much training patients lie above holdout patients, "
-            "whom the generator never saw; an attack that is no better than naive guessing says nothing."
+            "who were kept apart from training; an attack that is no better than naive guessing says nothing."
         ),
         x_label="attack",
         y_label="share of guesses that were right, %",

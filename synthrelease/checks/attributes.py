@@ -45,12 +45,14 @@ SPEC = CheckSpec(
             "Are sensitive values of training patients easier to predict than those of others?",
             "difference of AUC, accuracy or R2",
             "lower",
+            topic="attribute inference",
         ),
         MetricSpec(
             "reconstruction_gap",
             "Can hidden yes-or-no values of training patients be solved from counts?",
             "difference of ROC AUC",
             "lower",
+            topic="reconstruction from counts",
         ),
     ),
     about=(

@@ -28,7 +28,7 @@ from synthrelease.contracts import (
     MetricSpec,
     Table,
 )
-from synthrelease.exchange import DRAWS, Finding, Weights, group_scan, standard_scores
+from synthrelease.exchange import Finding, Weights, group_scan, standard_scores
 from synthrelease.intervals import Bounds, draw, exactly, patients, z_score
 
 SPEC = CheckSpec(
@@ -41,24 +41,30 @@ SPEC = CheckSpec(
             "Could chance explain which rare combinations of values come back?",
             "probability",
             "higher",
+            topic="rare combinations of values",
+            wanted="yes",
         ),
         MetricSpec(
             "small_group_excess",
             "Does the table repeat small groups of quasi-identifiers that only training patients form?",
             "share of synthetic rows",
             "lower",
+            topic="small groups",
         ),
         MetricSpec(
             "rarest_label",
             "Does every label that was learned from the data belong to enough patients?",
             "training patients",
             "higher",
+            topic="rare labels",
+            wanted="yes",
         ),
         MetricSpec(
             "repeated_extremes",
             "Does the table end where one training patient's value ends?",
             "columns",
             "lower",
+            topic="extreme values",
         ),
     ),
     about=(
@@ -115,10 +121,10 @@ def _scan(rng: np.random.Generator, pool: Pool, made: Table, n: int) -> Metric:
         ((min(1.0, look.p / share), look) for look, share in zip(looks, SHARES, strict=True)), key=lambda pair: pair[0]
     )
     finding = replace(finding, p=p)
-    words = f"fewer than 1 in {DRAWS:,} honest tables" if finding.p * DRAWS < 2 else f"{finding.p:.1%} of honest tables"
     text = (
         f"{len(scores):,} sets of columns were looked at, and more were searched for; rare combinations of training "
-        f"patients come back most often in {finding.name or 'none of them'}. Chance shows as much in {words}."
+        f"patients come back most often in {finding.name or 'none of them'}. As much shows by chance in "
+        f"{finding.chance}."
     )
     bounds = exactly(finding.p)
     return Metric("combination_p", bounds.value, bounds.low, bounds.high, SPEC.metrics[0].unit, n, text, 1.0)
@@ -308,7 +314,9 @@ def _labels(evidence: Evidence) -> Metric:
         text = "All labels were declared by the steward; none was learned from the data."
     bounds = exactly(float(fewest))
     n = patients(train)
-    return Metric("rarest_label", bounds.value, bounds.low, bounds.high, SPEC.metrics[2].unit, n, text)
+    return Metric(
+        "rarest_label", bounds.value, bounds.low, bounds.high, SPEC.metrics[2].unit, n, text, applies=bool(learned)
+    )
 
 
 def _extremes(evidence: Evidence) -> Metric:

@@ -33,19 +33,30 @@ SPEC = CheckSpec(
     family="privacy",
     metrics=(
         MetricSpec(
-            "exact_copy_excess", "Is any patient's row repeated exactly?", "share of training patients", "lower"
+            "exact_copy_excess",
+            "Is any patient's row repeated exactly?",
+            "share of training patients",
+            "lower",
+            topic="exact copies of patients",
         ),
         MetricSpec(
             "replicated_unique_excess",
             "Do synthetic rows repeat rows that belong to one patient alone?",
             "share of synthetic rows",
             "lower",
+            topic="repeated rows that one patient alone has",
         ),
-        MetricSpec("near_copy_excess", "Is any patient's row repeated nearly?", "share of training patients", "lower"),
+        MetricSpec(
+            "near_copy_excess",
+            "Is any patient's row repeated nearly?",
+            "share of training patients",
+            "lower",
+            topic="near copies of patients",
+        ),
     ),
     about=(
         "Counts the training patients whose row stands in the synthetic table, and takes away the share of holdout "
-        "patients for whom the same is true by chance (the generator never saw them). Also counts the synthetic rows "
+        "patients for whom the same is true by chance (kept apart from training). Also counts the synthetic rows "
         "that repeat a row which only one training patient has, against holdout rows that do. A near copy differs in "
         "one column alone, or lies closer than the closest 1% of holdout patients lie to another real patient."
     ),
@@ -111,8 +122,8 @@ def _replicated(evidence: Evidence, keys: Mapping[str, Keys]) -> Metric:
     counts = [(int(np.isin(keys[side], singles).sum()), len(keys[side])) for side in ("synthetic", "holdout")]
     bounds = proportion_difference(counts[0], counts[1], evidence.confidence)
     reading = (
-        f"{counts[0][0]:,} of {counts[0][1]:,} synthetic rows repeat a row that only one training patient has; so do "
-        f"{counts[1][0]:,} of {counts[1][1]:,} holdout rows."
+        f"{counts[0][0]:,} of {counts[0][1]:,} synthetic rows repeat a row that only one training patient has, and "
+        f"{counts[1][0]:,} of {counts[1][1]:,} holdout rows, which show what chance gives."
     )
     n = min(counts[0][1], counts[1][1])
     return Metric(
@@ -143,8 +154,8 @@ def _excess(name: str, sides: list[BoolArray], confidence: float, what: str) -> 
     (train, n), (holdout, m) = [(int(side.sum()), len(side)) for side in sides]
     bounds = proportion_difference((train, n), (holdout, m), confidence)
     reading = (
-        f"{train:,} of {n:,} training patients have {what} in the synthetic table; so have {holdout:,} of {m:,} "
-        "holdout patients, by chance."
+        f"{train:,} of {n:,} training patients have {what} in the synthetic table, and {holdout:,} of {m:,} holdout "
+        "patients, who show what chance gives."
     )
     return Metric(
         name=name,

@@ -26,18 +26,21 @@ SPEC = CheckSpec(
             "Trained again without some patients, does the generator show who was left out?",
             "area under the ROC curve",
             "lower",
+            topic="cross-audit of all patients",
         ),
         MetricSpec(
             "cross_mia_auc_vulnerable",
             "Does it show which of the most isolated patients were left out?",
             "area under the ROC curve",
             "lower",
+            topic="cross-audit of the most isolated patients",
         ),
         MetricSpec(
             "cross_tpr_at_1pct_fpr",
             "Can an attacker point at a few of those who were not left out?",
             "share of training patients",
             "lower",
+            topic="cross-audit at 1% false alarms",
         ),
     ),
     about=(

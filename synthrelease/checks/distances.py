@@ -37,12 +37,14 @@ SPEC = CheckSpec(
             "Are synthetic rows closer to training patients than to patients never seen?",
             "share of synthetic rows",
             "lower",
+            topic="distance to the closest record",
         ),
         MetricSpec(
             "nndr_gap",
             "Do synthetic rows cling to single training patients?",
             "difference of the 5th percentiles of NNDR",
             "lower",
+            topic="rows that cling to one patient",
         ),
     ),
     about=(
@@ -57,8 +59,8 @@ MOST_QUERIES = 20_000
 TAIL = 0.05
 GROUPS = 30
 NNDR_READING = (
-    "NNDR compares the closest patient with the second closest; its 5th percentile towards holdout patients is "
-    "{:+.3f} above that towards training patients."
+    "NNDR compares the closest patient with the second closest. Its 5th percentile towards holdout patients less that "
+    "towards training patients is {:+.3f}: above 0, synthetic rows cling to training patients."
 )
 CURVE = tuple(float(q) for q in np.linspace(0.01, 0.99, 50))
 

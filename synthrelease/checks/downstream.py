@@ -34,24 +34,36 @@ SPEC = CheckSpec(
     title="Usefulness beyond the average",
     family="utility",
     metrics=(
-        MetricSpec("calibration_gap", "Can predicted probabilities be trusted?", "added calibration error", "lower"),
+        MetricSpec(
+            "calibration_gap",
+            "Can predicted probabilities be trusted?",
+            "added calibration error",
+            "lower",
+            topic="predicted probabilities",
+            wanted="yes",
+        ),
         MetricSpec(
             "importance_agreement",
             "Do models find the same columns important?",
             "rank correlation of importances",
             "higher",
+            topic="importance of columns",
+            wanted="yes",
         ),
         MetricSpec(
             "subgroup_gap",
             "Does any group of patients lose much more than the others?",
             "largest loss of ROC AUC (or R2) in a group",
             "lower",
+            topic="usefulness for each group",
         ),
         MetricSpec(
             "augmentation_gain",
             "Does adding the synthetic rows to the real ones help?",
             "gain of ROC AUC (or R2)",
             "higher",
+            topic="gain from adding synthetic rows",
+            wanted="yes",
         ),
     ),
     about=(

@@ -37,24 +37,30 @@ SPEC = CheckSpec(
             "Does each column look like the real one?",
             "mean total variation distance above sampling noise",
             "lower",
+            topic="likeness of columns",
+            wanted="yes",
         ),
         MetricSpec(
             "pair_tvd_excess",
             "Do pairs of columns belong together as in the real table?",
             "mean total variation distance above sampling noise",
             "lower",
+            topic="likeness of pairs of columns",
+            wanted="yes",
         ),
         MetricSpec(
             "dependence_kept",
             "Is the structure between columns kept?",
             "share kept (1 = as fresh real rows, 0 = as independent columns)",
             "higher",
+            topic="structure between columns",
+            wanted="yes",
         ),
     ),
     about=(
         "Cuts numbers into ranges, counts each column and each pair of columns, and compares the counts with "
         "those of holdout patients. Real training rows compared in the same way give the floor of sampling noise. "
-        " The structure kept is how much of the real dependence between two columns (what a pair's counts have beyond "
+        "The structure kept is how much of the real dependence between two columns (what a pair's counts have beyond "
         "the product of its columns' counts) comes back: 1 as in fresh real rows, 0 as in independent columns."
     ),
 )
@@ -170,7 +176,10 @@ def _kept(shared: FloatArray, confidence: float, n: int) -> Metric:
         return Metric(name, nan, nan, nan, unit, n, reading, 1.0)
     ratio = float(synthetic.mean() / train.mean())
     bounds = normal_bounds(ratio, float((synthetic - ratio * train).std(ddof=1) / train.mean()), confidence)
-    reading = f"{ratio:.0%} of the real dependence between columns comes back; independent columns give back none."
+    reading = (
+        f"{ratio:.0%} of the real dependence between columns comes back; independent columns give back none, fresh "
+        "real rows all of it. An end of the range above 1 is chance: not more than all can come back."
+    )
     return Metric(name, bounds.value, bounds.low, bounds.high, unit, n, reading, 1.0)
 
 

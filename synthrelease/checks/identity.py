@@ -34,16 +34,17 @@ SPEC = CheckSpec(
     metrics=(
         MetricSpec(
             "identity_risk",
-            "How likely is it that someone finds a patient and learns something new?",
+            "Is it likely that someone finds a patient and learns something new?",
             "probability beyond that of strangers",
             "lower",
+            topic="identity disclosure",
         ),
     ),
     about=(
         "For each training patient: is there a synthetic row with the same quasi-identifiers, how many training "
         "patients share them, and does such a row show a sensitive value that the patient has and that is not simply "
         "the commonest one? The product, averaged over patients, is the risk. The same figure for holdout patients, "
-        "whom the generator never saw, says how much of it is coincidence."
+        "who were kept apart from training, says how much of it is coincidence."
     ),
 )
 
@@ -64,7 +65,7 @@ def measure(evidence: Evidence) -> CheckResult:
     bounds = normal_bounds(gap, float(np.linalg.norm(errors)), evidence.confidence)
     text = (
         f"On average {float(ours.mean()):.2%} for a training patient and {float(theirs.mean()):.2%}, by coincidence, "
-        "for a patient whom the generator never saw; a number counts as learned within 5%."
+        "for a holdout patient; a number counts as learned within 5%."
     )
     spec = SPEC.metrics[0]
     metric = Metric(spec.name, bounds.value, bounds.low, bounds.high, spec.unit, n, text, 0.0)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from synthrelease.checks._pool import declared_sensitive, telling, within
-from synthrelease.checks._risk import Trials, chance_of, figure, largest
+from synthrelease.checks._risk import INCONCLUSIVE, Trials, chance_of, figure, largest
 from synthrelease.contracts import (
     BoolArray,
     CheckResult,
@@ -37,6 +37,7 @@ SPEC = CheckSpec(
             "Does the synthetic table give away a sensitive value of a patient?",
             "risk beyond that of strangers",
             "lower",
+            topic="inference of sensitive values",
         ),
     ),
     about=(
@@ -67,7 +68,7 @@ def measure(evidence: Evidence) -> CheckResult:
             if columns:
                 groups.append(_guessed(rng, f"{secret.name!r} from {words}", secret, columns, (sides, evidence)))
     bounds, worst = largest(groups, evidence.confidence)
-    reading = worst.words if worst else f"No attack beat guessing from the column alone. {groups[0].words}"
+    reading = worst.words if worst else f"{INCONCLUSIVE} {groups[0].words}"
     metric = Metric(
         SPEC.metrics[0].name, bounds.value, bounds.low, bounds.high, SPEC.metrics[0].unit, size, reading, 0.0
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthrelease.checks._pool import within
-from synthrelease.checks._risk import Trials, figure, largest
+from synthrelease.checks._risk import INCONCLUSIVE, Trials, figure, largest
 from synthrelease.contracts import CheckResult, CheckSpec, Column, Evidence, IntArray, Metric, MetricSpec, Schema, Table
 from synthrelease.intervals import draw
 from synthrelease.neighbours import nearest
@@ -26,6 +26,7 @@ SPEC = CheckSpec(
             "Does the synthetic table help to join two sets of facts about one patient?",
             "risk beyond that of strangers",
             "lower",
+            topic="linkability",
         ),
     ),
     about=(
@@ -56,7 +57,7 @@ def measure(evidence: Evidence) -> CheckResult:
         naive = _linked(rng.integers(rows, size=(size, k)), rng.integers(rows, size=(size, k)))
         groups.append(Trials(f"{k} nearest rows on either set", (hits[0], size), (hits[1], size), (naive, size)))
     bounds, worst = largest(groups, evidence.confidence)
-    reading = worst.words if worst else f"No attack beat picking rows at random. {groups[0].words}"
+    reading = worst.words if worst else f"{INCONCLUSIVE} {groups[0].words}"
     metric = Metric(
         SPEC.metrics[0].name, bounds.value, bounds.low, bounds.high, SPEC.metrics[0].unit, size, reading, 0.0
     )

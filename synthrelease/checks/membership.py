@@ -25,37 +25,46 @@ SPEC = CheckSpec(
     family="privacy",
     metrics=(
         MetricSpec(
-            "mia_auc", "Can an attacker tell who was in the training data?", "area under the ROC curve", "lower"
+            "mia_auc",
+            "Can an attacker tell who was in the training data?",
+            "area under the ROC curve",
+            "lower",
+            topic="membership attack on all patients",
         ),
         MetricSpec(
             "mia_auc_vulnerable",
             "Can an attacker tell it of the most isolated patients?",
             "area under the ROC curve",
             "lower",
+            topic="membership attack on the most isolated patients",
         ),
         MetricSpec(
             "tpr_at_1pct_fpr",
             "Can an attacker point at a few training patients with confidence?",
             "share of training patients",
             "lower",
+            topic="membership attack at 1% false alarms",
         ),
         MetricSpec(
             "tpr_at_01pct_fpr",
             "Can an attacker point at a few training patients with near certainty?",
             "share of training patients",
             "lower",
+            topic="membership attack at 0.1% false alarms",
         ),
         MetricSpec(
             "tpr_vulnerable",
             "Can an attacker point at some of the most isolated patients with confidence?",
             "share of isolated training patients",
             "lower",
+            topic="membership attack on isolated patients at 1% false alarms",
         ),
         MetricSpec(
             "mia_advantage",
-            "How much better than guessing is the attacker at best?",
+            "Does the attacker, at best, do much better than guessing?",
             "true minus false positive rate",
             "lower",
+            topic="largest gain of the membership attack",
         ),
     ),
     about=(
@@ -68,6 +77,7 @@ SPEC = CheckSpec(
     ),
 )
 
+GUESSING = 0.5
 ISOLATED_SHARE = 0.05
 ISOLATED = 500
 LARGEST_ISOLATED_SHARE = 0.25
@@ -148,7 +158,9 @@ def _auc(name: str, folds: list[_Fold], n: int, confidence: float) -> Metric:
     bounds = Bounds(value, max(0.0, value - reach), min(1.0, value + reach))
     who = "most isolated patients of either group" if name.endswith("vulnerable") else "patients of either group"
     attacks = " and ".join(dict.fromkeys(fold.attack for fold in folds))
-    return _metric(name, bounds, n, f"Tried on at least {n:,} {who} ({attacks}); 0.5 is guessing.", 0.5)
+    guessing = "does better than guessing" if bounds.low > GUESSING else "cannot be told from guessing"
+    text = f"Tried on at least {n:,} {who} ({attacks}): the attack {guessing}, which would be 0.5."
+    return _metric(name, bounds, n, text, GUESSING)
 
 
 def _rate(name: str, sides: tuple[Side, Side], share: float, confidence: float) -> Metric:
@@ -166,8 +178,8 @@ def _rate(name: str, sides: tuple[Side, Side], share: float, confidence: float) 
         false += int((fold.others > threshold).sum())
     bounds = _with_threshold_doubt((hits, n), (false, m), share, confidence)
     text = (
-        f"At a threshold meant for {share:.1%} false alarms (set on other patients, {false / m:.1%} came out) the "
-        f"attack finds {hits:,} of {n:,} training patients."
+        f"The attack finds {hits:,} of {n:,} training patients. Its threshold was set on other patients so as to "
+        f"accuse {share:.1%} of strangers wrongly; here it accused {false / m:.1%}."
     )
     return _metric(name, bounds, m, text, share)
 

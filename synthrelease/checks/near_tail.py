@@ -15,7 +15,7 @@ import numpy as np
 
 from synthrelease.checks._pool import Pool, fixed_halves, pooled, telling, within
 from synthrelease.contracts import CheckResult, CheckSpec, Column, Evidence, FloatArray, Metric, MetricSpec, Table
-from synthrelease.exchange import DRAWS, Finding, tail_scan
+from synthrelease.exchange import Finding, tail_scan
 from synthrelease.intervals import equal_size_share, exactly
 from synthrelease.neighbours import nearest
 from synthrelease.space import Space
@@ -30,12 +30,15 @@ SPEC = CheckSpec(
             "Could chance explain how many training patients lie nearest to the synthetic table?",
             "probability",
             "higher",
+            topic="who lies nearest to the table",
+            wanted="yes",
         ),
         MetricSpec(
             "near_tail_share",
             "Are the patients nearest to the synthetic table those it was trained on?",
             "share of the nearest patients, sides equally large",
             "lower",
+            topic="training patients among the nearest",
         ),
     ),
     about=(
@@ -62,7 +65,7 @@ def measure(evidence: Evidence) -> CheckResult:
     scores = exposures(rng, pool, evidence.synthetic, spaces(pool.table))
     n = 2 * int(min(pool.member.sum(), (~pool.member).sum()))
     metrics = (
-        _probability(tail_scan(rng, pool.member, scores), n),
+        _probability(tail_scan(rng, pool.member, scores), pool, n),
         _share(pool, scores["near, all columns"], evidence),
     )
     return CheckResult(SPEC.name, "measured", n, metrics=metrics)
@@ -100,11 +103,12 @@ def exposures(
     return out
 
 
-def _probability(found: Finding, n: int) -> Metric:
-    words = f"fewer than 1 in {DRAWS:,} honest tables" if found.p * DRAWS < 2 else f"{found.p:.1%} of honest tables"
+def _probability(found: Finding, pool: Pool, n: int) -> Metric:
+    members, everyone = int(pool.member.sum()), len(pool.member)
     text = (
-        f"In the most telling look ({found.name}) {found.members:,} of the {found.size:,} leading patients were in the "
-        f"training data; chance shows as much in {words}."
+        f"In the most telling of all looks ({found.name}) {found.members:,} of the {found.size:,} leading patients "
+        f"were in the training data, where {found.size * members / everyone:.0f} would be expected from the sizes of "
+        f"the two groups. As much shows by chance in {found.chance}, because the most telling look was picked."
     )
     bounds = exactly(found.p)
     return Metric("near_tail_p", bounds.value, bounds.low, bounds.high, SPEC.metrics[0].unit, n, text, 1.0)
@@ -119,7 +123,9 @@ def _share(pool: Pool, nearness: FloatArray, evidence: Evidence) -> Metric:
     bounds = equal_size_share(found, sizes, evidence.confidence)
     text = (
         f"Of the {sum(found):,} patients closest to any synthetic row, {found[0]:,} were in the training data; "
-        f"{sum(found) * sizes[0] / sum(sizes):.0f} would be expected from the sizes of the two groups."
+        f"{sum(found) * sizes[0] / sum(sizes):.0f} would be expected from the sizes of the two groups ({sizes[0]:,} "
+        f"and {sizes[1]:,}). Were both groups equally large, that would be {bounds.value:.1%}; half is what chance "
+        "gives."
     )
     unit = SPEC.metrics[1].unit
     return Metric("near_tail_share", bounds.value, bounds.low, bounds.high, unit, sum(found), text, 0.5)

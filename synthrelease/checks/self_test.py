@@ -30,22 +30,31 @@ SPEC = CheckSpec(
             "Does the audit notice training rows that are planted into the table?",
             "probability",
             "lower",
+            topic="self-test with planted copies",
+            wanted="yes",
         ),
         MetricSpec(
-            "honest_rows_p", "Does the audit stay calm about real rows nobody has trained on?", "probability", "higher"
+            "honest_rows_p",
+            "Does the audit stay calm about real rows nobody has trained on?",
+            "probability",
+            "higher",
+            topic="self-test with honest rows",
+            wanted="yes",
         ),
         MetricSpec(
             "smallest_leak",
-            "What is the smallest leak that this audit would have caught?",
+            "Could a large leak hide from this audit?",
             "share of synthetic rows",
             "lower",
+            topic="smallest leak that would be noticed",
         ),
     ),
     about=(
         "Plants training rows into 5% of a copy of the synthetic table (20 rows at least) and looks whether the test "
         "of the nearest patients notices; passes half of the holdout off as a synthetic table and looks whether it "
-        "stays calm; and finds the smallest share of copied rows that it notices in at least 80 of 100 tries at this "
-        "table's size. Less than that may be in the table unseen."
+        "stays calm; and finds the smallest share of copied rows that it notices in at least 80% of its tries at this "
+        "table's size. Less than that may be in the table unseen. Exact copies are counted one by one elsewhere and "
+        "need no such test: this one says what the audit would notice of copies in disguise."
     ),
 )
 
@@ -92,7 +101,10 @@ def _planted(rng: np.random.Generator, evidence: Evidence, made: Table, n: int) 
         turn = rng.permutation(len(near))
         leading = pool.member[turn[np.argsort(-near[turn], kind="stable")[: TAILS[-1]]]]
         p = tail_bound(pool.member, leading, looks=2 * len(every))
-    text = f"{count:,} planted training rows among {len(made):,}: chance shows as much in {p:.2%} of honest tables."
+    text = (
+        f"{count:,} training rows planted among {len(made):,}: as much shows by chance in {p:.2%} of tables without a "
+        "leak."
+    )
     return Metric("planted_copies_p", p, 0.0, p, SPEC.metrics[0].unit, n, text)
 
 
@@ -102,7 +114,8 @@ def _honest(rng: np.random.Generator, evidence: Evidence, n: int) -> Metric:
     pool = pooled(rng, replace(evidence, holdout=kept), MOST_PEOPLE)
     found = tail_scan(rng, pool.member, _nearness(rng, pool, posing))
     text = (
-        f"{len(posing):,} holdout rows passed off as synthetic: chance shows as much in {found.p:.1%} of honest tables."
+        f"{len(posing):,} holdout rows passed off as synthetic: as much shows by chance in {found.p:.1%} of tables "
+        "without a leak."
     )
     return Metric("honest_rows_p", found.p, found.p, 1.0, SPEC.metrics[1].unit, n, text)
 
@@ -124,8 +137,9 @@ def _smallest(rng: np.random.Generator, evidence: Evidence, made: Table, n: int)
         share = size / seen / len(evidence.synthetic)
         bounds = exactly(share)
         text = (
-            f"{size / seen:.0f} copied patients among {len(evidence.synthetic):,} synthetic rows ({share:.2%}) would "
-            f"have been noticed in at least {POWER:.0%} of {TRIES} tries; fewer may be in the table unseen."
+            f"{size / seen:.0f} copied patients among {len(evidence.synthetic):,} rows ({share:.2%}), exact or altered "
+            f"a little, would have been noticed in at least {POWER:.0%} of {TRIES} tries. Fewer may be there unseen, "
+            "unless exact: those are counted."
         )
         return Metric("smallest_leak", bounds.value, bounds.low, bounds.high, unit, n, text)
     nothing = Bounds(float("nan"), float("nan"), float("nan"))

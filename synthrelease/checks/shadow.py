@@ -39,12 +39,14 @@ SPEC = CheckSpec(
             "Can an attacker who can train the same generator tell whether an isolated patient was in the data?",
             "area under the ROC curve",
             "lower",
+            topic="shadow-model attack",
         ),
         MetricSpec(
             "exposed_patients",
             "Is any isolated patient recognised in most releases that hold them?",
             "share of the patients attacked",
             "lower",
+            topic="patients exposed to shadow models",
         ),
     ),
     about=(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from synthrelease.checks._risk import Trials, added, figure, largest
+from synthrelease.checks._risk import INCONCLUSIVE, Trials, added, figure, largest
 from synthrelease.contracts import (
     BoolArray,
     CheckResult,
@@ -35,6 +35,7 @@ SPEC = CheckSpec(
             "Can one patient be singled out by conditions read off the synthetic table?",
             "risk beyond that of strangers",
             "lower",
+            topic="singling out",
         ),
     ),
     about=(
@@ -69,7 +70,7 @@ def measure(evidence: Evidence) -> CheckResult:
     rounds = [_several(made, train, holdout, rng) for _ in range(ROUNDS)]
     pooled = added("Conditions on one column and on three to six", [single, *rounds])
     bounds, worst = largest([pooled], evidence.confidence)
-    reading = pooled.words if worst else f"No attack beat naive guessing. {pooled.words}"
+    reading = pooled.words if worst else f"{INCONCLUSIVE} {pooled.words}"
     n, spec = max(1, min(pooled.attack[1], size)), SPEC.metrics[0]
     metric = Metric(spec.name, bounds.value, bounds.low, bounds.high, spec.unit, n, reading, 0.0)
     parts = [replace(single, name="one column"), replace(added("", rounds), name="three to six columns")]

@@ -37,6 +37,8 @@ SPEC = CheckSpec(
             "Do models trained on the synthetic table predict as well as models trained on real rows?",
             "mean loss of ROC AUC (of R2 for a numeric target)",
             "lower",
+            topic="usefulness for prediction",
+            wanted="yes",
         ),
     ),
     about=(

@@ -20,11 +20,36 @@ SPEC = CheckSpec(
     family="validity",
     metrics=(
         MetricSpec(
-            "cells_outside_domain", "Do all values lie within what the schema declares?", "share of cells", "lower"
+            "cells_outside_domain",
+            "Do all values lie within what the schema declares?",
+            "share of cells",
+            "lower",
+            topic="values that the schema rules out",
+            wanted="yes",
         ),
-        MetricSpec("collapsed_columns", "Does every column still vary?", "columns", "lower"),
-        MetricSpec("broken_rules", "Does every row obey the declared rules?", "rows", "lower"),
-        MetricSpec("repeated_row_excess", "Do synthetic rows repeat each other?", "share of synthetic rows", "lower"),
+        MetricSpec(
+            "collapsed_columns",
+            "Does every column still vary?",
+            "columns",
+            "lower",
+            topic="columns that no longer vary",
+            wanted="yes",
+        ),
+        MetricSpec(
+            "broken_rules",
+            "Does every row obey the declared rules?",
+            "rows",
+            "lower",
+            topic="declared rules between columns",
+            wanted="yes",
+        ),
+        MetricSpec(
+            "repeated_row_excess",
+            "Do synthetic rows repeat each other?",
+            "share of synthetic rows",
+            "lower",
+            topic="repeated synthetic rows",
+        ),
     ),
     about=(
         "Counts cells outside the declared bounds or categories, columns that vary in the training data and are "
@@ -131,7 +156,7 @@ def _broken(evidence: Evidence) -> Metric:
     reading = f"{rows:,} of {n:,} rows break one of {len(found):,} declared rules" + (f": {where}." if where else ".")
     if not found:
         reading = "The schema declares no rule between columns, so that no row can break one."
-    return Metric("broken_rules", rows, rows, rows, "rows", n, reading, 0.0)
+    return Metric("broken_rules", rows, rows, rows, "rows", n, reading, 0.0, applies=bool(found))
 
 
 def _repeats(evidence: Evidence) -> Metric:
