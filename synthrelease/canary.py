@@ -41,7 +41,10 @@ CONFIDENCE = 0.95
 MOST, SHARE = 1_000, 0.05
 """So many canaries at most, and at most this share of the table's units: the copy must stay like the table."""
 TIMES = 4.0
-"""Power is told for a build whose noise is so many times smaller than the ledger says."""
+"""Power is told for counts whose noise is so many times smaller than the ledger says, and the attacker expects it."""
+FACTORS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+SURE = 0.8
+"""A factor by which noise is too small is sure to be seen where this share of runs would catch it."""
 GONE = 1e3
 """The same for an attacker who believes that there is hardly any noise: sees through rows that share cells."""
 TRIALS = 40
@@ -67,7 +70,8 @@ class Finding:
 
     ``lower_bound``: of epsilon, at ``confidence``, from ``right`` of ``guesses`` right by ``seen_in``, the best of
     several attackers. ``ceiling``: the bound if all guesses had been right. ``power``: the share of like runs that
-    would catch noise ``TIMES`` times smaller than the ledger says in everything that was counted.
+    would catch noise ``TIMES`` times smaller than the ledger says in everything that was counted. ``caught_from``: the
+    smallest of ``FACTORS`` that most such runs (``SURE``) would catch; None if they would catch none.
     """
 
     claimed: float
@@ -80,6 +84,7 @@ class Finding:
     seen_in: str
     ceiling: float
     power: float
+    caught_from: float | None
     seconds: float
 
     @property
@@ -93,10 +98,13 @@ class Finding:
             return f"{found}The claim is refuted."
         if self.ceiling <= self.claimed:
             return f"{found}So few canaries give {self.ceiling:.2f} at most: this run could refute nothing."
+        reach = "not even noise a 64th of what it must be would most runs of this size see"
+        if self.caught_from is not None:
+            reach = f"most runs of this size would see noise {self.caught_from:g} times too small, and no smaller error"
         return (
             f"{found}No violation was detected, which is no proof that there is none: with all guesses right the bound "
-            f"would be {self.ceiling:.2f}, and counts with {TIMES:g} times too little noise would be caught in "
-            f"{self.power:.0%} of such runs."
+            f"would be {self.ceiling:.2f}; {TIMES:g} times too little noise in what is counted would be caught in "
+            f"{self.power:.0%} of such runs; {reach}."
         )
 
     def record(self) -> dict[str, Any]:
@@ -141,6 +149,8 @@ def audited(train: Table, fit: Generator, settings: FitSettings, claim: PrivacyC
     }
     name = max(bounds, key=lambda key: bounds[key].epsilon)
     best = bounds[name]
+    rng = np.random.default_rng(settings.seed)
+    powers = {factor: attacker.power(claim, factor, confidence=each, rng=rng) for factor in FACTORS}
     finding = Finding(
         claimed=claim.epsilon,
         delta=claim.delta,
@@ -151,7 +161,8 @@ def audited(train: Table, fit: Generator, settings: FitSettings, claim: PrivacyC
         right=best.right,
         seen_in=name,
         ceiling=onerun.ceiling(best.canaries, delta=claim.delta, confidence=each),
-        power=attacker.power(claim, confidence=each, rng=np.random.default_rng(settings.seed)),
+        power=powers[TIMES],
+        caught_from=next((factor for factor in FACTORS if powers[factor] >= SURE), None),
         seconds=round(time.perf_counter() - started, 1),
     )
     if not finding.lower_bound <= finding.claimed:
@@ -253,15 +264,18 @@ class Attacker:
         found = {name: seen.scores(self.pull, times) for name, times in _WAYS.items()}
         return found if self.steps is None else found | {"steps of the critic": self.steps}
 
-    def power(self, claim: PrivacyClaim, *, confidence: float, rng: np.random.Generator) -> float:
-        """Return the share of runs with these canaries that would catch counts with ``TIMES`` times less noise."""
+    def power(self, claim: PrivacyClaim, times: float, *, confidence: float, rng: np.random.Generator) -> float:
+        """Return the share of runs with these canaries that would catch counts with ``times`` times less noise."""
         seen, count, caught = _Seen(self.gram), len(self.pull), 0
         for _ in range(TRIALS):
             coins = rng.random(count) < 0.5
-            pull = self.gram @ coins + seen.noise(rng) / TIMES
-            scores = [seen.scores(pull, times) for times in _WAYS.values()]
-            bounds = [onerun.bound(each, coins, delta=claim.delta, confidence=confidence) for each in scores]
-            caught += max(each.epsilon for each in bounds) > claim.epsilon
+            pull = self.gram @ coins + seen.noise(rng) / times
+            caught += any(
+                onerun.refutes(
+                    seen.scores(pull, way), coins, epsilon=claim.epsilon, delta=claim.delta, confidence=confidence
+                )
+                for way in _WAYS.values()
+            )
         return caught / TRIALS
 
 

@@ -27,6 +27,7 @@ _CANARY: Mapping[str, str] = {
     "seen_in": "What gave most away",
     "ceiling": "Bound, had all guesses been right",
     "power": "Share of such runs that would catch counts with weaker noise",
+    "caught_from": "Most such runs would catch noise so many times too small",
     "weaker_noise": "Weaker: so many times less noise than the ledger says",
     "seconds": "Seconds of the extra run",
 }

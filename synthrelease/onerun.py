@@ -9,6 +9,7 @@ below the claim proves nothing; a bound above it proves that the claim is wrong.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,17 +72,29 @@ def bound(scores: FloatArray, was_in: BoolArray, *, delta: float, confidence: fl
     """
     if len(scores) != len(was_in) or not len(scores) or not np.isfinite(scores).all():
         raise ValueError(f"every canary needs a score, however {len(scores)} stand beside {len(was_in)} coins")
-    order = np.argsort(scores, kind="stable")
-    each = _each(confidence)
     best = Bound(0.0, confidence, len(scores), 0, 0)
+    for right, guesses in _guessed(scores, was_in):
+        found = bound_of(right, guesses, canaries=len(scores), delta=delta, confidence=_each(confidence))
+        if found > best.epsilon or best.guesses == 0:
+            best = Bound(found, confidence, len(scores), guesses, right)
+    return best
+
+
+def refutes(scores: FloatArray, was_in: BoolArray, *, epsilon: float, delta: float, confidence: float = 0.95) -> bool:
+    """Return whether ``bound`` would exceed ``epsilon``, without a search for the bound itself."""
+    return any(
+        p_value(right, guesses, canaries=len(scores), epsilon=epsilon, delta=delta) < 1.0 - _each(confidence)
+        for right, guesses in _guessed(scores, was_in)
+    )
+
+
+def _guessed(scores: FloatArray, was_in: BoolArray) -> Iterator[tuple[int, int]]:
+    """Yield right guesses and guesses, for each number of guesses that is tried."""
+    order = np.argsort(scores, kind="stable")
     counts = [(count, count) for count in (max(1, int(share * len(scores))) for share in SHARES)]
     cut = _cut(scores[order])
     for low, high in [*counts, (cut, len(scores) - cut)]:
-        right = int((~was_in[order[:low]]).sum() + was_in[order[len(scores) - high :]].sum())
-        found = bound_of(right, low + high, canaries=len(scores), delta=delta, confidence=each)
-        if found > best.epsilon or best.guesses == 0:
-            best = Bound(found, confidence, len(scores), low + high, right)
-    return best
+        yield int((~was_in[order[:low]]).sum() + was_in[order[len(scores) - high :]].sum()), low + high
 
 
 def _cut(rising: FloatArray) -> int:

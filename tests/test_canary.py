@@ -120,9 +120,9 @@ def test_power_is_none_for_few_canaries_and_sure_for_weak_claims_that_are_broken
     claim = promise.claimed(private_fit(), table(500), ROW)
     attacker = canary.Attacker(planted)
     attacker.gram = np.eye(1_000) * 2.0
-    assert attacker.power(claim, confidence=0.98, rng=np.random.default_rng(0)) > 0.9
+    assert attacker.power(claim, 4.0, confidence=0.98, rng=np.random.default_rng(0)) > 0.9
     attacker.gram = np.eye(1_000) * 1e-4
-    assert attacker.power(claim, confidence=0.98, rng=np.random.default_rng(0)) == 0.0
+    assert attacker.power(claim, 4.0, confidence=0.98, rng=np.random.default_rng(0)) == 0.0
 
 
 def private_fit():
@@ -130,9 +130,11 @@ def private_fit():
 
 
 def test_the_sentence_never_takes_silence_for_proof():
-    found = canary.Finding(1.0, 1e-6, 0.0, 0.95, 178, 2, 1, "counts", 3.4, 0.05, 1.0)
+    found = canary.Finding(1.0, 1e-6, 0.0, 0.95, 178, 2, 1, "counts", 3.4, 0.05, 16.0, 1.0)
     assert "no proof" in found.sentence
     assert "5% of such runs" in found.sentence
+    assert "16 times too small" in found.sentence
+    assert "not even noise a 64th" in dataclasses.replace(found, caught_from=None).sentence
     assert "could refute nothing" in dataclasses.replace(found, ceiling=0.9).sentence
     assert "refuted" in dataclasses.replace(found, lower_bound=1.1).sentence
 

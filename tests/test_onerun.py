@@ -112,6 +112,7 @@ def test_randomised_response_is_hardly_ever_accused_and_nearly_found():
         lies = rng.random(2_000) < 1 / (1 + math.e)
         scores = (was_in ^ lies) + 1e-6 * rng.random(2_000)
         bounds.append(onerun.bound(scores, was_in, delta=0.0).epsilon)
+        assert onerun.refutes(scores, was_in, epsilon=1.0, delta=0.0) == (bounds[-1] > 1.0)
     assert np.mean(np.array(bounds) > 1.0) <= 0.07  # 0.05 in truth, at most
     assert np.median(bounds) > 0.75
 
