@@ -74,13 +74,13 @@ class Result:
         return bool(self.alarm_names)
 
 
-def results(rows: Iterable[Mapping[str, Any]], table: str) -> list[Result]:
+def results(rows: Iterable[Mapping[str, Any]], table: str, systems: Sequence[System] = SYSTEMS) -> list[Result]:
     """Return real rows first, then every system, measured or not."""
     mine = [row for row in rows if row["table"] == table]
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for row in mine:
         by_name.setdefault(str(row["system"]), []).append(row)
-    return [_result(system, by_name.get(system.name if system else REAL, [])) for system in (None, *SYSTEMS)]
+    return [_result(system, by_name.get(system.name if system else REAL, [])) for system in (None, *systems)]
 
 
 def _result(system: System | None, rows: Sequence[Mapping[str, Any]]) -> Result:
