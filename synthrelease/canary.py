@@ -69,9 +69,9 @@ class Finding:
     """What the extra run found. ``claimed`` is the epsilon that ``lower_bound`` is held against.
 
     ``lower_bound``: of epsilon, at ``confidence``, from ``right`` of ``guesses`` right by ``seen_in``, the best of
-    several attackers. ``ceiling``: the bound if all guesses had been right. ``power``: the share of like runs that
-    would catch noise ``TIMES`` times smaller than the ledger says in everything that was counted. ``caught_from``: the
-    smallest of ``FACTORS`` that most such runs (``SURE``) would catch; None if they would catch none.
+    several attackers (``looked_in``). ``ceiling``: the bound if all guesses had been right. ``power``: the share of
+    like runs that would catch noise ``TIMES`` times smaller than the ledger says in everything that was counted.
+    ``caught_from``: the smallest of ``FACTORS`` that most such runs (``SURE``) would catch; None if none is.
     """
 
     claimed: float
@@ -82,6 +82,7 @@ class Finding:
     guesses: int
     right: int
     seen_in: str
+    looked_in: tuple[str, ...]
     ceiling: float
     power: float
     caught_from: float | None
@@ -101,15 +102,22 @@ class Finding:
         reach = "not even noise a 64th of what it must be would most runs of this size see"
         if self.caught_from is not None:
             reach = f"most runs of this size would see noise {self.caught_from:g} times too small, and no smaller error"
+        critic = " From which error on the critic's steps would show it was not worked out."
         return (
             f"{found}No violation was detected, which is no proof that there is none: with all guesses right the bound "
             f"would be {self.ceiling:.2f}; {TIMES:g} times too little noise in what is counted would be caught in "
-            f"{self.power:.0%} of such runs; {reach}."
+            f"{self.power:.0%} of such runs; {reach}.{critic if _CRITIC in self.looked_in else ''}"
         )
 
     def record(self) -> dict[str, Any]:
         """Plain values for ``audit.json``, ``ledger.json`` and the report."""
-        return {**asdict(self), "weaker_noise": TIMES, "sentence": self.sentence, "beside": BESIDE}
+        return {
+            **asdict(self),
+            "looked_in": ", ".join(self.looked_in),
+            "weaker_noise": TIMES,
+            "sentence": self.sentence,
+            "beside": BESIDE,
+        }
 
 
 def check(audit: str | None, epsilon: float | None) -> None:
@@ -160,6 +168,7 @@ def audited(train: Table, fit: Generator, settings: FitSettings, claim: PrivacyC
         guesses=best.guesses,
         right=best.right,
         seen_in=name,
+        looked_in=tuple(scores),
         ceiling=onerun.ceiling(best.canaries, delta=claim.delta, confidence=each),
         power=powers[TIMES],
         caught_from=next((factor for factor in FACTORS if powers[factor] >= SURE), None),
@@ -262,7 +271,7 @@ class Attacker:
         """How much each canary looks as if it had been in, (canaries,), by each way of looking."""
         seen = _Seen(self.gram)
         found = {name: seen.scores(self.pull, times) for name, times in _WAYS.items()}
-        return found if self.steps is None else found | {"steps of the critic": self.steps}
+        return found if self.steps is None else found | {_CRITIC: self.steps}
 
     def power(self, claim: PrivacyClaim, times: float, *, confidence: float, rng: np.random.Generator) -> float:
         """Return the share of runs with these canaries that would catch counts with ``times`` times less noise."""
@@ -279,6 +288,7 @@ class Attacker:
         return caught / TRIALS
 
 
+_CRITIC = "steps of the critic"
 _WAYS: Mapping[str, float] = {"counts": TIMES, "counts, as if without noise": GONE}
 """Ways to look at what was counted: so many times less noise than the ledger says is what they are best at."""
 

@@ -25,6 +25,7 @@ _CANARY: Mapping[str, str] = {
     "guesses": "Guesses whether one was in",
     "right": "Right guesses",
     "seen_in": "What gave most away",
+    "looked_in": "What was looked in",
     "ceiling": "Bound, had all guesses been right",
     "power": "Share of such runs that would catch counts with weaker noise",
     "caught_from": "Most such runs would catch noise so many times too small",

@@ -130,11 +130,13 @@ def private_fit():
 
 
 def test_the_sentence_never_takes_silence_for_proof():
-    found = canary.Finding(1.0, 1e-6, 0.0, 0.95, 178, 2, 1, "counts", 3.4, 0.05, 16.0, 1.0)
+    found = canary.Finding(1.0, 1e-6, 0.0, 0.95, 178, 2, 1, "counts", ("counts",), 3.4, 0.05, 16.0, 1.0)
     assert "no proof" in found.sentence
     assert "5% of such runs" in found.sentence
     assert "16 times too small" in found.sentence
     assert "not even noise a 64th" in dataclasses.replace(found, caught_from=None).sentence
+    assert "critic" not in found.sentence
+    assert "was not worked out" in dataclasses.replace(found, looked_in=("counts", "steps of the critic")).sentence
     assert "could refute nothing" in dataclasses.replace(found, ceiling=0.9).sentence
     assert "refuted" in dataclasses.replace(found, lower_bound=1.1).sentence
 
