@@ -40,6 +40,7 @@ FIGURES: tuple[Figure, ...] = (
 )
 COMPARED = ("boosting_auc", "logistic_auc", "tree_auc", "quality", "tv2", "c2st_auc")
 OURS = "gan-standard"
+UNKNOWN = "not measured yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def results(rows: Iterable[Mapping[str, Any]], table: str, systems: Sequence[Sys
 def _result(system: System | None, rows: Sequence[Mapping[str, Any]]) -> Result:
     good = [row for row in rows if row["status"] == "ok"]
     if not good:
-        problem = str(rows[0]["note"]) or "failed" if rows else "not measured yet"
+        problem = str(rows[0]["note"]) or "failed" if rows else UNKNOWN
         return Result(system, 0, {}, problem=problem)
     found = {figure.key: _mean([row[figure.key] for row in good]) for figure in FIGURES}
     names = dict.fromkeys(n for row in good for n in str(row["alarm_names"]).split("; ") if n)

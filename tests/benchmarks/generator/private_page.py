@@ -50,9 +50,7 @@ def render(rows: Sequence[Mapping[str, Any]]) -> str:
                 {
                     "name": table,
                     "about": RECIPES[table].about,
-                    "budgets": [
-                        (f"{budget:g}", shown(_at(found[table], budget))) for budget in (*EPSILONS, ALMOST_FREE)
-                    ],
+                    "budgets": [_budget(found[table], each) for each in (*EPSILONS, ALMOST_FREE)],
                     "drawings": [_drawing(found[table], table, *curve) for curve in CURVES],
                 }
                 for table in TABLES
@@ -70,6 +68,15 @@ def _systems() -> list[tuple[str, str]]:
     return [
         (f"{family} ({findings.version(first[family].name)})", about) for family, (_, about) in PRIVATE_FAMILIES.items()
     ]
+
+
+def _budget(found: Sequence[Result], epsilon: float) -> dict[str, Any]:
+    """Return the table of one budget, and who is missing from it."""
+    here = _at(found, epsilon)
+    tried = [result for result in here if result.problem != findings.UNKNOWN]
+    rows = [row | {"name": _family(result)} for row, result in zip(shown(tried), tried, strict=True)]
+    missing = [_family(result) for result in here if result.problem == findings.UNKNOWN]
+    return {"epsilon": f"{epsilon:g}", "rows": rows, "missing": ", ".join(missing)}
 
 
 def _at(found: Sequence[Result], epsilon: float) -> list[Result]:
