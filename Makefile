@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo examples test check format-check lint types bench bench-audit bench-audit-peers bench-generator clean
+.PHONY: help demo examples test check format-check lint types bench bench-audit bench-audit-peers bench-generator bench-dp clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -57,6 +57,10 @@ bench-audit-peers: $(STAMP) $(PEERS)/.installed  ## the same leaks by the rules 
 
 bench-generator: $(STAMP)  ## the generators beside their peers on real tables (DATA=folder) -> reports/benchmarks/generator.html; goes on where it stopped; no part of CI
 	PYTHONPATH=tests/benchmarks $(BIN)/python -m generator --data "$(DATA)" --splits "$(SPLITS)" \
+	  --tables "$(TABLES)" --systems "$(SYSTEMS)" --seeds "$(SEEDS)"
+
+bench-dp: $(STAMP)  ## the private generators beside their peers at each epsilon (DATA=folder) -> reports/benchmarks/dp.html; goes on where it stopped; no part of CI
+	PYTHONPATH=tests/benchmarks $(BIN)/python -m generator.private --data "$(DATA)" --splits "$(SPLITS)" \
 	  --tables "$(TABLES)" --systems "$(SYSTEMS)" --seeds "$(SEEDS)"
 
 clean:  ## remove what the other targets made, but no run of yours

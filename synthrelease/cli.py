@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from synthrelease import (
     balancing,
+    canary,
     conversation,
     ending,
     explanation,
@@ -192,6 +193,11 @@ def inspect(
 )
 @click.option("--generator", metavar="NAME", help="How rows are made; `list` explains.  [default: gan]")
 @click.option("--epsilon", type=float, help="Differential privacy with this budget, for one patient.")
+@click.option(
+    "--audit",
+    type=click.Choice(canary.AUDITS),
+    help="Train once more with planted rows, to test the claim of --epsilon.",
+)
 @click.option("--delta", type=float, help="Its chance of failure.  [default: at most 1e-6]")
 @_EFFORT
 @click.option(

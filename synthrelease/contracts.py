@@ -1,7 +1,7 @@
 """The frozen types that pass between stages; what a schema declares comes first, in ``declarations``.
 
 Read them in order: they follow a table from the file to the verdict. What differential privacy promises stands in
-``claims``. Import all of them from here.
+``claims``, what an audit inside a training sees in ``witnessing``. Import all of them from here.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from synthrelease.declarations import Kind as Kind
 from synthrelease.declarations import Role as Role
 from synthrelease.declarations import Schema as Schema
 from synthrelease.declarations import Treatment as Treatment
+from synthrelease.witnessing import Place as Place
+from synthrelease.witnessing import Witness as Witness
 
 Origin = Literal["real", "synthetic"]
 Status = Literal["measured", "not_applicable", "too_few_rows", "crashed"]
@@ -98,7 +100,7 @@ class FitSettings:
 
     ``overrides`` are settings of the generator by name. ``lead``: columns that will be asked for by value, so that a
     generator which writes column by column writes them first. ``privacy``: what may be spent; None trains without
-    differential privacy. No noise that protects privacy ever comes from ``seed``.
+    differential privacy. No noise that protects privacy ever comes from ``seed``. ``witness``: an audit inside.
     """
 
     seed: int
@@ -106,6 +108,7 @@ class FitSettings:
     overrides: Mapping[str, float] = field(default_factory=dict)
     lead: tuple[str, ...] = ()
     privacy: PrivacyBudget | None = None
+    witness: Witness | None = None
 
 
 class Fitted(Protocol):
@@ -503,6 +506,7 @@ class RunFacts:
     notices: tuple[str, ...] = ()
     history: tuple[Figure, ...] = ()
     privacy: Mapping[str, Any] | None = None
+    canary: Mapping[str, Any] | None = None
     run_id: str = ""  # drawn for this run alone, so that a signature under it fits no other
     attempts: Attempts | None = None
     contact: str = ""

@@ -30,6 +30,8 @@ def show(result: pipeline.Outcome) -> None:
     if (attempts := result.facts.attempts) is not None and attempts.number > 1:
         cap = "" if attempts.at_most is None else f" of at most {attempts.at_most}"
         console.print(f"This was attempt {attempts.number}{cap} on this source under {escape(verdict.policy.name)}.")
+    if (canary := result.facts.canary) is not None:
+        console.print(escape(str(canary["sentence"])), soft_wrap=True)
     console.print(f"Report: {escape(str(result.report))}", soft_wrap=True)
     if result.released is not None:
         console.print(f"Released table: {escape(str(result.released))}", soft_wrap=True)

@@ -43,6 +43,12 @@ class CapError(SynthreleaseError):
     exit_code = 3
 
 
+class ClaimError(SynthreleaseError):
+    """A claim of differential privacy does not stand up to an attack; nothing made under it may leave."""
+
+    exit_code = 3
+
+
 class SigningError(InputError):
     """A decision cannot be recorded as asked, or what was signed has changed since."""
 

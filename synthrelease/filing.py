@@ -44,7 +44,9 @@ class Filing:
         inside = self.folder.internal
         (inside / "schema.toml").write_bytes(run.schema_file.read_bytes())
         runs.write_text(inside / "policy.toml", run.policy.text)
-        runs.write_json(inside / "ledger.json", {"claim": budget.record(run.claim), "note": note})
+        runs.write_json(
+            inside / "ledger.json", {"claim": budget.record(run.claim), "note": note, "canary": facts.canary}
+        )
         runs.write_json(inside / "audit.json", record.audit_record(verdict, results, facts))
         runs.write_text(inside / "report.html", inserted(page, fragment(attempts=facts.attempts)))
         outcomes.store(self.folder, Stored(verdict, facts, self.table.name, self.trail.source, self.trail.name))

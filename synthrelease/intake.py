@@ -18,6 +18,7 @@ import numpy as np
 from synthrelease import generalise, layout, runs, screening, tables
 from synthrelease import levels as label_levels
 from synthrelease.audit import MINIMUM_ROWS
+from synthrelease.canary import Finding
 from synthrelease.contracts import Attempts, Figure, Policy, PrivacyClaim, Schema, Split, Table, TrainingStep
 from synthrelease.errors import InputError
 from synthrelease.formats import Place
@@ -73,6 +74,8 @@ class Run:
     generator: str = ""
     claim: PrivacyClaim | None = None
     """What a differentially private build promises."""
+    canary: Finding | None = None
+    """What planted rows say of the claim, where that was asked for."""
     history: tuple[Figure, ...] = ()
     packages: tuple[str, ...] = ("numpy", "pandas", "scikit-learn", "faiss-cpu")
     run_id: str = field(default_factory=lambda: secrets.token_hex(8))

@@ -17,6 +17,21 @@ _MEANINGS: Mapping[str, str] = {
     "epsilon_asked": "Epsilon that was asked for",
     "epsilon_rdp": "Epsilon by the coarser Renyi accountant",
 }
+_CANARY: Mapping[str, str] = {
+    "lower_bound": "Epsilon is at least",
+    "claimed": "Epsilon that is claimed",
+    "confidence": "Confidence of the lower bound",
+    "canaries": "Planted rows",
+    "guesses": "Guesses whether one was in",
+    "right": "Right guesses",
+    "seen_in": "What gave most away",
+    "looked_in": "What was looked in",
+    "ceiling": "Bound, had all guesses been right",
+    "power": "Share of such runs that would catch counts with weaker noise",
+    "caught_from": "Most such runs would catch noise so many times too small",
+    "weaker_noise": "Weaker: so many times less noise than the ledger says",
+    "seconds": "Seconds of the extra run",
+}
 ROW_UNIT = (
     "Epsilon protects one row, not one patient. Whoever has several rows in the table is protected less: with k rows, "
     "the promise holds for k times epsilon only. Name the patient column as unit in the schema, and build again."
@@ -29,7 +44,7 @@ ROW_IS_PATIENT = (
 
 @dataclass(frozen=True, slots=True)
 class LedgerView:
-    """Plain facts, a warning where the unit is a row, and three tables as header and rows."""
+    """Plain facts, a warning where the unit is a row, three tables as header and rows, and the extra run's findings."""
 
     facts: tuple[tuple[str, str], ...]
     warning: str
@@ -37,15 +52,19 @@ class LedgerView:
     spent_on: tuple[str, ...]
     public: tuple[tuple[str, str], ...]
     promises: tuple[tuple[str, ...], ...]
+    canary: tuple[tuple[str, str], ...]
+    canary_words: tuple[str, ...]
 
 
-def ledger_view(privacy: Mapping[str, Any], unit: str) -> LedgerView:
+def ledger_view(privacy: Mapping[str, Any], unit: str, canary: Mapping[str, Any] | None = None) -> LedgerView:
     """Split what is known about differential privacy into facts, spends, public facts and promises.
 
     Args:
         privacy: the claim as ``audit.json`` has it.
         unit: what the schema says that a person is in this table, "row" or "patient (column ...)".
+        canary: what an extra run with planted rows found, where there was one.
     """
+    canary = canary or {}
     spends = _mappings(privacy, "spends")
     header = tuple(dict.fromkeys(str(key) for spend in spends for key in spend))
     return LedgerView(
@@ -59,6 +78,8 @@ def ledger_view(privacy: Mapping[str, Any], unit: str) -> LedgerView:
         spent_on=tuple(plain_key(key) for key in header),
         public=tuple((plain(fact.get("what")), plain(fact.get("declared"))) for fact in _mappings(privacy, "public")),
         promises=_promises(privacy),
+        canary=tuple((words, plain(canary[key])) for key, words in _CANARY.items() if key in canary),
+        canary_words=tuple(plain(canary[key]) for key in ("sentence", "beside") if key in canary),
     )
 
 

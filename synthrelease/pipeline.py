@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import platform
 import secrets
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
 
 from synthrelease import (
     budget,
+    canary,
     checks,
     conditions,
     constraints,
-    drafting,
     filing,
     generators,
     history,
@@ -57,6 +55,7 @@ from synthrelease.contracts import (
     Table,
     Verdict,
 )
+from synthrelease.demonstration import demo, demo_files
 from synthrelease.errors import InputError
 from synthrelease.filing import Filing
 from synthrelease.formats import Place, place_of
@@ -92,7 +91,7 @@ class BuildOptions:
     made equally frequent. ``shadow_models`` and ``folds``: how many times the generator is trained again
     for the shadow-model attack and the cross-audit (as the policy says, unless given). ``register``: the folder of the
     register (``register.place`` says which unless given); ``source``: under which name several extracts of the same
-    patients count as one.
+    patients count as one. ``audit``: "canary" trains once more, with planted rows, to test the claim of ``epsilon``.
     """
 
     holdout: Path | Place | None = None
@@ -111,6 +110,7 @@ class BuildOptions:
     folds: int | None = None
     register: Path | None = None
     source: str | None = None
+    audit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,7 @@ def build(
     Raises:
         InputError: something handed over breaks a rule; nothing has been written then.
         TrainingError: the generator could not be trained; the run folder is cleared.
+        ClaimError: planted rows refute the claim; the run folder is cleared.
     """
     options, table = options or BuildOptions(), place_of(table)
     _check(options)
@@ -203,6 +204,8 @@ def build(
             maker.save(folder.internal)
             if run.claim is not None:
                 look, rows = promise.public_look(look), _private_rows(options, run.claim, maker, rows)
+        if options.audit is not None:
+            _audit_claim(run, split.train, fit, settings)
         with run.stage("Generating synthetic rows"):
             quarantined = folder.quarantine / f"synthetic.{look.format}"
             frames = maker.frames(rows, wish, seed=lambda purpose: derived(run.seed, purpose), on_end=run.left_out)
@@ -278,28 +281,6 @@ def _read_back(run: Run, path: Path, meaning: Schema, outside: Mapping[str, int]
     return replace(table, outside={**table.outside, **outside})
 
 
-def demo_files(folder: Path) -> tuple[Path, Path]:
-    """Write the Wisconsin breast-cancer table that scikit-learn carries, and a drafted schema: (table, schema)."""
-    table, schema_file = folder / "wisconsin-breast-cancer.csv", folder / "schema.toml"
-    tables.demo(table)
-    draft = drafting.draft(table, target="diagnosis").replace(
-        "[columns.diagnosis]\n", '[columns.diagnosis]\nrole = "sensitive"\n'
-    )
-    schema_file.write_text(f'purpose = "to show what synthrelease does"\n{_without_purpose(draft)}', encoding="utf-8")
-    return table, schema_file
-
-
-def _without_purpose(draft: str) -> str:
-    return "\n".join(line for line in draft.splitlines() if not line.startswith("purpose ="))
-
-
-@contextmanager
-def demo() -> Iterator[tuple[Path, Path]]:
-    """The demonstration table and its schema, in a folder that is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="synthrelease-demo-") as folder:
-        yield demo_files(Path(folder))
-
-
 def _trail(run: Run, options: BuildOptions, what: Path | Place | bytes) -> Trail:
     """Find the source in the register, and refuse it before anything is written if the policy's caps are reached."""
     found = trail.of_source(options.register, what, name=run.source, alias=options.source)
@@ -330,6 +311,7 @@ def known_checks() -> Mapping[str, CheckSpec]:
 
 def _check(options: BuildOptions) -> None:
     _check_are_files(options.holdout)
+    canary.check(options.audit, options.epsilon)
     if options.rows is not None and options.rows < MINIMUM_ROWS:
         raise InputError(
             f"--rows must be at least {MINIMUM_ROWS}, or nothing can be audited, however it is {options.rows}."
@@ -409,6 +391,15 @@ def _trained(run: Run, train: Table, fit: Generator, settings: FitSettings) -> M
     run.settings |= dict(transform.wrap(fitted).description)
     plan, habits = _learned_habits(run, train)
     return Maker(run.generator, transform, fitted, plan, habits)
+
+
+def _audit_claim(run: Run, train: Table, fit: Generator, settings: FitSettings) -> None:
+    """Hold the claim against an attack, before there is any row that could be released."""
+    assert run.claim is not None  # noqa: S101 - refused without --epsilon
+    with run.stage("Training once more with planted rows"):
+        copied = transforms.public(train.schema).apply(train)
+        again = replace(settings, seed=derived(run.seed, "canary"))
+        run.canary = canary.audited(copied, fit, again, run.claim, run.listener.step)
 
 
 def _split(run: Run, options: BuildOptions, exact: tables.Source, rows: Table) -> Split:
@@ -496,7 +487,8 @@ def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
         contact=meaning.contact,
         terms=meaning.terms,
         privacy=budget.record(run.claim),
+        canary=None if run.canary is None else run.canary.record(),
     )
 
 
-__all__ = ["AuditTables", "BuildOptions", "Outcome", "audit", "build", "demo", "known_checks"]
+__all__ = ["AuditTables", "BuildOptions", "Outcome", "audit", "build", "demo", "demo_files", "known_checks"]

@@ -87,6 +87,7 @@ def audit_record(verdict: Verdict, results: tuple[CheckResult, ...], facts: RunF
         "rules": [_rule(outcome) for outcome in verdict.outcomes],
         "checks": [_check(result) for result in results],
         "privacy": None if facts.privacy is None else dict(facts.privacy),
+        "canary": None if facts.canary is None else dict(facts.canary),
         "utility": None if utility is None else _utility(utility),
         "attempts": None if facts.attempts is None else asdict(facts.attempts),
         "sign_off": {"roles": list(policy.sign_off), **asdict(policy.signing)},

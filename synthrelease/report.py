@@ -88,7 +88,7 @@ def render(
             settings=pairs(facts.settings),
             versions=pairs(facts.versions),
             seconds=pairs({key: seconds_in_words(value) for key, value in facts.seconds.items()}),
-            ledger=None if facts.privacy is None else ledger_view(facts.privacy, facts.unit),
+            ledger=None if facts.privacy is None else ledger_view(facts.privacy, facts.unit, facts.canary),
         )
     )
 

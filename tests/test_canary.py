@@ -1,133 +1,198 @@
-"""One-run audits of the noisy steps: honest builds stay under their claim, broken ones are caught."""
+"""The extra run with planted rows: what its attacker knows is right, and a broken build is refused from end to end."""
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
-import one_run_audit as canary
 import pytest
 import torch
-from torch import Tensor, nn
+from click.testing import CliRunner
+from conftest import ward
+from made_tables import ignore
+from test_private import COLUMNS, PATIENT, ROW, table
+from torch import nn
 from torch.nn import functional
 
-from synthrelease import accounting, osnoise
-from synthrelease.contracts import PrivacyBudget
-from synthrelease.generators.dpsgd import GradSampleModuleFastGradientClipping, PrivateTraining, Steps, dealt
+from synthrelease import canary, cli, drafting, generators, osnoise, pipeline, promise
+from synthrelease.contracts import FitSettings, PrivacyBudget, Table
+from synthrelease.errors import ClaimError, InputError
+from synthrelease.generators import private, pulls
+from synthrelease.generators.domain import cells_of
 
-CANARIES = 5_000
-CLAIM = PrivacyBudget(epsilon=3.0, delta=1e-5, unit="row")
-STEPS = 3
-TIED = 5
-"""Made rows that a patient brings along in the build that ties them to the sample."""
-
-
-def claimed_noise() -> float:
-    """Of each step, everybody taking part in all of them."""
-    return accounting.sampled_noise(CLAIM, [], sample_rate=1.0, steps=STEPS)
+DOMAINS = [cells_of(column) for column in COLUMNS]
+STRICT = PrivacyBudget(epsilon=1.0, delta=1e-6, unit="row", rows_are_public=True)
 
 
-def audited(training_of: type[PrivateTraining] = PrivateTraining) -> canary.Bound:
-    """Train a critic on canaries alone, each with a code of its own, and look for them in what every step released.
-
-    The attacker sees everything but who took part: weights, noisy gradients, made rows.
-    """
-    was_in = osnoise.poisson_mask(CANARIES, 0.5)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        critic = nn.Sequential(nn.Linear(CANARIES, 2), nn.LeakyReLU(0.2), nn.Linear(2, 1))
-    with torch.no_grad():
-        critic[2].weight.mul_(20)  # every pair's gradient is longer than the clip
-    scores = np.zeros(CANARIES)
-
-    def watcher(training: PrivateTraining, made: Tensor) -> None:
-        """Add how far the released gradient points where a canary of that code pulls it."""
-        entry, leave = training.critic[0], training.critic[2]
-        slopes = torch.where(entry.weight + entry.bias[:, None] > 0, 1.0, 0.2)  # (hidden, canaries)
-        pulls = -leave.weight[0][:, None] * slopes  # (hidden, canaries)
-        scores[:] += ((entry.weight.grad * pulls).sum(0) / pulls.norm(dim=0)).detach().numpy()
-
-    plan = Steps(STEPS, rate=1.0, batch=CANARIES / 2, noise=claimed_noise())
-    training = training_of(critic, plan, torch.optim.SGD(critic.parameters(), lr=0.0), watcher)
-    real = torch.eye(CANARIES)[torch.from_numpy(was_in)]
-    for _ in range(STEPS):
-        training.step(real, dealt(torch.zeros(1, CANARIES), len(real)))
-    # Tied made rows of the same code pull five times where the real row pushes once.
-    return canary.bound(-scores if training_of is TiedTraining else scores, was_in, delta=CLAIM.delta)
+def no_noise(monkeypatch) -> None:
+    monkeypatch.setattr(osnoise, "discrete_gaussian", lambda counts, scale: np.asarray(counts).copy())
+    monkeypatch.setattr(osnoise, "gaussian", np.zeros)
 
 
-class TiedTraining(PrivateTraining):
-    """Broken: made rows are drawn for the patients of the sample, with their labels, and every row is clipped apart."""
-
-    def clipped_sum(self, real: Tensor, made: Tensor) -> None:
-        everything = torch.cat([real, *[real] * TIED])
-        scores = self.wrapped(everything).squeeze(1)
-        losses = functional.softplus(torch.cat([-scores[: len(real)], scores[len(real) :]]))
-        self._backwards(losses)
+def audited(name: str, data: Table, asked: PrivacyBudget) -> canary.Finding:
+    fit, settings = generators.load(name), FitSettings(5, 0.05, privacy=asked)
+    claim = promise.claimed(fit(data, settings, ignore), data, asked)
+    return canary.audited(data, fit, settings, claim, ignore)
 
 
-def test_the_honest_build_stays_under_its_claim_and_gives_something_away():
-    found = audited()
-    assert found.canaries == CANARIES
-    assert 0.3 < found.epsilon < CLAIM.epsilon  # an audit that saw nothing would prove nothing
+# The attacker.
 
 
-def test_noise_that_is_too_small_is_caught(monkeypatch):
-    honest = osnoise.gaussian
-    monkeypatch.setattr(osnoise, "gaussian", lambda shape: honest(shape) / 4)
-    assert audited().epsilon > CLAIM.epsilon
+@pytest.mark.parametrize("asked", [ROW, PATIENT, dataclasses.replace(PATIENT, rows_are_public=False)])
+def test_without_noise_what_is_left_of_all_counts_is_the_canaries_alone(monkeypatch, asked):
+    no_noise(monkeypatch)
+    units = None if asked.unit == "row" else np.random.default_rng(2).integers(0, 900, 3_000)
+    copy, planted = canary.planted(table(units=units), DOMAINS, np.random.default_rng(0))
+    attacker = canary.Attacker(planted)
+    private.measured(copy, asked, attacker)
+    assert attacker.pull == pytest.approx(attacker.gram @ planted.was_in)
+    assert np.linalg.matrix_rank(attacker.gram) > 20
 
 
-def test_a_missing_clip_is_caught(monkeypatch):
-    free = GradSampleModuleFastGradientClipping
-    monkeypatch.setattr(free, "get_clipping_coef", lambda self: torch.ones_like(self.get_norm_sample()))
-    assert audited().epsilon > CLAIM.epsilon
+def test_canaries_are_in_by_a_coin_and_each_is_a_patient_of_its_own():
+    data = table(2_000, units=np.repeat(np.arange(1_000), 2))
+    copy, planted = canary.planted(data, DOMAINS, np.random.default_rng(0))
+    assert len(planted.cells) == 50
+    assert 10 < planted.was_in.sum() < 40
+    assert len(copy) == 2_000 + planted.was_in.sum()
+    assert len(np.unique(copy.units)) == 1_000 + planted.was_in.sum()
+    cells = np.stack([each.encode(copy.frame[each.name]) for each in DOMAINS], axis=1)
+    assert (cells[2_000:] == planted.cells[planted.was_in]).all()
+    assert copy.frame.dtypes.equals(data.frame.dtypes)
+    with pytest.raises(InputError, match="so small a table"):
+        canary.planted(table(19), DOMAINS, np.random.default_rng(0))
 
 
-def test_made_rows_tied_to_the_sample_are_caught():
-    assert audited(TiedTraining).epsilon > CLAIM.epsilon
+def test_pulls_are_the_gradients_of_single_pairs():
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Linear(6, 4), nn.LeakyReLU(0.2), nn.Linear(4, 1))
+    real, made, weights = torch.rand(9, 6), torch.rand(9, 6), torch.rand(9)
+    expected = []
+    for one, other in zip(real, made, strict=True):
+        loss = functional.softplus(critic(other) - critic(one)).sum()
+        whole = torch.cat([each.ravel() for each in torch.autograd.grad(loss, list(critic.parameters()))])
+        expected.append(whole * min(1.0, 0.3 / float(whole.norm())))
+    slow = torch.stack(expected)
+    found = pulls.pulls(critic, real, made, clip=0.3)
+    total = torch.cat([each.ravel() for each in found.total(weights)])
+    assert total.numpy() == pytest.approx((slow * weights[:, None]).sum(0).numpy(), abs=1e-6)
+    direction = [torch.rand_like(each) for each in critic.parameters()]
+    along = slow @ torch.cat([each.ravel() for each in direction])
+    assert found.along(direction).numpy() == pytest.approx(along.numpy(), abs=1e-6)
 
 
-def slow_p_value(right: int, guesses: int, canaries: int, epsilon: float, delta: float) -> float:
-    """Theorem 5.2, written out."""
-    share = math.exp(epsilon) / (1 + math.exp(epsilon))
-    mass = [math.comb(guesses, k) * share**k * (1 - share) ** (guesses - k) for k in range(guesses + 1)]
-    slopes = [sum(mass[right - i : right]) / i for i in range(1, right + 1)]
-    return min(1.0, sum(mass[right:]) + 2 * canaries * delta * max(slopes, default=0.0))
+# The audit.
 
 
-@pytest.mark.parametrize(
-    ("right", "guesses", "epsilon", "delta"), [(18, 20, 1.0, 1e-4), (50, 80, 0.3, 0.0), (0, 5, 1.0, 0.1)]
-)
-def test_the_p_value_is_the_theorem_s(right, guesses, epsilon, delta):
-    expected = slow_p_value(right, guesses, 100, epsilon, delta)
-    assert canary.p_value(right, guesses, canaries=100, epsilon=epsilon, delta=delta) == pytest.approx(expected)
+@pytest.mark.parametrize("name", generators.PRIVATE)
+def test_an_honest_build_is_not_accused(name):
+    found = audited(name, table(4_000), ROW)
+    assert found.lower_bound <= found.claimed
+    assert found.canaries == 200
+    assert found.ceiling > found.claimed
 
 
-def test_randomised_response_is_hardly_ever_accused_and_nearly_found():
-    """The mechanism that is exactly as bad as epsilon allows: the bound must lie below it, and close."""
-    rng = np.random.default_rng(0)
-    bounds = []
-    for _ in range(60):
-        was_in = rng.random(2_000) < 0.5
-        lies = rng.random(2_000) < 1 / (1 + math.e)
-        scores = (was_in ^ lies) + 1e-6 * rng.random(2_000)
-        bounds.append(canary.bound(scores, was_in, delta=0.0).epsilon)
-    assert np.mean(np.array(bounds) > 1.0) <= 0.1
-    assert np.median(bounds) > 0.75
+@pytest.mark.parametrize("name", generators.PRIVATE)
+def test_a_build_without_noise_is_refused(monkeypatch, name):
+    no_noise(monkeypatch)
+    with pytest.raises(ClaimError, match="planted rows show that epsilon is at least"):
+        audited(name, table(4_000), STRICT)
 
 
-def test_noise_gives_nothing_and_nonsense_is_refused():
-    rng = np.random.default_rng(1)
-    was_in = rng.random(500) < 0.5
-    assert canary.bound(rng.standard_normal(500), was_in, delta=1e-5).epsilon < 0.5
-    assert canary.bound(was_in.astype(float), was_in, delta=0.0).epsilon > 3
-    for scores in (np.zeros(3), np.full(500, np.nan)):
-        with pytest.raises(ValueError, match="needs a score"):
-            canary.bound(scores, was_in, delta=1e-5)
+def test_rows_copied_into_the_made_table_are_found(monkeypatch):
+    honest = generators.load("marginals")
+
+    def leaky(train, settings, on_step):
+        fitted = honest(train, settings, on_step)
+        monkeypatch.setattr(type(fitted), "sample", lambda self, rows, **_: iter([train.frame]))
+        return fitted
+
+    data, settings = table(4_000), FitSettings(5, 0.05, privacy=STRICT)
+    claim = promise.claimed(honest(data, settings, ignore), data, STRICT)
+    with pytest.raises(ClaimError):
+        canary.audited(data, leaky, settings, claim, ignore)
 
 
-def test_power_grows_with_canaries():
-    few, many = (canary.power(0.27, 1.0, canaries=count, delta=1e-5) for count in (100, 2_000))
-    assert few < many
-    assert many > 0.9
+def test_power_is_none_for_few_canaries_and_sure_for_weak_claims_that_are_broken():
+    _, planted = canary.planted(table(20_000), DOMAINS, np.random.default_rng(0))
+    claim = promise.claimed(private_fit(), table(500), ROW)
+    attacker = canary.Attacker(planted)
+    attacker.gram = np.eye(1_000) * 2.0
+    assert attacker.power(claim, 4.0, confidence=0.98, rng=np.random.default_rng(0)) > 0.9
+    attacker.gram = np.eye(1_000) * 1e-4
+    assert attacker.power(claim, 4.0, confidence=0.98, rng=np.random.default_rng(0)) == 0.0
+
+
+def private_fit():
+    return generators.load("marginals")(table(500), FitSettings(1, 0.01, privacy=ROW), ignore)
+
+
+def test_the_sentence_never_takes_silence_for_proof():
+    found = canary.Finding(1.0, 1e-6, 0.0, 0.95, 178, 2, 1, "counts", ("counts",), 3.4, 0.05, 16.0, 1.0)
+    assert "no proof" in found.sentence
+    assert "5% of such runs" in found.sentence
+    assert "16 times too small" in found.sentence
+    assert "not even noise a 64th" in dataclasses.replace(found, caught_from=None).sentence
+    assert "critic" not in found.sentence
+    assert "was not worked out" in dataclasses.replace(found, looked_in=("counts", "steps of the critic")).sentence
+    assert "could refute nothing" in dataclasses.replace(found, ceiling=0.9).sentence
+    assert "refuted" in dataclasses.replace(found, lower_bound=1.1).sentence
+
+
+# From end to end.
+
+
+def files(folder: Path, rows: int = 2_400) -> list[str]:
+    """A ward with a schema for --epsilon; the arguments of a build of it."""
+    path = folder / "ward.csv"
+    ward(rows).to_csv(path, index=False)
+    draft = drafting.draft(path).splitlines()
+    text = "\n".join(line for line in draft if not line.startswith(("unit", "# unit", "rows_are_public")))
+    (folder / "schema.toml").write_text(f'unit = "row"\nrows_are_public = true\n{text}\n', encoding="utf-8")
+    return [
+        "build", str(path), "--schema", str(folder / "schema.toml"), "--policy", "internal_sandbox", "--effort", "0.05",
+        "--shadow-models", "0", "--folds", "0", "--out", str(folder / "run"), "--register", str(folder / "register"),
+    ]  # fmt: skip
+
+
+def test_the_option_ends_in_terminal_record_and_report(tmp_path):
+    done = CliRunner().invoke(cli.main, [*files(tmp_path), "--epsilon", "5", "--audit", "canary"])
+    assert done.exit_code in pipeline.EXIT_CODES.values(), done.output
+    record = json.loads((tmp_path / "run" / "internal" / "audit.json").read_text())
+    found = record["canary"]
+    assert 0 <= found["lower_bound"] <= found["claimed"] == record["privacy"]["epsilon"]
+    assert found["canaries"] > 50
+    assert found["ceiling"] > 2
+    ledger = json.loads((tmp_path / "run" / "internal" / "ledger.json").read_text())
+    assert ledger["canary"] == found
+    assert found["sentence"] in " ".join(done.stdout.split())
+    page = (tmp_path / "run" / "internal" / "report.html").read_text(encoding="utf-8")
+    for words in (
+        "The claim under attack",
+        "Bound, had all guesses been right",
+        "no part of the (epsilon, delta) claim",
+    ):
+        assert words in page
+
+
+def test_a_broken_build_is_refused_and_leaves_nothing(monkeypatch, tmp_path):
+    no_noise(monkeypatch)
+    done = CliRunner().invoke(cli.main, [*files(tmp_path), "--epsilon", "1", "--audit", "canary"])
+    assert done.exit_code == 3
+    assert "epsilon is at least" in done.output
+    assert "Traceback" not in done.output
+    assert not list((tmp_path / "run").rglob("*.csv"))
+    assert not list((tmp_path / "run").rglob("*.safetensors"))
+
+
+def test_without_epsilon_there_is_nothing_to_test(tmp_path):
+    arguments = [*files(tmp_path, 60), "--audit", "canary"]
+    arguments[1] = str(tmp_path / "nowhere.csv")  # refused before any table is looked for
+    done = CliRunner().invoke(cli.main, arguments)
+    assert done.exit_code == 2
+    assert "no --epsilon is given" in done.output
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="must be one of canary"):
+        canary.check("shadow", 1.0)

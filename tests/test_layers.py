@@ -13,7 +13,8 @@ TABLES = BASE | {"schema", "generalise", "moments"}
 ALLOWED: dict[str, set[str]] = {
     "declarations": set(),
     "claims": set(),
-    "contracts": {"claims", "declarations"},
+    "witnessing": set(),
+    "contracts": {"claims", "declarations", "witnessing"},
     "errors": set(),
     "wording": {"contracts"},
     "scales": set(),
@@ -38,6 +39,9 @@ ALLOWED: dict[str, set[str]] = {
     "osnoise": {"contracts"},
     "accounting": {"contracts"},
     "budget": BASE | {"accounting", "ceilings"},
+    "onerun": {"contracts"},
+    "canary": BASE | {"generators", "onerun", "osnoise"},
+    "demonstration": {"drafting", "tables"},
     "intervals": {"contracts"},
     "neighbours": {"contracts"},
     "space": {"contracts"},
@@ -86,7 +90,7 @@ ALLOWED: dict[str, set[str]] = {
     "office": {"guarding", "handing", "keys", "register", "reviewing", "signing", "signoff", "standings"}
     | {"verification", "wording"},
     "intake": TABLES
-    | {"audit", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
+    | {"audit", "canary", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
     "binning": {"contracts"},
     "encoding": BASE | {"binning"},
     "generators": BASE | {"accounting", "binning", "encoding", "osnoise"},
@@ -108,7 +112,19 @@ ALLOWED: dict[str, set[str]] = {
     "bundle": BASE | {"croissant", "decisions", "outcomes", "report", "runs", "signing"},
     "filing": BASE | {"budget", "bundle", "decisions", "intake", "outcomes", "record", "runs", "trail"},
     "pipeline": TABLES
-    | {"audit", "budget", "checks", "drafting", "formats", "generators", "policy", "record", "report", "runs"}
+    | {
+        "audit",
+        "budget",
+        "canary",
+        "checks",
+        "demonstration",
+        "formats",
+        "generators",
+        "policy",
+        "record",
+        "report",
+        "runs",
+    }
     | {
         "conditions",
         "constraints",
@@ -126,6 +142,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": BASE
     | {
         "balancing",
+        "canary",
         "conversation",
         "ending",
         "explanation",

@@ -7,13 +7,12 @@ import json
 import math
 
 import numpy as np
-import one_run_audit
 import pandas as pd
 import pytest
 from conftest import ward
 from made_tables import ignore
 
-from synthrelease import accounting, budget, generators, osnoise, pipeline, promise, repairs
+from synthrelease import accounting, budget, generators, onerun, osnoise, pipeline, promise, repairs
 from synthrelease.contracts import Column, FitSettings, PrivacyBudget, PrivacySpend, Schema, Table
 from synthrelease.errors import InputError
 from synthrelease.generators import codebook, denoising, labelling, measuring, private
@@ -201,7 +200,7 @@ def audited(monkeypatch, *, noise_divided_by: float) -> float:
     known = np.zeros((SIDE, SIDE))
     np.add.at(known, (background[:, 0], background[:, 1]), 1)
     scores = (seen[0][:SIDE, SIDE:] - known).ravel()
-    return one_run_audit.bound(scores, inside, delta=ROW.delta).epsilon
+    return onerun.bound(scores, inside, delta=ROW.delta).epsilon
 
 
 def test_the_audit_finds_less_than_is_claimed(monkeypatch):
@@ -232,7 +231,7 @@ def test_a_level_list_taken_from_the_data_is_caught(monkeypatch, is_broken):
         data = dataclasses.replace(data, frame=frame)
     found = private.measured(data, ROW)
     scores = np.array([label in found.columns[0].cells.categories for label in labels], dtype=np.float64)
-    bound = one_run_audit.bound(scores, inside, delta=ROW.delta).epsilon
+    bound = onerun.bound(scores, inside, delta=ROW.delta).epsilon
     assert (bound > ROW.epsilon) == is_broken
 
 

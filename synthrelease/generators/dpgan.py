@@ -25,7 +25,7 @@ from synthrelease.contracts import FitSettings, Generator, OnStep, PrivacyBudget
 from synthrelease.errors import InputError
 from synthrelease.generators import adversary, marginals, mixture, private
 from synthrelease.generators.adversary import Duel
-from synthrelease.generators.dpsgd import Steps, Units, Watcher
+from synthrelease.generators.dpsgd import Steps, Units
 from synthrelease.generators.marginals import threads_for
 from synthrelease.generators.mixture import Mixture, Wanted
 from synthrelease.generators.private import Coded, FittedPrivate
@@ -81,10 +81,8 @@ def helps(units: float, budget: PrivacyBudget, *, columns: int) -> bool:
     return found.loudness <= CLEAR_ENOUGH
 
 
-def fit_preset(
-    train: Table, settings: FitSettings, on_step: OnStep, *, name: str, watcher: Watcher | None = None
-) -> FittedPrivate:
-    """Train a DP-GAN on the rows of one table; ``watcher`` is told of every step of the critic, for an audit.
+def fit_preset(train: Table, settings: FitSettings, on_step: OnStep, *, name: str) -> FittedPrivate:
+    """Train a DP-GAN on the rows of one table.
 
     Raises:
         InputError: there is no budget, the table has no columns, or the effort is not positive.
@@ -104,14 +102,12 @@ def fit_preset(
         raise InputError(f"The generator {name!r} has no settings but --effort. Leave the others out.")
     make = _refined if name == REFINING else _alone
     with threads_for(0):
-        return make(train, settings, budget, Progress(1, on_step), watcher)
+        return make(train, settings, budget, Progress(1, on_step))
 
 
-def _alone(
-    train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Progress, watcher: Watcher | None
-) -> FittedPrivate:
+def _alone(train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Progress) -> FittedPrivate:
     """Histograms, then a critic with all that is left."""
-    seen = private.coded(train, budget)
+    seen = private.coded(train, budget, witness=settings.witness)
     spends = tuple(noise.spend(budget) for noise in seen.noises)
     shares = seen.first_shares[0]
     # No pair of columns was counted: only what single columns hold is known beside the critic.
@@ -123,16 +119,14 @@ def _alone(
     network.start_at(shares)
     stage = _stage(seen, budget, spends, share=1.0 - seen.plan.histograms)
     progress.steps = stage.plan.steps
-    network = _dueled(network, seen, wanted, stage, settings, progress, watcher)
+    network = _dueled(network, seen, wanted, stage, settings, progress)
     progress.end()
     facts = _facts("dp-gan", seen, stage)
     spent = (*spends, stage.plan.spend(budget.unit))
     return FittedPrivate(seen.columns, network, None, spent, tuple(progress.history), facts)
 
 
-def _refined(
-    train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Progress, watcher: Watcher | None
-) -> FittedPrivate:
+def _refined(train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Progress) -> FittedPrivate:
     """The marginal generator, and where it can help a critic."""
     pays: list[bool] = []
 
@@ -140,8 +134,8 @@ def _refined(
         pays.append(helps(units, budget, columns=columns))
         return MARGINALS_SHARE if pays[0] else 1.0
 
-    seen = private.coded(train, budget, share=share)
-    found = private.tables_of(seen, budget)
+    seen = private.coded(train, budget, share=share, witness=settings.witness)
+    found = private.tables_of(seen, budget, settings.witness)
     recipe = mixture.Recipe(steps=max(1, round(settings.effort * found.steps)))
     stage = _stage(seen, budget, found.spends, share=1.0 - MARGINALS_SHARE) if pays[0] else None
     progress.steps = recipe.steps + (stage.plan.steps if stage else 0)
@@ -151,7 +145,7 @@ def _refined(
     if stage is not None:
         progress.part(recipe.steps, stage.plan.steps)
         gently = replace(stage, duel=replace(stage.duel, rate=GENTLE, tables=HELD))
-        after = _dueled(network, seen, found.wanted, gently, settings, progress, watcher)
+        after = _dueled(network, seen, found.wanted, gently, settings, progress)
         spends = (*spends, stage.plan.spend(budget.unit))
         kept = distance(after, found.wanted, settings.seed) <= distance(network, found.wanted, settings.seed)
         network, notice = (after, _REFINED) if kept else (network, _NOT_BETTER)
@@ -197,10 +191,10 @@ def _dueled(
     stage: Stage,
     settings: FitSettings,
     progress: Progress,
-    watcher: Watcher | None,
 ) -> Mixture:
     units = Units.of(seen.codes, seen.rows.owners)
     duel = replace(stage.duel, seed=settings.seed)
+    watcher = None if settings.witness is None else settings.witness.stepped
     return adversary.train(network, units, wanted, stage.plan, duel, progress=progress, watcher=watcher)
 
 

@@ -27,12 +27,14 @@ _ROWS = 8_192
 class Counted:
     """Rows as cells, int64 (rows, columns), and what each row counts, int64 (rows,), in units of ``whole``.
 
-    ``owners``: whose each row is, (rows,), where patients are the units.
+    ``kept``: where they stand in the training table, (rows,). ``owners``: whose each row is, (rows,), where patients
+    are the units.
     """
 
     cells: IntArray
     weights: IntArray
     whole: int
+    kept: IntArray
     owners: IntArray | None = None
 
     @property
@@ -50,7 +52,7 @@ def counted(train: Table, domains: Sequence[Cells], budget: PrivacyBudget) -> Co
         owners = train.units[kept]
     frame = train.frame.iloc[kept]
     cells = np.stack([each.encode(frame[each.name]) for each in domains], axis=1)
-    return Counted(cells, weights, whole, owners)
+    return Counted(cells, weights, whole, kept, owners)
 
 
 def _capped(units: IntArray, most: int) -> tuple[IntArray, IntArray, int]:
@@ -168,3 +170,22 @@ def _co_occurrences(rows: Counted, codes: IntArray, starts: IntArray) -> IntArra
         np.put_along_axis(hot, some, 1.0, axis=1)
         total += (hot * rows.weights[start : start + _ROWS, None]).T @ hot  # exact: sums stay far below 2**53
     return np.rint(total).astype(np.int64)
+
+
+def in_histograms(cells: IntArray, sizes: Sequence[int]) -> tuple[IntArray, FloatArray]:
+    """Say which numbers of ``histograms``, end to end, rows of cells add to, and how much (see ``Place``)."""
+    positions = cells + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    return positions, np.ones(positions.shape)
+
+
+def in_pairs(codes: IntArray, starts: IntArray, chosen: NDArray[np.bool_]) -> tuple[IntArray, FloatArray]:
+    """Say which numbers of the matrix of ``pair_tables``, row by row, rows of codes add to, and how much."""
+    first, second = np.nonzero(np.triu(chosen, 1))
+    positions = (codes[:, first] + starts[first]) * int(starts[-1]) + codes[:, second] + starts[second]
+    return positions, np.ones(positions.shape)
+
+
+def in_sums(places: Sequence[IntArray], target: IntArray, classes: int) -> tuple[IntArray, FloatArray]:
+    """Say which numbers of ``target_moments``, row by row, rows add to, and how much."""
+    amounts = np.stack(places, axis=1) / MOMENT_STEPS
+    return np.arange(len(places)) * classes + target[:, None], amounts

@@ -20,9 +20,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from synthrelease.contracts import FitSettings, FloatArray, IntArray, PrivacyBudget, PrivacySpend, Table, TrainingStep
+from synthrelease.contracts import (
+    FitSettings,
+    FloatArray,
+    IntArray,
+    Place,
+    PrivacyBudget,
+    PrivacySpend,
+    Table,
+    TrainingStep,
+    Witness,
+)
 from synthrelease.errors import InputError
 from synthrelease.generators import denoising, labelling, measuring, mixture
 from synthrelease.generators.codebook import Codes, as_frame, codes_of
@@ -165,7 +176,7 @@ def fit(train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Pr
         InputError: a column's domain is neither declared nor learned, or the table is too small for the budget.
         TrainingError: a loss stopped being finite.
     """
-    found = measured(train, budget)
+    found = measured(train, budget, settings.witness)
     recipe = Recipe(steps=max(1, round(settings.effort * found.steps)))
     progress.steps = recipe.steps
     network = mixture.train(found.wanted, recipe, seed=settings.seed, progress=progress)
@@ -232,11 +243,16 @@ class Coded:
 
 
 def coded(
-    train: Table, budget: PrivacyBudget, *, share: Callable[[float, int], float] = lambda units, columns: 1.0
+    train: Table,
+    budget: PrivacyBudget,
+    *,
+    share: Callable[[float, int], float] = lambda units, columns: 1.0,
+    witness: Witness | None = None,
 ) -> Coded:
     """Count how many units there are, and every column by itself, with noise; make codes of that.
 
     ``share``: of the budget that goes into tables, from the number of units (public or noisy) and of columns.
+    ``witness``: an audit that is told of everything that leaves with noise.
     """
     domains = [cells_of(column) for column in train.schema.learned]
     names = [each.name for each in domains]
@@ -255,29 +271,49 @@ def coded(
     columns = tuple(
         codes_of(cells, noisy, noise=first.scale, most=plan.codes) for cells, noisy in zip(domains, counts, strict=True)
     )
-    codes = np.stack([np.asarray(each.code)[rows.cells[:, at]] for at, each in enumerate(columns)], axis=1)
-    return Coded(rows, codes, columns, target, plan, (*noises, first), units, left)
+    if witness is not None:
+        witness.known(rows.cells, rows.weights / rows.whole, rows.kept)
+        for noise in noises:
+            witness.released(
+                np.array([units]), noise.scale, lambda cells: measuring.in_histograms(cells[:, :1] * 0, [1])
+            )
+        sizes = [each.size for each in domains]
+        witness.released(np.concatenate(counts), first.scale, lambda cells: measuring.in_histograms(cells, sizes))
+        witness.coded(lambda cells: _codes(columns, cells), starts_of(columns))
+    return Coded(rows, _codes(columns, rows.cells), columns, target, plan, (*noises, first), units, left)
 
 
-def measured(train: Table, budget: PrivacyBudget) -> Measured:
+def _codes(columns: tuple[Codes, ...], cells: IntArray) -> IntArray:
+    """Return the codes of rows of cells, (rows, columns)."""
+    return np.stack([np.asarray(each.code)[cells[:, at]] for at, each in enumerate(columns)], axis=1)
+
+
+def measured(train: Table, budget: PrivacyBudget, witness: Witness | None = None) -> Measured:
     """Count, with noise, all that is learned of the training rows."""
-    return tables_of(coded(train, budget), budget)
+    return tables_of(coded(train, budget, witness=witness), budget, witness)
 
 
-def tables_of(seen: Coded, budget: PrivacyBudget) -> Measured:
+def tables_of(seen: Coded, budget: PrivacyBudget, witness: Witness | None = None) -> Measured:
     """Count tables of pairs, with noise, and make the best of them."""
     columns, starts, units = seen.columns, seen.starts, seen.units
     groups = _groups(len(columns), seen.target, seen.plan, budget, seen.left)
     noises = [*seen.noises, *(noise for noise, _ in groups)]
-    tables = measuring.pair_tables(seen.rows, seen.codes, starts, groups) / units
+    counts = measuring.pair_tables(seen.rows, seen.codes, starts, groups)
+    tables = counts / units
+    if witness is not None:
+        for noise, chosen in groups:
+            witness.released(counts.ravel(), noise.scale, _in_pairs(columns, chosen))
     target, plan, codes, ones = seen.target, seen.plan, seen.codes, seen.first_shares
     lines = _lines(columns, target)
     slopes = {}
     if target is not None and lines:
         noises.append(Noise.of("sums of numbers by the target's classes", len(lines), budget, plan.slopes * seen.left))
-        places = [np.rint(line * measuring.MOMENT_STEPS).astype(np.int64)[codes[:, at]] for at, line in lines.items()]
-        sums = measuring.target_moments(seen.rows, places, codes[:, target], columns[target].size, noises[-1]) / units
-        variance = (noises[-1].scale / units) ** 2
+        classes, noise = columns[target].size, noises[-1]
+        totals = measuring.target_moments(seen.rows, _on_lines(lines, codes), codes[:, target], classes, noise)
+        if witness is not None:
+            witness.released(totals.ravel(), noise.scale, _in_sums(columns, lines, target))
+        sums = totals / units
+        variance = (noise.scale / units) ** 2
         slopes = {(at, target): Slope(line, sums[i], variance) for i, (at, line) in enumerate(lines.items())}
     del seen, codes  # from here on nothing real is at hand
 
@@ -332,3 +368,20 @@ def _lines(columns: tuple[Codes, ...], target: int | None) -> dict[int, FloatArr
         for at, each in enumerate(columns)
         if at != target and each.cells.ordered and each.size > 2
     }
+
+
+def _on_lines(lines: Mapping[int, FloatArray], codes: IntArray) -> list[IntArray]:
+    """Where each row lies on the line of each number, in steps, (rows,) each."""
+    return [np.rint(line * measuring.MOMENT_STEPS).astype(np.int64)[codes[:, at]] for at, line in lines.items()]
+
+
+def _in_pairs(columns: tuple[Codes, ...], chosen: NDArray[np.bool_]) -> Place:
+    return lambda cells: measuring.in_pairs(_codes(columns, cells), starts_of(columns), chosen)
+
+
+def _in_sums(columns: tuple[Codes, ...], lines: Mapping[int, FloatArray], target: int) -> Place:
+    def place(cells: IntArray) -> tuple[IntArray, FloatArray]:
+        codes = _codes(columns, cells)
+        return measuring.in_sums(_on_lines(lines, codes), codes[:, target], columns[target].size)
+
+    return place

@@ -141,7 +141,8 @@ def _fitted(cell: Cell, folder: Path, places: Places) -> dict[str, Any]:
         return found
     if system.environment is not None and system.environment in places.problems:
         return {"error": f"could not be installed: {places.problems[system.environment]}"}
-    program = "generator.fit_ours" if system.is_ours else "generator.fit_peer"
+    peer = "generator.fit_peer" if system.epsilon is None else "generator.fit_private_peer"
+    program = "generator.fit_ours" if system.is_ours else peer
     command = [str(interpreter(system.environment, places.environments)), "-m", program, *system.arguments,
                "--train", str(cell.table.train), "--target", cell.table.target, "--seed", str(cell.seed),
                "--made", str(made), "--facts", str(facts_file)]  # fmt: skip

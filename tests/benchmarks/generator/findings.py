@@ -40,6 +40,7 @@ FIGURES: tuple[Figure, ...] = (
 )
 COMPARED = ("boosting_auc", "logistic_auc", "tree_auc", "quality", "tv2", "c2st_auc")
 OURS = "gan-standard"
+UNKNOWN = "not measured yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +75,19 @@ class Result:
         return bool(self.alarm_names)
 
 
-def results(rows: Iterable[Mapping[str, Any]], table: str) -> list[Result]:
+def results(rows: Iterable[Mapping[str, Any]], table: str, systems: Sequence[System] = SYSTEMS) -> list[Result]:
     """Return real rows first, then every system, measured or not."""
     mine = [row for row in rows if row["table"] == table]
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for row in mine:
         by_name.setdefault(str(row["system"]), []).append(row)
-    return [_result(system, by_name.get(system.name if system else REAL, [])) for system in (None, *SYSTEMS)]
+    return [_result(system, by_name.get(system.name if system else REAL, [])) for system in (None, *systems)]
 
 
 def _result(system: System | None, rows: Sequence[Mapping[str, Any]]) -> Result:
     good = [row for row in rows if row["status"] == "ok"]
     if not good:
-        problem = str(rows[0]["note"]) or "failed" if rows else "not measured yet"
+        problem = str(rows[0]["note"]) or "failed" if rows else UNKNOWN
         return Result(system, 0, {}, problem=problem)
     found = {figure.key: _mean([row[figure.key] for row in good]) for figure in FIGURES}
     names = dict.fromkeys(n for row in good for n in str(row["alarm_names"]).split("; ") if n)

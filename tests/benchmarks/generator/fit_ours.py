@@ -1,5 +1,7 @@
 """Fit a generator of this package to one training table and draw as many rows: schema as drafted, default settings.
 
+With ``--epsilon`` the schema as drafted counts as public, as do all labels of the table and its number of rows.
+
     python -m generator.fit_ours --generator gan --effort 1 --train train.csv --target y --seed 0 --made made.csv \\
         --facts facts.json
 """
@@ -8,14 +10,15 @@ from __future__ import annotations
 
 import argparse
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from generator.meter import Meter
-from synthrelease import drafting, generators, levels, schema, tables
-from synthrelease.contracts import FitSettings
+from synthrelease import drafting, generators, levels, promise, schema, tables
+from synthrelease.contracts import Column, FitSettings, Generator, Schema
 
 MIN_CELL = 10
 """Labels of fewer patients are merged, as under the policy ``partner_handoff``."""
@@ -30,6 +33,7 @@ def main() -> None:
     parser.add_argument("--effort", type=float, required=True)
     parser.add_argument("--target", required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--epsilon", type=float)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     meter = Meter()
@@ -44,8 +48,11 @@ def main() -> None:
 def _made(chosen: argparse.Namespace, meter: Meter) -> None:
     schema_file = chosen.made.with_suffix(".toml")
     schema_file.write_text(drafting.draft(chosen.train, target=chosen.target), encoding="utf-8")
-    source = tables.read(chosen.train, schema.load(schema_file))
     fit = generators.load(chosen.generator)
+    if chosen.epsilon is not None:
+        _made_privately(chosen, meter, fit, declared(schema.load(schema_file), chosen.train))
+        return
+    source = tables.read(chosen.train, schema.load(schema_file))
     with meter.timed("fit"):
         known = levels.learned(source.table, min_cell=MIN_CELL)
         settings = FitSettings(seed=chosen.seed, effort=chosen.effort)
@@ -53,6 +60,33 @@ def _made(chosen: argparse.Namespace, meter: Meter) -> None:
     with meter.timed("sample"):
         frame = pd.concat(list(fitted.sample(len(source.table), seed=chosen.seed)), ignore_index=True)
     tables.write([frame], levels.laid_out(source.layout, known), chosen.made, seed=chosen.seed)
+
+
+def declared(drafted: Schema, train: Path) -> Schema:
+    """Return a schema that leaves nothing to learn outside a budget: every label, and the number of rows, is public."""
+    cells = pd.read_csv(train, dtype=str, keep_default_na=False, na_values=[""])
+    columns = tuple(_open_to_all(column, cells[column.name]) for column in drafted.columns)
+    return replace(drafted, columns=columns, unit_is_row=True, rows_are_public=True)
+
+
+def _open_to_all(column: Column, cells: pd.Series) -> Column:
+    if column.is_number or not (column.learns_levels or "*" in column.missing):
+        return column
+    marks = tuple(mark for mark in column.missing if mark != "*")
+    labels = sorted(set(cells.dropna()) - set(marks))
+    return replace(column, categories=tuple(labels), learns_levels=False, missing=marks)
+
+
+def _made_privately(chosen: argparse.Namespace, meter: Meter, fit: Generator, known: Schema) -> None:
+    source = tables.read(chosen.train, known)
+    with meter.timed("fit"):
+        budget = promise.wanted(chosen.epsilon, None, source.table)
+        settings = FitSettings(seed=chosen.seed, effort=chosen.effort, privacy=budget)
+        fitted = fit(source.table, settings, lambda step: None)
+        promise.claimed(fitted, source.table, budget)
+    with meter.timed("sample"):
+        frame = pd.concat(list(fitted.sample(len(source.table), seed=chosen.seed)), ignore_index=True)
+    tables.write([frame], promise.public_look(source.layout), chosen.made, seed=chosen.seed)
 
 
 if __name__ == "__main__":

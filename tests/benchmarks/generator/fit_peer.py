@@ -28,12 +28,13 @@ Sampler = Callable[[int], pd.DataFrame]
 
 
 class Task(NamedTuple):
-    """The training table, its label columns, its target, and the seed."""
+    """The training table, its label columns, its target, the seed, and the budget of a private peer."""
 
     train: pd.DataFrame
     labels: list[str]
     target: str
     seed: int
+    epsilon: float = 0.0
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -104,7 +105,7 @@ def smote(task: Task) -> Sampler:
     """SMOTE, or SMOTENC where there are labels: asked for twice each class, the added rows are the made table."""
     from imblearn.over_sampling import SMOTE, SMOTENC
 
-    frame = _filled(task)
+    frame = filled(task)
     features = frame.drop(columns=task.target)
     places = [place for place, name in enumerate(features) if name in task.labels]
     classes = frame[task.target].value_counts()
@@ -116,7 +117,8 @@ def smote(task: Task) -> Sampler:
     return lambda rows: made.sample(n=rows, random_state=task.seed)
 
 
-def _filled(task: Task) -> pd.DataFrame:
+def filled(task: Task) -> pd.DataFrame:
+    """Put medians and a label of its own in the place of gaps."""
     frame = task.train.copy()
     for name in frame:
         if name not in task.labels:
@@ -169,23 +171,24 @@ def _seeded(seed: int) -> None:
     torch.set_num_threads(1)
 
 
-def main() -> None:
+def main(peers: Mapping[str, tuple[str, Callable[[Task], Sampler]]]) -> None:
     """Fit, sample, write; a peer's failure is written down as its result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("train", "made", "facts"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--system", choices=list(PEERS), required=True)
+    parser.add_argument("--system", choices=list(peers), required=True)
     parser.add_argument("--target", required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--epsilon", type=float, default=0.0)
     chosen = parser.parse_args()
     warnings.filterwarnings("ignore")
     train = read(chosen.train)
     meter = Meter()
     try:
-        module, fit = PEERS[chosen.system]
+        module, fit = peers[chosen.system]
         import_module(module)
         _seeded(chosen.seed)
-        task = Task(train, label_columns(train, chosen.target), chosen.target, chosen.seed)
+        task = Task(train, label_columns(train, chosen.target), chosen.target, chosen.seed, chosen.epsilon)
         with meter.timed("fit"):
             sample = fit(task)
         with meter.timed("sample"):
@@ -198,4 +201,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(PEERS)

@@ -37,7 +37,7 @@ def render(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the page: it needs nothing but itself."""
     found = {table: findings.results(rows, table) for table in TABLES}
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             sentences=findings.sentences(rows),
@@ -46,7 +46,7 @@ def render(rows: Sequence[Mapping[str, Any]]) -> str:
                 {
                     "name": table,
                     "about": recipe.about,
-                    "rows": _shown(found[table]),
+                    "rows": shown(found[table]),
                     "drawings": _drawn(found[table], table),
                 }
                 for table, recipe in TABLES.items()
@@ -59,7 +59,8 @@ def render(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _shown(found: Sequence[Result]) -> list[dict[str, Any]]:
+def shown(found: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return the rows of one table of figures, the best of each figure among them."""
     winners = {figure.key: findings.best(found, figure) for figure in FIGURES}
     return [
         {
@@ -117,7 +118,8 @@ def _drawn(found: Sequence[Result], table: str) -> list[dict[str, Any]]:
     return drawings
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return templates of this folder and of the package."""
     return Environment(
         loader=ChoiceLoader([FileSystemLoader(HERE), PackageLoader("synthrelease")]),
         autoescape=True,

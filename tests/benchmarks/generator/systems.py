@@ -18,19 +18,30 @@ SLOW_SECONDS = 600
 """A peer that needs more than this for its first seed is not asked for more seeds."""
 MEMORY_GIB = 12
 REAL = "real rows"
+AT = " at epsilon "
+EPSILONS = (0.5, 1.0, 3.0, 10.0)
+ALMOST_FREE = 100.0
+"""A budget at which noise costs next to nothing: what is lost there is lost by the method, not by privacy."""
 
 
 @dataclass(frozen=True, slots=True)
 class System:
     """One line of every table of the page. ``environment`` is None for this package's own generators.
 
-    ``about``: what it is in plain words. ``arguments``: what its fitting program is told.
+    ``about``: what it is in plain words. ``arguments``: what its fitting program is told. ``epsilon``: of its budget of
+    differential privacy, None where it has none; ``family``: its name without it.
     """
 
     name: str
     environment: str | None
     about: str
     arguments: tuple[str, ...]
+    epsilon: float | None = None
+
+    @property
+    def family(self) -> str:
+        """The name without the budget."""
+        return self.name.split(AT)[0]
 
     @property
     def is_ours(self) -> bool:
@@ -52,6 +63,8 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     "mostlyai": Environment("mostlyai.txt", remove=("torchvision", "torchaudio")),
     "synthpop": Environment("synthpop.txt"),
     "smote": Environment("smote.txt"),
+    "smartnoise": Environment("smartnoise.txt"),
+    "dpmm": Environment("dpmm.txt"),
 }
 
 
@@ -76,7 +89,36 @@ SYSTEMS: tuple[System, ...] = (
     _peer("CART", "synthpop", "trees that draw each cell from cells of real patients (synthpop-py)"),
     _peer("SMOTE", "smote", "points on lines between two real patients (imbalanced-learn; it was made to add rows)"),
 )
-BY_NAME: Mapping[str, System] = {system.name: system for system in SYSTEMS}
+
+
+def _budgeted(family: str, environment: str | None, about: str, epsilon: float) -> System:
+    ours = ("--generator", family, "--effort", "1")
+    arguments = (*(("--system", family) if environment else ours), "--epsilon", f"{epsilon:g}")
+    return System(f"{family}{AT}{epsilon:g}", environment, about, arguments, epsilon)
+
+
+PRIVATE_FAMILIES: Mapping[str, tuple[str | None, str]] = {
+    "marginals": (None, "this package's default with a budget: noisy tables of pairs of columns"),
+    "marginals+dp-gan": (None, "the same, refined by a critic that learns by DP-SGD where its noise lets it"),
+    "dp-gan": (None, "this package's GAN whose critic sees real rows through DP-SGD alone"),
+    "MST": ("smartnoise", "a tree of noisy tables of pairs (SmartNoise)"),
+    "AIM": ("smartnoise", "noisy tables chosen one after another (SmartNoise)"),
+    "DP-CTGAN": ("smartnoise", "CTGAN with DP-SGD (SmartNoise)"),
+    "PATE-CTGAN": ("smartnoise", "CTGAN taught by a vote of critics (SmartNoise)"),
+    "TabularARGN (DP)": ("mostlyai", "MOSTLY AI's network that writes a row cell by cell, with DP-SGD"),
+    "dpmm": ("dpmm", "a graphical model of noisy tables, dpmm's pipeline of MST"),
+}
+PRIVATE_SYSTEMS: tuple[System, ...] = tuple(
+    _budgeted(family, environment, about, epsilon)
+    for epsilon in (*EPSILONS, ALMOST_FREE)
+    for family, (environment, about) in PRIVATE_FAMILIES.items()
+    if environment is None or epsilon != ALMOST_FREE
+)
+"""The systems of ``make bench-dp``. Only ours are asked what they reach almost without noise."""
+BY_NAME: Mapping[str, System] = {system.name: system for system in (*SYSTEMS, *PRIVATE_SYSTEMS)}
+PRIVATE_CODE = (
+    "adversary", "codebook", "denoising", "domain", "dpgan", "dpsgd", "labelling", "measuring", "mixture", "private",
+)  # fmt: skip
 
 
 def code_of(system: System) -> str:
@@ -84,6 +126,9 @@ def code_of(system: System) -> str:
     if system.environment is None:
         ours = ROOT / "synthrelease"
         files = [*sorted((ours / "generators").glob("*.py")), ours / "binning.py", ours / "encoding.py"]
+        if system.epsilon is not None:
+            files = [ours / "generators" / f"{name}.py" for name in PRIVATE_CODE]
+            files += [ours / "accounting.py", ours / "osnoise.py"]
     else:
         files = [HERE / "peers" / ENVIRONMENTS[system.environment].requirements]
     return digest(*(file.read_bytes() for file in files))

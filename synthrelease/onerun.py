@@ -9,6 +9,7 @@ below the claim proves nothing; a bound above it proves that the claim is wrong.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,10 @@ from scipy import optimize, stats
 
 from synthrelease.contracts import BoolArray, FloatArray
 
-SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-"""Of the canaries guessed to be in, and as many guessed to be out; the best of them is taken, and paid for."""
-TIMES = 4.0
-"""Power is told for a build whose noise is so many times smaller than the ledger says."""
-TRIALS = 40
+SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
+"""Of the canaries guessed to be in, and as many guessed to be out."""
+WAYS = len(SHARES) + 1
+"""Numbers of guesses that are tried, guesses about all canaries among them; the best is taken, and paid for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +58,57 @@ def bound_of(right: int, guesses: int, *, canaries: int, delta: float, confidenc
 def bound(scores: FloatArray, was_in: BoolArray, *, delta: float, confidence: float = 0.95) -> Bound:
     """Guess that canaries with the highest scores were in, and with the lowest out, and judge the guesses.
 
-    Several numbers of guesses are tried; each gets its part of the error, so the best may be taken.
+    Several numbers of guesses are tried; each gets its part of the error, so the best may be taken. Where all canaries
+    are guessed about, scores are cut where they fall apart best.
+
+    Args:
+        scores: the higher, the more a canary looks as if it had been in, (canaries,).
+        was_in: how its coin fell, (canaries,).
+        delta: of the claim.
+        confidence: one-sided, of the bound.
 
     Raises:
         ValueError: scores and coins differ in number, there are none, or a score is not finite.
     """
     if len(scores) != len(was_in) or not len(scores) or not np.isfinite(scores).all():
         raise ValueError(f"every canary needs a score, however {len(scores)} stand beside {len(was_in)} coins")
-    order = np.argsort(scores, kind="stable")
-    each = 1.0 - (1.0 - confidence) / len(SHARES)
     best = Bound(0.0, confidence, len(scores), 0, 0)
-    for share in SHARES:
-        count = max(1, int(share * len(scores)))
-        right = int((~was_in[order[:count]]).sum() + was_in[order[-count:]].sum())
-        found = bound_of(right, 2 * count, canaries=len(scores), delta=delta, confidence=each)
+    for right, guesses in _guessed(scores, was_in):
+        found = bound_of(right, guesses, canaries=len(scores), delta=delta, confidence=_each(confidence))
         if found > best.epsilon or best.guesses == 0:
-            best = Bound(found, confidence, len(scores), 2 * count, right)
+            best = Bound(found, confidence, len(scores), guesses, right)
     return best
 
 
-def power(mu: float, claimed: float, *, canaries: int, delta: float, seed: int = 0, strength: float = 1.0) -> float:
-    """Return the chance that such an audit would catch a build whose noise is ``TIMES`` times too small.
+def refutes(scores: FloatArray, was_in: BoolArray, *, epsilon: float, delta: float, confidence: float = 0.95) -> bool:
+    """Return whether ``bound`` would exceed ``epsilon``, without a search for the bound itself."""
+    return any(
+        p_value(right, guesses, canaries=len(scores), epsilon=epsilon, delta=delta) < 1.0 - _each(confidence)
+        for right, guesses in _guessed(scores, was_in)
+    )
 
-    ``mu``: of the claim's Gaussian mechanism (mu-GDP). ``strength``: the share of it that a canary's score carries.
-    """
-    rng = np.random.default_rng(seed)
-    caught = 0
-    for _ in range(TRIALS):
-        was_in = rng.random(canaries) < 0.5
-        scores = rng.standard_normal(canaries) + TIMES * mu * strength * was_in
-        caught += bound(scores, was_in, delta=delta).epsilon > claimed
-    return caught / TRIALS
+
+def _guessed(scores: FloatArray, was_in: BoolArray) -> Iterator[tuple[int, int]]:
+    """Yield right guesses and guesses, for each number of guesses that is tried."""
+    order = np.argsort(scores, kind="stable")
+    counts = [(count, count) for count in (max(1, int(share * len(scores))) for share in SHARES)]
+    cut = _cut(scores[order])
+    for low, high in [*counts, (cut, len(scores) - cut)]:
+        yield int((~was_in[order[:low]]).sum() + was_in[order[len(scores) - high :]].sum()), low + high
+
+
+def _cut(rising: FloatArray) -> int:
+    """Return how many of rising scores are low: where the variance between the two sides is largest (Otsu 1979)."""
+    below = np.arange(1, len(rising))
+    lower = np.cumsum(rising)[:-1] / below
+    upper = (rising.sum() - np.cumsum(rising)[:-1]) / (len(rising) - below)
+    return int(np.argmax(below * (len(rising) - below) * (upper - lower) ** 2)) + 1 if len(below) else 0
+
+
+def ceiling(canaries: int, *, delta: float, confidence: float = 0.95) -> float:
+    """Return the largest bound that so many canaries can give: all guesses are right."""
+    return bound_of(canaries, canaries, canaries=canaries, delta=delta, confidence=_each(confidence))
+
+
+def _each(confidence: float) -> float:
+    return 1.0 - (1.0 - confidence) / WAYS
