@@ -114,7 +114,7 @@ def _next(verdict: Verdict, facts: RunFacts) -> Answer:
 
 def _is_released(verdict: Verdict) -> str:
     if verdict.decision == "release" and not verdict.policy.sign_off:
-        return "Yes, by the rules, and this policy asks for no signature."
+        return "By the rules, yes: it may leave, and this policy asks for no signature."
     return IS_RELEASED[verdict.decision]
 
 
@@ -154,7 +154,10 @@ def _found(item: RuleOutcome) -> str:
         return f"It was not measured; the limit is {limit}."
     written = written_as(metric, item.rule.limit)
     between = interval(metric, written)
-    chance = f" (allowing for chance {between})" if between else ""
+    if between and item.outcome == "met":
+        is_most = item.rule.direction == "at_most"
+        between = f"at {'most' if is_most else 'least'} {written(metric.high if is_most else metric.low)}"
+    chance = f" (allowing for chance, {between})" if between else ""
     return f"Found {written(metric.value)}{chance}; allowed {limit}."
 
 
@@ -182,7 +185,7 @@ def _copies(results: Sequence[CheckResult]) -> str:
     exact, near = (_metric(results, "copies", name) for name in ("exact_copy_excess", "near_copy_excess"))
     if exact is None:
         return NOT_MEASURED
-    return exact.reading + (f" Nearly: {near.reading}" if near else "")
+    return exact.reading + (f" Exact and near copies together: {near.reading}" if near else "")
 
 
 def _unseen(verdict: Verdict, results: Sequence[CheckResult]) -> str:
@@ -228,8 +231,8 @@ def _worst_column(verdict: Verdict, results: Sequence[CheckResult]) -> str:
     if rule is not None:
         judged = f"The rule on the average column: {phrases.shown(rule).lower()}."
     return (
-        f"“{shorten(made.x[0], 60)}”: its distance to unseen real rows is {number(made.y[0])} (0 alike, 1 nothing in "
-        f"common), {number(floor.y[0])} of it by chance. {judged}"
+        f"“{shorten(made.x[0], 60)}”, the worst beyond chance: its distance to unseen real rows is "
+        f"{number(made.y[0])} (0 alike, 1 nothing in common), where chance gives {number(floor.y[0])}. {judged}"
     )
 
 

@@ -18,7 +18,10 @@ ON_TRUST = (
     "privacy check looks better than it should."
 )
 NO_SENSITIVE = "No column is declared sensitive: what needs one was not tested."
-NO_QUASI = "No column is declared a quasi-identifier: what needs one was not tested."
+NO_QUASI = (
+    "No column is declared a quasi-identifier (a clue to who a row is, such as age or place): what needs one was not "
+    "tested."
+)
 NONE_KNOWN = "No gap was recorded. That is not the same as none."
 _STATES: Mapping[str, str] = {
     "not_applicable": "Not run",
@@ -67,12 +70,10 @@ def _counted(outcomes: Sequence[RuleOutcome]) -> str:
     if not unanswered:
         return f"All {len(outcomes)} rules have an answer."
     blocking = sum(item.rule.severity == "block" for item in unanswered)
-    words = [phrases.shown(item) for item in unanswered]
-    parts = [f"{words.count(each)} {each.lower()}" for each in dict.fromkeys(sorted(words, reverse=True))]
-    return (
-        f"{len(unanswered)} of {len(outcomes)} rules have no answer ({', '.join(parts)}), "
-        f"{blocking or 'none'} of them blocking."
-    )
+    tested = sum(phrases.is_measured(item) for item in unanswered)
+    parts = [f"{tested} were tested and could not tell"] if tested else []
+    parts += [f"{len(unanswered) - tested} were not tested"] if len(unanswered) > tested else []
+    return f"Of {len(outcomes)} rules, {' and '.join(parts)}; {blocking or 'none'} of these block."
 
 
 def _undeclared(facts: RunFacts) -> Iterator[str]:

@@ -54,7 +54,7 @@ def for_reviewer(verdict: Verdict) -> str:
     if verdict.decision == "release":
         if verdict.policy.sign_off:
             return f"{to_read} Then approve or reject."
-        return f"{to_read} If none of it speaks against the use, nothing is left to do."
+        return f"{to_read} If any of it speaks against the use, tell the steward to keep the table back."
     if verdict.decision == "undecided":
         return "Do not hand it over, and sign nothing yet: tell the steward which answers are missing (below)."
     if _gives_people_away(verdict):
@@ -69,7 +69,9 @@ def _to_read(verdict: Verdict) -> str:
     unmet = sum(item.outcome != "met" for item in verdict.outcomes)
     if not unmet:
         return "Read what was not tested, below."
-    return f"Read the {unmet} advisory rule{'s' * (unmet != 1)} not met and what was not tested, below."
+    breached = any(item.outcome == "breached" for item in verdict.outcomes)
+    state = "not met" if breached else "without an answer"
+    return f"Read the {unmet} advisory rule{'s' * (unmet != 1)} {state} and what was not tested, below."
 
 
 def _gives_people_away(verdict: Verdict) -> bool:

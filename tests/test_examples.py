@@ -20,13 +20,13 @@ def first_screen(name: str) -> str:
 
 
 QUESTIONS = {
-    "is it released": ("Yes, by the rules", "DO NOT RELEASE"),
+    "is it released": ("By the rules, yes: it may leave", "DO NOT RELEASE"),
     "why, or why not": (
         "All 7 blocking rules are met",
         "Is any patient's row repeated exactly? Yes, more than allowed",
     ),
     "which rule": ("The one nearest to its limit", "(copies.exact_copy_excess). Found"),
-    "what comes next": ("Read the 10 advisory rules not met", "Do not hand it over."),
+    "what comes next": ("advisory rules without an answer", "Do not hand it over."),
     "what would change it": ("the verdict is void: audit again", "its maker has to make it anew"),
     "what epsilon": ("None: it was made without", "Not known: its maker handed over no privacy ledger"),
     "who signs, and who has": ("Nobody has.", "Nobody has."),
@@ -36,8 +36,8 @@ QUESTIONS = {
     ),
     "what may be unseen": ("Fewer may be there unseen", "Fewer may be there unseen"),
     "is any row a copy": ("have an exact copy in the synthetic table", "have an exact copy in the synthetic table"),
-    "which column is worst": ("its distance to unseen real rows is", "its distance to unseen real rows is"),
-    "what was not tested": ("rules have no answer", "Whether the holdout rows were kept from whoever"),
+    "which column is worst": ("the worst beyond chance", "its distance to unseen real rows is"),
+    "what was not tested": ("were tested and could not tell", "Whether the holdout rows were kept from whoever"),
     "who may receive it": ("taff bound by confidentiality", "Nobody, as it stands"),
 }
 

@@ -43,7 +43,7 @@ def test_whether_it_is_released_comes_first(decision, begins):
 
 def test_a_refusal_names_its_rule_the_result_the_limit_and_a_way_out():
     told = answered(sample("refuse"))
-    assert "Found 0.742 (allowing for chance 0.701 to 0.783); allowed at most 0.6." in told["Which rule decided?"]
+    assert "Found 0.742 (allowing for chance, 0.701 to 0.783); allowed at most 0.6." in told["Which rule decided?"]
     assert "(membership.auc)" in told["Which rule decided?"]
     assert "1 breached and 2 without an answer" in told["Which rule decided?"]
     assert "earn less by heart" in steward(sample("refuse"))
@@ -141,7 +141,8 @@ def test_copies_and_the_worst_column_come_from_the_checks():
     told = answered(replace(run, results=results))
     assert told["Is any row a copy of a patient?"] == metric.reading
     assert told["Which column is least like the real one?"].startswith(
-        "“<b>age”: its distance to unseen real rows is 0.300 (0 alike, 1 nothing in common), 0.100 of it by chance."
+        "“<b>age”, the worst beyond chance: its distance to unseen real rows is 0.300 (0 alike, 1 nothing in "
+        "common), where chance gives 0.100."
     )
     nothing = answered(replace(run, results=()))
     assert nothing["Is any row a copy of a patient?"] == "Not measured."
@@ -162,7 +163,7 @@ def test_epsilon_is_claimed_only_where_there_is_a_claim():
 def test_gaps_are_counted_and_every_one_is_named():
     run = sample("undecided")
     answer = next(each for each in all_answers(run) if each.question == "What was not tested?")
-    assert answer.text.startswith("2 of 20 rules have no answer (2 not measured), 2 of them blocking.")
+    assert answer.text.startswith("Of 20 rules, 2 were not tested; 2 of these block.")
     named = " ".join(f"{gap.what} {gap.why}" for gap in answer.folded)
     for item in run.verdict.outcomes:
         assert (phrases.topic(item) in named) == (item.outcome == "no_evidence")

@@ -137,9 +137,9 @@ def _smallest(rng: np.random.Generator, evidence: Evidence, made: Table, n: int)
         share = size / seen / len(evidence.synthetic)
         bounds = exactly(share)
         text = (
-            f"{size / seen:.0f} copied patients among {len(evidence.synthetic):,} rows ({share:.2%}), exact or altered "
-            f"a little, would have been noticed in at least {POWER:.0%} of {TRIES} tries. Fewer may be there unseen, "
-            "unless exact: those are counted."
+            f"If {size / seen:.0f} of the {len(evidence.synthetic):,} rows ({share:.2%}) were copies of patients, "
+            f"exact or altered a little, at least {POWER:.0%} of {TRIES} tries would have noticed. Fewer may be there "
+            "unseen, unless exact: those are counted."
         )
         return Metric("smallest_leak", bounds.value, bounds.low, bounds.high, unit, n, text)
     nothing = Bounds(float("nan"), float("nan"), float("nan"))
