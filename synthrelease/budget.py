@@ -115,14 +115,16 @@ def claim(spends: tuple[PrivacySpend, ...], asked: PrivacyBudget, public: Iterab
 
 
 def result(promise: PrivacyClaim | None, *, units: int = 0, made_here: bool = True) -> CheckResult:
-    """The ledger as a check result. ``units``: how many were trained on; ``made_here``: False for a vendor's table."""
-    if promise is None:
-        note = (
-            "The generator was trained without differential privacy and offers no such guarantee."
-            if made_here
-            else "The table's maker handed over no privacy ledger, so no claim can be checked."
-        )
+    """The ledger as a check result. ``units``: how many were trained on; ``made_here``: False for a vendor's table.
+
+    Without a promise there is none where the table was made here, and none is known where it was not.
+    """
+    if promise is None and made_here:
+        note = "The generator was trained without differential privacy and offers no such guarantee."
         return CheckResult(check=SPEC.name, status="not_applicable", note=note)
+    if promise is None:
+        note = "The table's maker handed over no privacy ledger, so no claim can be checked."
+        return CheckResult(check=SPEC.name, status="measured", note=note)
     unit = promise.asked.unit
     epsilon = promise.epsilon
     reading = (

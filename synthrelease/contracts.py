@@ -351,16 +351,16 @@ class Rule:
     source: str
     confidence: float = 0.95
     """One-sided level that the rule asks for; intervals are made at the policy's, which is never lower."""
-    if_nothing_declared: Literal["undecided", "warn"] = "undecided"
-    """What becomes of a blocking rule whose check finds nothing declared to measure (status ``not_applicable``):
-    the verdict stays undecided, or the rule warns, for whoever signs to confirm that there is nothing to declare."""
+    if_nothing_declared: Literal["refuse", "undecided", "warn"] = "undecided"
+    """What becomes of a blocking rule whose check finds nothing declared or claimed (status ``not_applicable``): the
+    table is refused, the verdict stays undecided, or the rule warns, for whoever signs to confirm that there is none."""
     waiver_by: tuple[str, ...] = ()
     """Roles that may waive the rule for one run; nobody may where there are none."""
 
     @property
     def always_blocks(self) -> bool:
         """Whether no schema can turn the rule into a warning."""
-        return self.severity == "block" and self.if_nothing_declared == "undecided"
+        return self.severity == "block" and self.if_nothing_declared != "warn"
 
 
 @dataclass(frozen=True, slots=True)

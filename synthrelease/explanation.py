@@ -68,6 +68,8 @@ def _of_rule(rule: Rule, check: CheckSpec) -> Iterator[str]:
     )
     if rule.severity == "block" and rule.if_nothing_declared == "warn":
         yield "    where the schema declares nothing of the kind, it warns, and whoever signs confirms that"
+    if rule.severity == "block" and rule.if_nothing_declared == "refuse":
+        yield "    where there is nothing of the kind, the table is refused"
     if rule.waiver_by:
         yield f"    may be waived by the {' or the '.join(rule.waiver_by)}"
     yield f"    measured by: {check.title.lower()}. {_first_sentence(check.about)}"

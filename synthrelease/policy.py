@@ -49,7 +49,7 @@ class _RuleFile(BaseModel):
     at_least: float | None = None
     severity: Literal["block", "warn"]
     min_n: Annotated[int, Field(ge=1)]
-    if_nothing_declared: Literal["undecided", "warn"] = "undecided"
+    if_nothing_declared: Literal["refuse", "undecided", "warn"] = "undecided"
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] | None = None
     waiver_by: list[_Text] = []
     why: _Text
@@ -269,7 +269,9 @@ def _loosened(base: Policy, derived: Policy) -> Iterator[str]:
         if rule.severity == "block" and other.severity == "warn":
             yield f"{name}: only warns, where it blocked"
         if rule.always_blocks and other.if_nothing_declared == "warn":
-            yield f"{name}: only warns where the schema declares nothing to measure, where it left undecided"
+            yield f"{name}: only warns where nothing is declared to measure, where it {_HELD[rule.if_nothing_declared]}"
+        if rule.if_nothing_declared == "refuse" and other.if_nothing_declared == "undecided":
+            yield f"{name}: leaves undecided where nothing is declared to measure, where it refused"
         if more := [who for who in other.waiver_by if who not in rule.waiver_by]:
             yield f"{name}: may be waived by the {', '.join(more)}"
         if other.min_n < rule.min_n:
@@ -363,7 +365,8 @@ def decide(policy: Policy, results: Sequence[CheckResult], known: Mapping[str, C
     """Hold every rule against its metric and sum up.
 
     Any breached blocking rule: refuse. Else any blocking rule without evidence: undecided. Else release. A rule with
-    ``if_nothing_declared = "warn"`` becomes a warning where its check found nothing declared to measure.
+    ``if_nothing_declared = "warn"`` becomes a warning where its check found nothing declared to measure; with "refuse"
+    it counts as breached there.
 
     Raises:
         PolicyError: the policy has no blocking rule (``all([])`` would be true), or two results answer one check.
@@ -406,12 +409,16 @@ def _hold(rule: Rule, result: CheckResult | None, known: Mapping[str, CheckSpec]
     if metric is not None:
         outcome, sentence = _judge(rule, metric)
     is_declared = metric is not None or result is None or result.status != "not_applicable"
-    if not is_declared and rule.severity == "block" and rule.if_nothing_declared == "warn":
-        rule, sentence = replace(rule, severity="warn"), f"{sentence} {TO_CONFIRM}"
+    if not is_declared and rule.severity == "block" and rule.if_nothing_declared != "undecided":
+        if rule.if_nothing_declared == "refuse" and result is not None:
+            outcome, sentence = "breached", result.note
+        else:
+            rule, sentence = replace(rule, severity="warn"), f"{sentence} {TO_CONFIRM}"
     answer = phrases.answer(outcome, metric, spec.wanted)
     return RuleOutcome(rule, outcome, metric, spec.question, sentence, spec.topic, answer)
 
 
+_HELD: Mapping[str, str] = {"undecided": "left undecided", "refuse": "refused"}
 TO_CONFIRM = "The policy then asks whoever signs to confirm that there is nothing to declare."
 
 

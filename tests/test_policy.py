@@ -82,6 +82,20 @@ def test_whatever_was_not_measured_never_passes(status):
     assert decision([RISK, KEPT], good, CheckResult("leak", "measured", 500)) == "undecided"
 
 
+def test_a_rule_may_refuse_where_nothing_is_claimed_and_only_there():
+    strict = replace(RISK, if_nothing_declared="refuse")
+    good = found("worth", 0.9, 0.8, 1.0)
+    nothing = replace(found("leak", 0.5, 0.4, 0.5), status="not_applicable", note="It makes no claim.")
+    verdict = policy.decide(made(strict, KEPT), [good, nothing], SPECS)
+    assert verdict.decision == "refuse"
+    assert "1 of 2 blocking rules is breached" in verdict.deciding
+    assert "It makes no claim." in verdict.deciding
+    for status in ("too_few_rows", "crashed", "measured"):
+        silent = replace(nothing, status=status, metrics=())
+        assert policy.decide(made(strict, KEPT), [good, silent], SPECS).decision == "undecided"
+    assert policy.decide(made(strict, KEPT), [good], SPECS).decision == "undecided"
+
+
 def test_a_rule_may_warn_where_nothing_is_declared_and_only_there():
     lenient = replace(RISK, if_nothing_declared="warn")
     good = found("worth", 0.9, 0.8, 1.0)
