@@ -352,8 +352,8 @@ class Rule:
     confidence: float = 0.95
     """One-sided level that the rule asks for; intervals are made at the policy's, which is never lower."""
     if_nothing_declared: Literal["refuse", "undecided", "warn"] = "undecided"
-    """What becomes of a blocking rule whose check finds nothing declared or claimed (status ``not_applicable``): the
-    table is refused, the verdict stays undecided, or the rule warns, for whoever signs to confirm that there is none."""
+    """What becomes of a blocking rule whose check finds nothing declared or claimed (status ``not_applicable``): it is
+    breached, the verdict stays undecided, or the rule warns, for whoever signs to confirm that there is nothing."""
     waiver_by: tuple[str, ...] = ()
     """Roles that may waive the rule for one run; nobody may where there are none."""
 
