@@ -150,6 +150,8 @@ def _found(item: RuleOutcome) -> str:
     """The result, its range and the limit in one breath."""
     metric = item.metric
     limit = limit_in_words(item.rule, metric.unit if metric else "")
+    if metric is None and item.outcome == "breached":  # refused, because nothing is claimed
+        return f"{item.sentence} The limit is {limit}."
     if metric is None or not math.isfinite(metric.value):
         return f"It was not measured; the limit is {limit}."
     written = written_as(metric, item.rule.limit)

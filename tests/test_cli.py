@@ -106,7 +106,13 @@ def test_a_build_ends_with_verdict_rule_report_and_next_step(ward_files, tmp_pat
         "--seed", 2, "--effort", 0.05,
     )  # fmt: skip
     assert result.exit_code == 3
-    for fragment in ("open_release", "trained without differential privacy", "report.html", "Next:"):
+    for fragment in (
+        "open_release",
+        "Refused, because ",
+        "trained without differential privacy",
+        "report.html",
+        "Next:",
+    ):
         assert fragment in result.output
     again = call("build", table, "--schema", schema_file, "--out", tmp_path / "run", "--effort", 0.05)
     refused(again, "never overwritten", "--force")
