@@ -179,6 +179,54 @@ def test_a_low_temperature_sharpens_rows_and_keeps_shares():
     assert surprise[1] < surprise[0]
 
 
+def risks(rows: int = 2_000) -> torch.Tensor:
+    """Logits of two labels, the second of which few rows are likely to have."""
+    scores = torch.randn(rows, 1, generator=torch.Generator().manual_seed(0))
+    return torch.cat([torch.zeros(rows, 1), 1.5 * scores - 4.0], dim=1)
+
+
+def test_rows_where_a_rare_label_is_likeliest_are_drawn_the_most_decisively():
+    from synthrelease.generators.drawing import sharpened
+
+    logits = risks()
+    plain = torch.softmax(logits, dim=1)
+    even, bent = sharpened(logits, 0.4), sharpened(logits, 0.4, 1)
+    for each in (even, bent):
+        assert each.mean(dim=0).tolist() == pytest.approx(plain.mean(dim=0).tolist(), abs=1e-3)
+        assert each.sum(dim=1).tolist() == pytest.approx([1.0] * len(logits))
+    odds = [(each[:, 1] / each[:, 0]).log() for each in (plain, bent)]
+    order = odds[0].argsort()
+    assert bool((odds[1][order].diff() > -1e-4).all())  # nobody overtakes anybody
+    top = round(2 * float(plain[:, 1].mean()) * len(logits))
+
+    def slope(rows: torch.Tensor) -> float:
+        first, last = rows[0], rows[-1]
+        return float((odds[1][last] - odds[1][first]) / (odds[0][last] - odds[0][first]))
+
+    assert slope(order[-top:]) == pytest.approx(0.4**-1.6, rel=0.05)
+    assert slope(order[: -top - 1]) == pytest.approx(0.4**-0.8, rel=0.05)
+
+
+def test_a_rare_label_among_several_keeps_the_shares_of_all():
+    from synthrelease.generators.drawing import sharpened
+
+    logits = torch.randn(2_000, 3, generator=torch.Generator().manual_seed(1)) - torch.tensor([0.0, 1.0, 3.0])
+    wanted = torch.softmax(logits, dim=1).mean(dim=0).tolist()
+    assert sharpened(logits, 0.4, 2).mean(dim=0).tolist() == pytest.approx(wanted, abs=1e-3)
+
+
+def test_at_a_temperature_of_one_no_row_is_drawn_more_decisively():
+    from synthrelease.generators.drawing import sharpened
+
+    assert torch.equal(sharpened(risks(), 1.0, 1), torch.softmax(risks(), dim=1))
+
+
+def test_one_label_alone_stays_what_it_is():
+    from synthrelease.generators.drawing import sharpened
+
+    assert sharpened(torch.zeros(5, 1), 0.4, 0).tolist() == [[1.0]] * 5
+
+
 def test_a_network_that_is_not_finite_is_an_error():
     cells, writer, _ = made(clinic())
     writer.enter_bias += torch.nan

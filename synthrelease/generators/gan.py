@@ -95,6 +95,15 @@ class FittedGan:
         allowed[: len(coding.common)] = [coding.categories[each] in wanted for each in coding.common]
         return allowed
 
+    def _rare_class(self, target: int) -> int | None:
+        """Return the target's cell with the fewest training rows, missing ones left out; None if there is but one."""
+        column, coding = self.cells.columns[self.cells.places.index(target)], self.encoder.codings[target]
+        may_be = column.emitted.copy()
+        may_be[len(may_be) - int(coding.has_missing) :] = False
+        if isinstance(coding, NumberCoding) or may_be.sum() < 2:
+            return None
+        return int(np.where(may_be, column.shares, np.inf).argmin())
+
     def sample(self, rows: int, *, seed: int, chunk_rows: int = 65_536) -> Iterator[pd.DataFrame]:
         """Yield canonical frames that add up to exactly ``rows`` rows.
 
@@ -115,6 +124,7 @@ class FittedGan:
         manner = Manner(
             sharp=self.cells.places.index(sharp) if sharp is not None else None,
             temperature=self.config.target_temperature,
+            rare=self._rare_class(sharp) if sharp is not None else None,
             given=self.given,
         )
         ready = choices(self.writer, weights, self.cells, manner)
