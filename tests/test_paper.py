@@ -211,6 +211,13 @@ def test_a_generator_of_the_registry_is_one_more_row(data, tmp_path):
     assert "known generators" in output
 
 
+def test_a_row_with_more_rows_makes_sixteen_times_as_many(data):
+    once, more = (Trial(1, "diabetes", row, "clean", 0, 1) for row in ("paper-128", "paper-128-x16"))
+    found = material.load("diabetes", data)
+    assert [len(trials._made(trial, found)[1]) for trial in (once, more)] == [len(found.frame), 16 * len(found.frame)]
+    assert findings.name_of(more.row) == "GAN 128, 16 times the rows"
+
+
 def test_a_full_run_repeats_the_best_network_as_often_as_the_paper(data, tmp_path):
     counted: dict[tuple[str, str, str], int] = {}
     for trial in experiments.plan(PaperOptions(1, data, tmp_path, as_published=True)):
@@ -218,6 +225,8 @@ def test_a_full_run_repeats_the_best_network_as_often_as_the_paper(data, tmp_pat
         counted[place] = counted.get(place, 0) + 1
         assert trial.epochs == 1_500
     assert counted["cancer", "paper-256-512", "clean"] == counted["cancer", "gan", "clean"] == 20
+    assert counted["cancer", "gan-x16", "clean"] == 20
+    assert counted["cancer", "paper-256-512-x16", "clean"] == 5
     assert counted["diabetes", "paper-256", "clean"] == counted["diabetes", "paper-256", "published"] == 5
     assert counted["cancer", "original", "clean"] == 1
 

@@ -16,7 +16,7 @@ from synthrelease.errors import InputError
 from synthrelease.paper import extension, findings, journal, material, page, trials
 from synthrelease.paper.journal import OnTrial, Work
 from synthrelease.paper.material import Part
-from synthrelease.paper.trials import EPOCHS, Trial
+from synthrelease.paper.trials import EPOCHS, WITH_MORE, Trial
 
 EPOCHS_OF = {1: EPOCHS, 2: 5_000, 3: EPOCHS}
 """Of the paper's networks. The text gives 1,500 for experiment 1 and none for 2; file names in the authors' repository
@@ -26,7 +26,7 @@ BASELINES = ("original", "weights", "smote", "adasyn")
 
 _PAPERS = tuple(f"paper-{architecture}" for architecture in generators.PAPER_ARCHITECTURES)
 ROWS: Mapping[int, tuple[str, ...]] = {
-    1: ("original", *_PAPERS, generators.DEFAULT),
+    1: ("original", *_PAPERS, f"paper-256-512{WITH_MORE}", generators.DEFAULT, f"{generators.DEFAULT}{WITH_MORE}"),
     2: (
         "original", "smote", "adasyn", "paper-128", "paper-256", "paper-128-256", "paper-256-512",
         "paper-128-recovering", *generators.PAPER_PROVOKED, generators.DEFAULT,
@@ -43,7 +43,7 @@ TABLES: Mapping[int, tuple[str, ...]] = {
     2: ("fraud",),
     3: tuple(extension.SOURCES),
 }
-MOST_REPEATED = ("paper-256-512", generators.DEFAULT)
+MOST_REPEATED = ("paper-256-512", generators.DEFAULT, f"{generators.DEFAULT}{WITH_MORE}")
 """Rows of experiment 1 that are repeated as often as in the paper; the other networks 5 times."""
 
 

@@ -14,7 +14,7 @@ from synthrelease.contracts import Figure, Line
 from synthrelease.paper import extension, material, published
 from synthrelease.paper.comparison import Compared, Summary, compared, summary, values_of
 from synthrelease.paper.journal import by_row
-from synthrelease.paper.trials import BINS
+from synthrelease.paper.trials import BINS, MORE_ROWS, WITH_MORE
 
 Records = Mapping[tuple[str, str, str], Sequence[Mapping[str, Any]]]
 
@@ -72,6 +72,8 @@ def gather(experiment: int, records: Sequence[Mapping[str, Any]], *, is_sample: 
 
 def name_of(row: str) -> str:
     """Return a row's name as a reader knows it: ``paper-256-512`` is "GAN 256/512"."""
+    if row.endswith(WITH_MORE):
+        return f"{name_of(row.removesuffix(WITH_MORE))}, {MORE_ROWS} times the rows"
     if not row.startswith("paper-"):
         return NAMES.get(row, f"synthrelease ({row})")
     words = row.removeprefix("paper-")
@@ -376,6 +378,10 @@ _NOTES_1 = (
         "Each GAN trains on the first 70% of a table in file order; a tree of depth 3 learns from a made table as "
         "large as the whole one, and is tested on the last 30%. The table is scaled to [0, 1] over all rows first, "
         "as in the paper."
+    ),
+    (
+        f"A generator makes as many rows as are wanted. Rows that end in “{MORE_ROWS} times the rows” show what a tree "
+        "gains when it learns from that many; all others learn from as many as the whole table has."
     ),
     (
         "The paper's text puts dropout into the generator, its authors' code into the discriminator; the text's "

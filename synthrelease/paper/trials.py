@@ -27,11 +27,17 @@ from synthrelease.paper.material import Material, Part
 BINS = 24
 EPOCHS = 1_500
 SAMPLERS = ("smote", "adasyn")
+MORE_ROWS = 16
+WITH_MORE = f"-x{MORE_ROWS}"
+"""How the row of a generator ends that makes so many times the rows of the whole table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """``row`` is "original", "weights", "smote", "smotenc", "adasyn" or a generator's name; ``part`` see ``Part``."""
+    """``row`` is "original", "weights", "smote", "smotenc", "adasyn" or a generator's name; ``part`` see ``Part``.
+
+    In experiment 1 a generator's name may end in ``WITH_MORE``.
+    """
 
     experiment: int
     table: str
@@ -49,6 +55,16 @@ class Trial:
     def is_papers(self) -> bool:
         """Whether the row is one of the paper's networks."""
         return self.row.startswith("paper-")
+
+    @property
+    def generator(self) -> str:
+        """The name of the row's generator in the registry."""
+        return self.row.removesuffix(WITH_MORE)
+
+    @property
+    def times(self) -> int:
+        """How many times the rows of the whole table are made."""
+        return MORE_ROWS if self.row.endswith(WITH_MORE) else 1
 
     def key(self, digest: str) -> str:
         """A name that no other trial has, the data included."""
@@ -90,11 +106,12 @@ def _first(trial: Trial, found: Material) -> dict[str, Any]:
 
 
 def _made(trial: Trial, found: Material) -> tuple[Fitted, pd.DataFrame]:
-    """Train the row's generator and return as many scaled rows as the whole table has."""
+    """Train the row's generator and return as many scaled rows as the whole table has, or ``times`` as many."""
     rows = found.training_rows(trial.part, trial.seed)
     table = material.paper_table(found, rows) if trial.is_papers else material.plain_table(found, rows)
-    fitted = generators.load(trial.row)(table, FitSettings(trial.seed, trial.effort), _ignore)
-    frame = pd.concat(list(fitted.sample(len(found.frame), seed=trial.seed)), ignore_index=True)
+    fitted = generators.load(trial.generator)(table, FitSettings(trial.seed, trial.effort), _ignore)
+    rows_made = trial.times * len(found.frame)
+    frame = pd.concat(list(fitted.sample(rows_made, seed=trial.seed)), ignore_index=True)
     frame = material.numbers(frame, found.source.target)
     return fitted, frame if trial.is_papers else found.scale(frame)
 
