@@ -35,8 +35,7 @@ GOLDEN = (5**0.5 - 1) / 2
 WORKING_FLOATS = 1 << 23
 """Numbers held at once while rows are drawn: 32 MB, however wide the table is, which caches still hold in part."""
 _BALANCING_ROUNDS = 30
-_LIKELIEST = 2.0  # times as many rows are drawn steeply as will have the rare cell
-_GENTLE, _STEEP = 0.8, 1.6
+_LIKELIEST = 3.0  # times as many rows are drawn steeply as will have the rare cell
 _END = 1.0 - 1e-7  # the last place in a cell
 _SETTLING_ROWS = 4_096
 _SETTLING_ROUNDS = 5
@@ -221,11 +220,11 @@ def _inverted(shares: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
 def sharpened(logits: Tensor, temperature: float, rare: int | None = None) -> Tensor:
     """Return the probabilities, (rows, cells); a temperature makes each row's sharper and keeps the means over rows.
 
-    With a ``rare`` cell the rows divide: those where it is likeliest, twice as many as will have it, are drawn at the
-    temperature to the power of 1.6, all others to the power of 0.8; its log-odds are bent where the two meet. The first
-    shows a tree where to cut, the second keeps the order of the many rows of little risk, from which boosting learns.
-    Beside one temperature for all rows, AUC of a tree (and of boosting), means of 16 to 48 tables each: stroke .593 to
-    .606 (.826 to .831), Pima .708 to .726 (both .854), adult .761 to .776 (.918 to .919).
+    With a ``rare`` cell the rows divide: those where it is likeliest, three times as many as will have it, are drawn at
+    the temperature squared, all others at the temperature; its log-odds are bent where the two meet. The first shows a
+    tree where to cut, the second keeps the order of the many rows of little risk, from which boosting learns. Beside
+    one temperature for all rows, on 64 tables of stroke, bends of this kind raise a tree's AUC by .006 to .018 and
+    leave that of boosting where it is (-.003 to .000, standard error .002).
     """
     shares = torch.softmax(logits, dim=1)
     if temperature == 1.0:
@@ -248,7 +247,7 @@ def _bent(logits: Tensor, temperature: float, rare: int, share: float) -> Tensor
     rest = torch.logsumexp(logits[:, is_other], dim=1)  # (rows,)
     odds = logits[:, rare] - rest  # (rows,)
     pivot = torch.quantile(odds, max(1.0 - _LIKELIEST * share, 0.0))
-    gentle, steep = temperature**_GENTLE, temperature**_STEEP
+    gentle, steep = temperature, temperature**2
     out: Tensor = (logits - rest.unsqueeze(1)) / gentle
     out[:, is_other] -= torch.logsumexp(out[:, is_other], dim=1, keepdim=True)
     out[:, rare] = torch.where(odds > pivot, (odds - pivot) / steep, (odds - pivot) / gentle)
