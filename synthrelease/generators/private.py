@@ -35,10 +35,12 @@ from synthrelease.contracts import (
     Witness,
 )
 from synthrelease.errors import InputError
-from synthrelease.generators import denoising, labelling, measuring, mixture
+from synthrelease.generators import denoising, effects, measuring, mixture
 from synthrelease.generators.codebook import Codes, as_frame, codes_of
+from synthrelease.generators.config import temperature_for
 from synthrelease.generators.denoising import Slope
 from synthrelease.generators.domain import cells_of
+from synthrelease.generators.effects import Seen
 from synthrelease.generators.labelling import Labels
 from synthrelease.generators.measuring import Noise
 from synthrelease.generators.mixture import Mixture, Recipe, Wanted
@@ -188,20 +190,32 @@ def fit(train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Pr
 
 def labels_of(found: Measured, network: Mixture, seed: int) -> Labels | None:
     """Return a model of the target given what a network makes and the tables say; None where there is no target."""
-    if found.target is None:
+    if found.target is None or found.seen is None:
         return None
     made = mixture.draw(network, DRAWN_FOR_LABELS, torch.Generator().manual_seed(seed))
-    wanted = found.wanted
-    return labelling.fit(made, wanted.tables, found.variances, wanted.starts, found.target, wanted.shares)
+    shares = found.wanted.shares
+    return effects.fit(made, found.seen, found.columns, shares, found.target, temperature=temperature_of(found))
+
+
+def temperature_of(found: Measured) -> float:
+    """Return the temperature at which labels are drawn, by how many units there are to tell two classes apart by.
+
+    That number is how many would be in the smaller of two classes, were it small; a number is drawn as it was found.
+    """
+    if found.target is None or found.columns[found.target].cells.is_number:
+        return 1.0
+    start, stop = found.wanted.starts[found.target : found.target + 2]
+    shares = found.wanted.shares[start:stop]
+    return temperature_for(round(found.units * (1.0 - float(shares @ shares)) / 2.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Everything that is known of the training rows: ``variances`` of noise in shares, (columns, columns)."""
+    """Everything that is known of the training rows: ``wanted`` of all pairs, and what was ``seen`` of the target."""
 
     columns: tuple[Codes, ...]
     wanted: Wanted
-    variances: FloatArray
+    seen: Seen | None
     target: int | None
     plan: Plan
     spends: tuple[PrivacySpend, ...]
@@ -321,11 +335,15 @@ def tables_of(seen: Coded, budget: PrivacyBudget, witness: Witness | None = None
     for noise, chosen in groups:
         variances[chosen] = (noise.scale / units) ** 2
     shares = denoising.margins(tables, starts, variances, ones)
+    known = None
+    is_label = target is not None and len(columns) > 1 and columns[target].size <= MOST_CLASSES
+    if target is not None and is_label:
+        sides = tables[:, int(starts[target]) : int(starts[target + 1])]
+        known = Seen(sides, variances[:, target], {at: slope for (at, _), slope in slopes.items()}, units)
     tables = denoising.denoised(tables, shares, starts, variances, columns, slopes)
     wanted = Wanted.of(tables, variances, shares, starts)
-    is_label = target is not None and len(columns) > 1 and columns[target].size <= MOST_CLASSES
     spends = tuple(noise.spend(budget) for noise in noises)
-    return Measured(columns, wanted, variances, target if is_label else None, plan, spends, round(units))
+    return Measured(columns, wanted, known, target if is_label else None, plan, spends, round(units))
 
 
 def _refuse_if_drowned(noise: Noise, units: float, budget: PrivacyBudget) -> None:
