@@ -104,3 +104,12 @@ def test_a_temperature_makes_risks_more_decisive_and_leaves_their_order():
     plain, sharp = (model_of(codes, temperature=each).probabilities(codes)[:, 1] for each in (1.0, 0.5))
     assert sharp.std() > 1.3 * plain.std()
     assert stats.spearmanr(plain, sharp).statistic > 0.999
+
+
+def test_labels_are_drawn_more_decisively_the_fewer_rows_tell_classes_apart():
+    rare, even = (codes_with(np.array([share, 1 - share]), is_number=False) for share in (0.05, 0.5))
+    assert effects.temperature_of(rare, 3_600) == pytest.approx(0.42, abs=0.01)
+    assert effects.temperature_of(rare, 3_600) < effects.temperature_of(even, 3_600) < 1.0
+    empty = codes_with(np.array([0.5, 0.4999, 0.0001]), is_number=False)  # a label that hardly anybody has
+    assert effects.temperature_of(empty, 3_600) == pytest.approx(effects.temperature_of(even, 3_600), abs=0.01)
+    assert effects.temperature_of(codes_with(np.full(8, 1 / 8), is_number=True), 3_600) == 1.0

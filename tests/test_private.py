@@ -283,13 +283,6 @@ def test_denoised_tables_are_nearer_to_the_truth_than_noisy_ones():
     assert abs(found - exact).sum() < 0.6 * abs(noisy[:12, 12:] - exact).sum()
 
 
-def test_labels_are_drawn_more_decisively_the_fewer_rows_tell_classes_apart():
-    few, many = (private.temperature_of(private.measured(table(rows), ROW)) for rows in (1_000, 20_000))
-    assert few < many < 1.0
-    number = dataclasses.replace(SCHEMA, target="age")
-    assert private.temperature_of(private.measured(dataclasses.replace(table(), schema=number), ROW)) == 1.0
-
-
 # Refusals, and a build from end to end.
 
 

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from synthrelease.contracts import FloatArray, IntArray
 from synthrelease.generators.codebook import Codes
+from synthrelease.generators.config import temperature_for
 from synthrelease.generators.denoising import Slope, line_of
 from synthrelease.generators.labelling import Labels
 
@@ -100,6 +101,19 @@ def fit(
     whole = np.zeros((int(starts[-1]), len(base)))
     whole[others] = effects
     return Labels(target, starts, whole, level)
+
+
+def temperature_of(target: Codes, units: float) -> float:
+    """Return the temperature at which labels are drawn, by how many units there are to tell two classes apart by.
+
+    That number is how many would be in the smaller of two classes, were it small; a number is drawn as it was found.
+    Boosting on stroke, with what the network makes replaced by real rows so that labels alone differ (mean of eight
+    noises): 0.42 gives an AUC of .82 at epsilon 3, as 0.6 and 0.3 do, and 1.0 gives .80; at epsilon 1 it is .79 to .80
+    with each of them.
+    """
+    if target.cells.is_number:
+        return 1.0
+    return temperature_for(round(units * (1.0 - float(np.square(target.shares).sum())) / 2.0))
 
 
 def _view(

@@ -37,7 +37,6 @@ from synthrelease.contracts import (
 from synthrelease.errors import InputError
 from synthrelease.generators import denoising, effects, measuring, mixture
 from synthrelease.generators.codebook import Codes, as_frame, codes_of
-from synthrelease.generators.config import temperature_for
 from synthrelease.generators.denoising import Slope
 from synthrelease.generators.domain import cells_of
 from synthrelease.generators.effects import Seen
@@ -185,6 +184,8 @@ def fit(train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Pr
     labels = labels_of(found, network, settings.seed)
     progress.end()
     facts = {"units": found.units, "codes_a_column": found.plan.codes, **asdict(recipe)}
+    if found.target is not None:
+        facts["target_temperature"] = effects.temperature_of(found.columns[found.target], found.units)
     return FittedPrivate(found.columns, network, labels, found.spends, tuple(progress.history), facts)
 
 
@@ -193,20 +194,9 @@ def labels_of(found: Measured, network: Mixture, seed: int) -> Labels | None:
     if found.target is None or found.seen is None:
         return None
     made = mixture.draw(network, DRAWN_FOR_LABELS, torch.Generator().manual_seed(seed))
+    temperature = effects.temperature_of(found.columns[found.target], found.units)
     shares = found.wanted.shares
-    return effects.fit(made, found.seen, found.columns, shares, found.target, temperature=temperature_of(found))
-
-
-def temperature_of(found: Measured) -> float:
-    """Return the temperature at which labels are drawn, by how many units there are to tell two classes apart by.
-
-    That number is how many would be in the smaller of two classes, were it small; a number is drawn as it was found.
-    """
-    if found.target is None or found.columns[found.target].cells.is_number:
-        return 1.0
-    start, stop = found.wanted.starts[found.target : found.target + 2]
-    shares = found.wanted.shares[start:stop]
-    return temperature_for(round(found.units * (1.0 - float(shares @ shares)) / 2.0))
+    return effects.fit(made, found.seen, found.columns, shares, found.target, temperature=temperature)
 
 
 @dataclass(frozen=True, slots=True)
