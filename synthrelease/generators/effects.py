@@ -9,7 +9,7 @@ hardly get any. It is the largest posterior of a Gaussian process seen through s
 2.2 and 5.2, gaussianprocess.org/gpml), with prior covariances averaged over strengths and shapes.
 
 All of it is post-processing of tables that are already private. Measured on stroke (3,577 rows, 175 of them positive;
-means of eight to twelve noises, standard errors .01 at epsilon 1 and below .005 from 3 on): the model's AUC on real test
+means of eight noises or more, standard errors .01 at epsilon 1 and below .005 from 3 on): the model's AUC on real test
 rows is .82 at epsilon 1 and .84 at 3 and 10, and that of boosting trained on made rows .80, .82 and .83. Effects of
 single codes with a ridge, fitted to tables that were smoothed before, had .74 at 1 and .78 at 3: they let the noise of
 single codes break how risk rises with age.
