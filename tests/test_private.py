@@ -15,7 +15,7 @@ from made_tables import ignore
 from synthrelease import accounting, budget, generators, onerun, osnoise, pipeline, promise, repairs
 from synthrelease.contracts import Column, FitSettings, PrivacyBudget, PrivacySpend, Schema, Table
 from synthrelease.errors import InputError
-from synthrelease.generators import codebook, denoising, labelling, measuring, private
+from synthrelease.generators import codebook, denoising, measuring, private
 from synthrelease.generators.domain import Cells, cells_of
 from synthrelease.layout import ColumnLayout, Layout
 
@@ -281,39 +281,6 @@ def test_denoised_tables_are_nearer_to_the_truth_than_noisy_ones():
     variances = np.array([[np.inf, noise**2], [noise**2, np.inf]])
     found = denoising.denoised(noisy, shares, np.array([0, 12, 24]), variances, columns, {})[:12, 12:]
     assert abs(found - exact).sum() < 0.6 * abs(noisy[:12, 12:] - exact).sum()
-
-
-def test_the_model_of_the_target_finds_the_effects_that_tables_hold():
-    rng = np.random.default_rng(0)
-    codes = np.stack([rng.integers(0, 3, 20_000), rng.integers(0, 2, 20_000), np.zeros(20_000, np.int64)], axis=1)
-    chance = 1 / (1 + np.exp(-(np.array([-3.0, -2.0, 0.0])[codes[:, 0]] + codes[:, 1])))
-    codes[:, 2] = rng.random(20_000) < chance
-    starts = np.array([0, 3, 5, 7])
-    hot = np.zeros((20_000, 7))
-    np.put_along_axis(hot, codes + starts[:-1], 1.0, axis=1)
-    tables = hot.T @ hot / 20_000
-    labels = labelling.fit(codes, tables, np.full((3, 3), 1e-9), starts, 2, np.diag(tables))
-    assert np.abs(labels.probabilities(codes)[:, 1] - chance).max() < 0.05
-    drawn = labels.drawn(codes[:3_000], rng)
-    expected = labels.probabilities(codes[:3_000])[:, 1]
-    for code in range(3):
-        chosen = codes[:3_000, 0] == code
-        assert abs(drawn[chosen, 2].sum() - expected[chosen].sum()) < 4
-    assert (drawn[:, :2] == codes[:3_000, :2]).all()
-
-
-def test_classes_keep_their_shares_however_the_tables_mislead():
-    rng = np.random.default_rng(1)
-    codes = np.stack([rng.integers(0, 5, 4_000), rng.integers(0, 4, 4_000), rng.random(4_000) < 0.05], axis=1)
-    starts = np.array([0, 5, 9, 11])
-    hot = np.zeros((4_000, 11))
-    np.put_along_axis(hot, codes.astype(np.int64) + starts[:-1], 1.0, axis=1)
-    exact = hot.T @ hot / 4_000
-    shares = np.diag(exact)
-    for scale in (0.0, 0.005, 0.02, 0.1):
-        noisy = np.maximum(exact + rng.normal(0, 1, exact.shape) * scale, 0.0)
-        labels = labelling.fit(codes.astype(np.int64), noisy, np.full((3, 3), max(scale, 1e-6) ** 2), starts, 2, shares)
-        assert labels.probabilities(codes.astype(np.int64))[:, 1].mean() == pytest.approx(shares[10], rel=0.05)
 
 
 # Refusals, and a build from end to end.

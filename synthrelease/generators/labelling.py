@@ -1,31 +1,18 @@
-"""The target drawn last: a model of it given all other columns, fitted to tables of each column with the target.
+"""The target drawn last, by a model of it given all other columns (``effects`` fits it).
 
 Rows made to have the right tables of pairs leave the target blurred, since they know it through what a network found.
-The tables with the target hold more: they are the sufficient statistics of a model that adds up one effect a code (a
-softmax of a sum). Among all models with these tables it is the one of largest entropy, so it adds nothing that the data
-did not say. It is fitted by its convex likelihood, with the tables in the place of rows, and a ridge that grows with
-the noise of each cell (Dudik, Phillips & Schapire 2007, jmlr.org/papers/v8/dudik07a.html, section 4).
-
-Labels are then drawn in balance (Deville & Tille 2004, doi:10.1093/biomet/91.4.893): each row by its probability, but
+Labels are drawn in balance (Deville & Tille 2004, doi:10.1093/biomet/91.4.893): each row by its probability, but
 together so that no column's table with the target strays from what is expected. Few positives would stray far.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from synthrelease.contracts import FloatArray, IntArray
 
-PRIOR = 0.5
-"""Standard deviation that an effect is expected to have, in logits."""
-LEAST_RIDGE = 1e-5
-UPDATES = 100
-MOST_STRETCHED = 5.0
 MOST_BALANCED = 2_500
 """Rows of a class in one draw that are balanced; more balance themselves well enough by their number."""
 CANDIDATES = 400
@@ -75,77 +62,6 @@ class Labels:
         out = codes.copy()
         out[:, self.column] = labels
         return out
-
-
-def fit(
-    made: IntArray, tables: FloatArray, variances: FloatArray, starts: IntArray, column: int, shares: FloatArray
-) -> Labels:
-    """Fit the model of the target ``column`` to made rows and to the tables of every column with it.
-
-    Args:
-        made: codes of made rows, (rows, columns): how other columns go together.
-        tables: shares of pairs, (codes, codes).
-        variances: of the noise of each pair's cells, (columns, columns).
-        starts: where columns begin, (columns + 1,).
-        column: the target.
-        shares: each code's share, (codes,).
-    """
-    own = slice(int(starts[column]), int(starts[column + 1]))
-    owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    others = np.flatnonzero(owner != column)
-    rows = torch.zeros(len(made), int(starts[-1]))
-    rows.scatter_(1, torch.from_numpy(made + starts[:-1]), 1.0)
-    rows = rows[:, torch.from_numpy(others)]  # (rows, codes of others)
-    held = rows.mean(0).double().numpy()  # (codes of others,)
-    joint = tables[others][:, own]
-    rates = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-12)
-    base = np.maximum(shares[own], 1e-6)
-    information = np.maximum(held[:, None] * (base * (1 - base))[None, :], 1e-9)
-    noise = np.where(np.isfinite(variances[owner[others], column]), variances[owner[others], column], 1.0)
-    ridge = np.maximum(noise[:, None] / (PRIOR**2 * information), LEAST_RIDGE)
-    effects, level = _fitted(rows, rates * held[:, None], base / base.sum(), ridge)
-    whole = np.zeros((int(starts[-1]), own.stop - own.start))
-    whole[others] = effects
-    return Labels(column, starts, whole, level)
-
-
-def _fitted(rows: Tensor, sums: FloatArray, base: FloatArray, ridge: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Maximise the likelihood that tables stand for: effects (codes, classes) and base (classes,).
-
-    The ridge finds a direction that noise has little part in, and makes all effects too small. So the direction is
-    stretched afterwards until the tables' sum along it is right: one number, which noise hardly moves.
-    """
-    wanted, level, penalty = (torch.from_numpy(array).float() for array in (sums, base, ridge))
-    effects = torch.zeros_like(wanted, requires_grad=True)
-    offset = level.log().clone().requires_grad_(True)
-
-    def misfit(scores: Tensor, sums: Tensor) -> Tensor:
-        return torch.logsumexp(scores + offset, dim=1).mean() - sums - (offset * level).sum()
-
-    _minimise(
-        lambda: misfit(rows @ effects, (effects * wanted).sum()) + 0.5 * (penalty * effects.square()).sum(),
-        [effects, offset],
-    )
-    found = effects.detach()
-    stretch, along, total = torch.ones((), requires_grad=True), rows @ found, (found * wanted).sum()
-    _minimise(lambda: misfit(stretch * along, stretch * total), [stretch, offset])
-    factor = stretch.detach().nan_to_num(1.0).clamp(1.0, MOST_STRETCHED)
-    offset.data.copy_(level.log())
-    _minimise(lambda: misfit(factor * along, factor * total), [offset])  # so that the classes keep their shares
-    return (factor * found).double().numpy(), offset.detach().double().numpy()
-
-
-def _minimise(value: Callable[[], Tensor], parameters: list[Tensor]) -> None:
-    """Find the minimum of a smooth convex function of a few parameters."""
-    solver = torch.optim.LBFGS(parameters, max_iter=UPDATES, history_size=10, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        solver.zero_grad()
-        now = value()
-        torch.autograd.backward(now)
-        return now.detach()
-
-    solver.step(loss)  # type: ignore[no-untyped-call]
 
 
 def _systematic(chances: FloatArray, rng: np.random.Generator) -> IntArray:

@@ -35,10 +35,11 @@ from synthrelease.contracts import (
     Witness,
 )
 from synthrelease.errors import InputError
-from synthrelease.generators import denoising, labelling, measuring, mixture
+from synthrelease.generators import denoising, effects, measuring, mixture
 from synthrelease.generators.codebook import Codes, as_frame, codes_of
 from synthrelease.generators.denoising import Slope
 from synthrelease.generators.domain import cells_of
+from synthrelease.generators.effects import Seen
 from synthrelease.generators.labelling import Labels
 from synthrelease.generators.measuring import Noise
 from synthrelease.generators.mixture import Mixture, Recipe, Wanted
@@ -183,25 +184,28 @@ def fit(train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Pr
     labels = labels_of(found, network, settings.seed)
     progress.end()
     facts = {"units": found.units, "codes_a_column": found.plan.codes, **asdict(recipe)}
+    if found.target is not None:
+        facts["target_temperature"] = effects.temperature_of(found.columns[found.target], found.units)
     return FittedPrivate(found.columns, network, labels, found.spends, tuple(progress.history), facts)
 
 
 def labels_of(found: Measured, network: Mixture, seed: int) -> Labels | None:
     """Return a model of the target given what a network makes and the tables say; None where there is no target."""
-    if found.target is None:
+    if found.target is None or found.seen is None:
         return None
     made = mixture.draw(network, DRAWN_FOR_LABELS, torch.Generator().manual_seed(seed))
-    wanted = found.wanted
-    return labelling.fit(made, wanted.tables, found.variances, wanted.starts, found.target, wanted.shares)
+    temperature = effects.temperature_of(found.columns[found.target], found.units)
+    shares = found.wanted.shares
+    return effects.fit(made, found.seen, found.columns, shares, found.target, temperature=temperature)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Everything that is known of the training rows: ``variances`` of noise in shares, (columns, columns)."""
+    """Everything that is known of the training rows: ``wanted`` of all pairs, and what was ``seen`` of the target."""
 
     columns: tuple[Codes, ...]
     wanted: Wanted
-    variances: FloatArray
+    seen: Seen | None
     target: int | None
     plan: Plan
     spends: tuple[PrivacySpend, ...]
@@ -321,11 +325,15 @@ def tables_of(seen: Coded, budget: PrivacyBudget, witness: Witness | None = None
     for noise, chosen in groups:
         variances[chosen] = (noise.scale / units) ** 2
     shares = denoising.margins(tables, starts, variances, ones)
+    known = None
+    is_label = target is not None and len(columns) > 1 and columns[target].size <= MOST_CLASSES
+    if target is not None and is_label:
+        sides = tables[:, int(starts[target]) : int(starts[target + 1])]
+        known = Seen(sides, variances[:, target], {at: slope for (at, _), slope in slopes.items()}, units)
     tables = denoising.denoised(tables, shares, starts, variances, columns, slopes)
     wanted = Wanted.of(tables, variances, shares, starts)
-    is_label = target is not None and len(columns) > 1 and columns[target].size <= MOST_CLASSES
     spends = tuple(noise.spend(budget) for noise in noises)
-    return Measured(columns, wanted, variances, target if is_label else None, plan, spends, round(units))
+    return Measured(columns, wanted, known, target if is_label else None, plan, spends, round(units))
 
 
 def _refuse_if_drowned(noise: Noise, units: float, budget: PrivacyBudget) -> None:

@@ -117,7 +117,8 @@ PRIVATE_SYSTEMS: tuple[System, ...] = tuple(
 """The systems of ``make bench-dp``. Only ours are asked what they reach almost without noise."""
 BY_NAME: Mapping[str, System] = {system.name: system for system in (*SYSTEMS, *PRIVATE_SYSTEMS)}
 PRIVATE_CODE = (
-    "adversary", "codebook", "denoising", "domain", "dpgan", "dpsgd", "labelling", "measuring", "mixture", "private",
+    "adversary", "codebook", "config", "denoising", "domain", "dpgan", "dpsgd", "effects", "labelling", "measuring",
+    "mixture", "private",
 )  # fmt: skip
 
 
