@@ -273,7 +273,10 @@ def test_the_audit_is_told_of_all_that_domains_release(counts, asked):
     domains = [cells_of(column) for column in found.schema.learned]
     copy, planted = canary.planted(data, domains, np.random.default_rng(0))
     claim = promise.claimed(generators.load("marginals")(data, settings_of(found.budget), ignore), data, found.budget)
+    counts.clear()
     attacker = canary._seen_in_domains(copy, planted, claim, lambda rows: rows)
+    scales = [spend.noise_multiplier * math.sqrt(2) * measuring.whole_of(asked) for spend in found.budget.spent]
+    assert [scale for _, scale in counts] == pytest.approx(scales)
     assert attacker.gram.any()
     assert attacker.pull == pytest.approx(attacker.gram @ planted.was_in)
 
