@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import integrate, optimize, stats
 
 from synthrelease import accounting, budget, ceilings, osnoise
 from synthrelease.contracts import PrivacyBudget, PrivacySpend
@@ -152,7 +152,7 @@ def test_the_bounds_hold_where_a_threshold_fails_on_either_side(who_fails):
         tpr = failures + (1 - failures) * tpr
     else:
         fpr = (1 - failures) * fpr
-    area = float(np.trapezoid(tpr[::-1], fpr[::-1])) + (1 - float(fpr.max()))
+    area = float(integrate.trapezoid(tpr[::-1], fpr[::-1])) + (1 - float(fpr.max()))
     assert area <= budget.auc_bound(promise) < 0.8
     assert float(np.interp(0.01, fpr[::-1], tpr[::-1])) <= budget.tpr_bound(promise) + 1e-6 < 0.2
 
