@@ -78,17 +78,21 @@ def _merged(history: list[tuple[float, float, int]]) -> list[tuple[float, float,
 
 
 def gaussian_noise(budget: PrivacyBudget, share: float = 1.0, *, failures: float = 0.0) -> float:
-    """Return the noise multiplier of one query to everybody that spends ``share`` of the budget.
+    """Return the noise multiplier of one query to everybody that spends ``share`` of what is left of the budget.
 
     Shares are of 1 / noise**2, which is what adds up: queries whose shares add up to 1 spend the budget exactly.
-    ``failures`` is the part of delta that thresholds use.
+    ``failures`` is the part of delta that thresholds are going to use, beside what they have used.
 
     Raises:
-        ValueError: the share is not in (0, 1], or no noise is enough.
+        ValueError: the share is not in (0, 1], nothing is left, or no noise is enough.
     """
     if not 0.0 < share <= 1.0:
         raise ValueError(f"a share of a budget must lie above 0 and at most at 1, however it is {share}")
-    return _whole(budget.epsilon, budget.delta, failures) / math.sqrt(share)
+    whole = _whole(budget.epsilon, budget.delta, math.fsum((failures, *(spend.delta for spend in budget.spent))))
+    left = 1.0 - math.fsum(spend.steps * (whole / spend.noise_multiplier) ** 2 for spend in budget.spent)
+    if left <= 0.0 or any(spend.sample_rate < 1.0 for spend in budget.spent):
+        raise ValueError("a budget must have something left, spent on everybody alone, however this one has not")
+    return whole / math.sqrt(share * left)
 
 
 @lru_cache(maxsize=32)
@@ -104,13 +108,16 @@ def _whole(most: float, delta: float, failures: float) -> float:
 def sampled_noise(budget: PrivacyBudget, before: Sequence[PrivacySpend], *, sample_rate: float, steps: int) -> float:
     """Return the least noise multiplier of ``steps`` steps on Poisson samples that ``before`` leaves the budget for.
 
+    ``before``: what was spent in training; ``budget.spent`` went before that.
+
     Raises:
         ValueError: nothing of the budget is left.
     """
 
     def fits(noise: float, accountant: Accountant = DEFAULT) -> bool:
         more = PrivacySpend("", "", noise, sample_rate, steps, budget.unit)
-        return epsilon([*before, more], budget.delta, accountant=accountant) <= budget.epsilon
+        spends = [*budget.spent, *before, more]
+        return epsilon(spends, budget.delta, accountant=accountant) <= budget.epsilon
 
     try:
         high = _least(lambda noise: fits(noise, "rdp"))  # quick, and never too little: PRV begins where it ends

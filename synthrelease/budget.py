@@ -140,24 +140,35 @@ def gaussian_parameter(promise: PrivacyClaim) -> float | None:
 
     Source: Dong, Roth & Su 2022, doi:10.1111/rssb.12454.
     """
-    if any(spend.sample_rate < 1.0 or spend.delta > 0.0 for spend in promise.spends):
+    found = _gaussian_but_for(promise)
+    return None if found is None or found[1] > 0.0 else found[0]
+
+
+def _gaussian_but_for(promise: PrivacyClaim) -> tuple[float, float] | None:
+    """Return mu, and the chance of failures of thresholds beside it; None where a spend samples units."""
+    if any(spend.sample_rate < 1.0 for spend in promise.spends):
         return None
-    return math.sqrt(math.fsum(spend.steps / spend.noise_multiplier**2 for spend in promise.spends))
+    mu = math.sqrt(math.fsum(spend.steps / spend.noise_multiplier**2 for spend in promise.spends))
+    return mu, math.fsum(spend.delta for spend in promise.spends)
 
 
 def auc_bound(promise: PrivacyClaim) -> float:
-    """Return the largest AUC that any attack on one unit's membership can have."""
-    mu = gaussian_parameter(promise)
-    if mu is not None:
-        return ceilings.largest_area_gaussian(mu=mu)
+    """Return the largest AUC that any attack on one unit's membership can have.
+
+    But for a failure, which shows on one side alone and with its chance at most, all is one Gaussian mechanism.
+    """
+    found = _gaussian_but_for(promise)
+    if found is not None:
+        return min(1.0, ceilings.largest_area_gaussian(mu=found[0]) + found[1])
     return ceilings.largest_area(epsilon=promise.epsilon, delta=promise.delta)
 
 
 def tpr_bound(promise: PrivacyClaim, fpr: float = 0.01) -> float:
     """Return the largest share of members that any attack can find at a share ``fpr`` of false alarms."""
-    mu = gaussian_parameter(promise)
-    if mu is not None:
-        return ceilings.most_found_gaussian(fpr, mu=mu)
+    found = _gaussian_but_for(promise)
+    if found is not None:
+        mu, failures = found
+        return min(1.0, ceilings.most_found_gaussian(min(1.0, fpr / (1.0 - failures)), mu=mu) + failures)
     return ceilings.most_found(fpr, epsilon=promise.epsilon, delta=promise.delta)
 
 

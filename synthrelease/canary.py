@@ -34,6 +34,7 @@ from synthrelease.contracts import (
     Table,
 )
 from synthrelease.errors import ClaimError, InputError
+from synthrelease.generators import learning
 from synthrelease.generators.domain import Cells, cells_of
 
 AUDITS = ("canary",)
@@ -57,11 +58,15 @@ BESIDE = (
 
 @dataclass(frozen=True, slots=True)
 class Canaries:
-    """Planted rows as cells, (canaries, columns), who of them was in, and how many rows the table had before them."""
+    """Planted rows as cells, (canaries, columns), who of them was in, and how many rows the table had before them.
+
+    ``rows``: the same planted rows as canonical values.
+    """
 
     cells: IntArray
     was_in: BoolArray
     first: int
+    rows: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +142,17 @@ def check(audit: str | None, epsilon: float | None) -> None:
         )
 
 
-def audited(train: Table, fit: Generator, settings: FitSettings, claim: PrivacyClaim, on_step: OnStep) -> Finding:
+def audited(
+    train: Table,
+    fit: Generator,
+    settings: FitSettings,
+    claim: PrivacyClaim,
+    on_step: OnStep,
+    declared: Callable[[Table], Table] = lambda table: table,
+) -> Finding:
     """Train once more on a copy of ``train`` (as the generator sees it) with canaries, and look for them.
+
+    ``declared`` turns such rows into rows as the schema declares them, from which open domains are learned again.
 
     Raises:
         InputError: the table is too small for a single canary.
@@ -149,6 +163,8 @@ def audited(train: Table, fit: Generator, settings: FitSettings, claim: PrivacyC
     domains = [cells_of(column) for column in train.schema.learned]
     copy, canaries = planted(train, domains, np.random.default_rng(settings.seed))
     attacker = Attacker(canaries)
+    if claim.asked.spent:
+        attacker.add(_seen_in_domains(copy, canaries, claim, declared))
     fitted = fit(copy, replace(settings, witness=attacker), on_step)
     scores = {**attacker.scores(), "made rows": _nearness(fitted, domains, canaries, len(train), settings.seed)}
     each = 1.0 - (1.0 - CONFIDENCE) / len(scores)
@@ -184,6 +200,18 @@ def audited(train: Table, fit: Generator, settings: FitSettings, claim: PrivacyC
     return finding
 
 
+def _seen_in_domains(
+    copy: Table, canaries: Canaries, claim: PrivacyClaim, declared: Callable[[Table], Table]
+) -> Attacker:
+    """Learn open domains once more on the copy, and look for canaries in what that releases."""
+    rows = declared(replace(copy, frame=canaries.rows, units=None))
+    domains = learning.domains_of(rows.schema)
+    cells = np.stack([each.encode(rows.frame[each.name]) for each in domains], axis=1)
+    attacker = Attacker(replace(canaries, cells=cells))
+    learning.again(declared(copy), claim.asked, attacker)
+    return attacker
+
+
 def planted(train: Table, domains: list[Cells], rng: np.random.Generator) -> tuple[Table, Canaries]:
     """Return a copy of ``train`` with canaries, each in it by a fair coin of the operating system, and the canaries.
 
@@ -202,17 +230,17 @@ def planted(train: Table, domains: list[Cells], rng: np.random.Generator) -> tup
         )
     cells = np.stack([rng.integers(each.size, size=count) for each in domains], axis=1)
     was_in = osnoise.poisson_mask(count, 0.5)
-    rows = pd.DataFrame({
-        each.name: pd.Series(each.values(cells[was_in, at], rng.random(int(was_in.sum()))))
-        for at, each in enumerate(domains)
+    values = pd.DataFrame({
+        each.name: pd.Series(each.values(cells[:, at], rng.random(count))) for at, each in enumerate(domains)
     })  # fmt: skip
     for column in train.schema.learned:
-        rows[column.name] = rows[column.name].astype(train.frame[column.name].dtype)
+        values[column.name] = values[column.name].astype(train.frame[column.name].dtype)
+    rows = values[was_in]
     own = None
     if train.units is not None:
         own = np.concatenate([train.units, int(train.units.max()) + 1 + np.arange(len(rows))])
     copy = replace(train, frame=pd.concat([train.frame, rows], ignore_index=True), units=own)
-    return copy, Canaries(cells, was_in, len(train))
+    return copy, Canaries(cells, was_in, len(train), values)
 
 
 class Attacker:
@@ -231,6 +259,11 @@ class Attacker:
         self.others: tuple[IntArray, FloatArray] | None = None
         self.codes_of: Callable[[IntArray], IntArray] | None = None
         self.starts: IntArray | None = None
+
+    def add(self, other: Attacker) -> None:
+        """Take in what another attacker on the same canaries has seen counted."""
+        self.gram += other.gram
+        self.pull += other.pull
 
     def known(self, cells: IntArray, weights: FloatArray, kept: IntArray) -> None:
         """Note all rows but the canaries."""

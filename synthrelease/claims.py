@@ -9,22 +9,6 @@ PrivacyUnit = Literal["row", "patient"]
 
 
 @dataclass(frozen=True, slots=True)
-class PrivacyBudget:
-    """What a differentially private training may spend, for tables that differ by one ``unit``, added or removed.
-
-    ``rows_per_unit``: so many rows of a patient are learned from at most; 1 where the unit is a row.
-    ``rows_are_public``: whether the schema says that anyone may know the number of rows; otherwise it is learned with
-    noise, at the budget's expense.
-    """
-
-    epsilon: float
-    delta: float
-    unit: PrivacyUnit
-    rows_per_unit: int = 1
-    rows_are_public: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class PrivacySpend:
     """One use of real data under differential privacy: ``steps`` times a Gaussian mechanism on a Poisson sample.
 
@@ -40,6 +24,23 @@ class PrivacySpend:
     steps: int
     unit: PrivacyUnit
     delta: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyBudget:
+    """What a differentially private training may spend, for tables that differ by one ``unit``, added or removed.
+
+    ``rows_per_unit``: so many rows of a patient are learned from at most; 1 where the unit is a row.
+    ``rows_are_public``: whether the schema says that anyone may know the number of rows; otherwise it is learned with
+    noise, at the budget's expense. ``spent``: what was spent before the training, on domains that nobody declared.
+    """
+
+    epsilon: float
+    delta: float
+    unit: PrivacyUnit
+    rows_per_unit: int = 1
+    rows_are_public: bool = False
+    spent: tuple[PrivacySpend, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

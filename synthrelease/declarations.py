@@ -75,6 +75,8 @@ class Column:
     """Whether the labels are learned from training rows; ``categories`` is empty until they are (see ``levels``)."""
     other: str = "Other"
     """Where labels are learned: the label that stands for all rare ones; "" makes them missing."""
+    learns_bounds: bool = False
+    """Whether the file says that bounds are learned: under differential privacy with a share of the budget."""
     decimals: int | None = None
     """How many decimal places a number has, where that is declared; differential privacy must not look."""
     declared_sensitive: bool = False

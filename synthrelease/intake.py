@@ -22,6 +22,7 @@ from synthrelease.canary import Finding
 from synthrelease.contracts import Attempts, Figure, Policy, PrivacyClaim, Schema, Split, Table, TrainingStep
 from synthrelease.errors import InputError
 from synthrelease.formats import Place
+from synthrelease.generators.learning import Learned
 
 NOTABLE_SHARE = 0.05
 """From this share of rows that broke a constraint on, the report says that others were drawn in their place."""
@@ -140,14 +141,27 @@ def parted(run: Run, exact: tables.Source, rows: Table, holdout_file: Path | Pla
     return Split(rows, coarse(run, holdout).table)
 
 
-def learned_levels(run: Run, source: tables.Source, split: Split) -> tuple[Split, tables.Layout]:
-    """Learn the labels that the schema leaves open from the training rows, and code both sides by them."""
+def learned_levels(
+    run: Run, source: tables.Source, split: Split, found: Learned | None = None
+) -> tuple[Split, tables.Layout]:
+    """Learn the labels that the schema leaves open from the training rows, and code both sides by them.
+
+    ``found``: what was learned with a privacy budget; nothing else is learned then.
+    """
+    if found is not None:
+        for note in found.notes:
+            run.notice(note)
+        return _coded_by(found.schema, source, split)
     meaning = label_levels.learned(split.train, min_cell=run.policy.min_cell)
     for name, cells in label_levels.merged(split.train, meaning).items():
         run.notice(
             f"{name!r}: {len(meaning.column(name).categories):,} labels were learned; {cells:,} training cells with "
             f"labels of fewer than {run.policy.min_cell} patients stand as {meaning.column(name).other or 'missing'!r}."
         )
+    return _coded_by(meaning, source, split)
+
+
+def _coded_by(meaning: Schema, source: tables.Source, split: Split) -> tuple[Split, tables.Layout]:
     both = Split(label_levels.coded(split.train, meaning), label_levels.coded(split.holdout, meaning))
     return both, label_levels.laid_out(source.layout, meaning)
 

@@ -117,12 +117,14 @@ def laid_out(layout: Layout, schema: Schema) -> Layout:
     Raises:
         InputError: a column's Parquet type cannot hold the label that stands for rare ones.
     """
-    by_name = {column.name: column for column in schema.learned if column.learns_levels}
+    by_name = {column.name: column for column in schema.learned if column.learns_levels or column.learns_bounds}
 
     def look(old: ColumnLayout) -> ColumnLayout:
         if old.column.name not in by_name:
             return old
         column = by_name[old.column.name]
+        if column.is_number:
+            return replace(old, column=column)
         known = frozenset(column.categories)
         kept = [level for level in old.levels if level in known]
         is_text = old.type is None or "string" in str(old.type)

@@ -46,7 +46,6 @@ from synthrelease.contracts import (
     FitSettings,
     Generator,
     Policy,
-    PrivacyBudget,
     PrivacyClaim,
     Refits,
     RunFacts,
@@ -185,7 +184,9 @@ def build(
         exact = training_table(run, table)
         source = coarse(run, exact)
         constraints.check(source.table)
-        split, look = learned_levels(run, source, _split(run, options, exact, source.table))
+        split = _split(run, options, exact, source.table)
+        found = promise.learned(split.train, options.epsilon, options.delta, min_cell=rules.min_cell)
+        split, look = learned_levels(run, source, split, found)
         wish, leading = _wish(options, split, rules.min_cell)
     real_rows = sum(int(conditions.meets(wish.conditions, each.frame).sum()) for each in (split.train, split.holdout))
     rows = options.rows or (max(real_rows, MINIMUM_ROWS) if wish.conditions else len(source.table))
@@ -197,9 +198,8 @@ def build(
     with runs.claimed(Path(out), force=options.force, started=run.started()) as folder:
         filing.begin(run, folder, noted, event="build")
         with run.stage("Training the generator"):
-            settings = FitSettings(
-                derived(run.seed, "fit"), options.effort, options.overrides, leading, _budget(options, split.train)
-            )
+            privacy = None if found is None else found.budget
+            settings = FitSettings(derived(run.seed, "fit"), options.effort, options.overrides, leading, privacy)
             maker = _trained(run, split.train, fit, settings)
             maker.save(folder.internal)
             if run.claim is not None:
@@ -397,19 +397,17 @@ def _audit_claim(run: Run, train: Table, fit: Generator, settings: FitSettings) 
     """Hold the claim against an attack, before there is any row that could be released."""
     assert run.claim is not None  # noqa: S101 - refused without --epsilon
     with run.stage("Training once more with planted rows"):
-        copied = transforms.public(train.schema).apply(train)
+        transform = transforms.public(train.schema)
         again = replace(settings, seed=derived(run.seed, "canary"))
-        run.canary = canary.audited(copied, fit, again, run.claim, run.listener.step)
+        run.canary = canary.audited(
+            transform.apply(train), fit, again, run.claim, run.listener.step, transform.declared
+        )
 
 
 def _split(run: Run, options: BuildOptions, exact: tables.Source, rows: Table) -> Split:
     if options.epsilon is None or options.holdout is not None:
         return parted(run, exact, rows, options.holdout)
     return promise.parted(rows, holdout_share=tables.holdout_share_of(len(rows)))
-
-
-def _budget(options: BuildOptions, train: Table) -> PrivacyBudget | None:
-    return None if options.epsilon is None else promise.wanted(options.epsilon, options.delta, train)
 
 
 def _private_rows(options: BuildOptions, claim: PrivacyClaim, maker: Maker, rows: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from synthrelease import budget, constraints, generators, osnoise, repairs, transforms
+from synthrelease import budget, constraints, generalise, generators, osnoise, repairs, transforms
 from synthrelease.contracts import (
     Column,
     Fitted,
@@ -27,6 +27,7 @@ from synthrelease.contracts import (
     Table,
 )
 from synthrelease.errors import InputError, listing
+from synthrelease.generators import learning
 from synthrelease.generators.domain import decimals_of
 from synthrelease.layout import ColumnLayout, Layout
 
@@ -85,15 +86,30 @@ def _problems(schema: Schema) -> Iterator[str]:
     """What the schema must say before a private build."""
     if schema.unit is None and not schema.unit_is_row:
         yield 'unit: names the column of the patient. Name it, or write unit = "row" if no patient has several rows'
-    for column in transforms.public(schema).modelled.learned:
+    settled = replace(schema, columns=tuple(_as_if_learned(column) for column in schema.columns))
+    for column in transforms.public(settled).modelled.learned:
         yield from _open(column)
 
 
+def _as_if_learned(column: Column) -> Column:
+    """A column whose domain is going to be learned, as it will be: with some domain."""
+    if not learning.is_open(column):
+        return column
+    return replace(column, bounds=(0.0, 1.0)) if column.is_number else replace(column, categories=(column.name,))
+
+
 def _open(column: Column) -> Iterator[str]:
+    key = f"columns.{column.name}"
     if column.is_number and column.bounds is None:
-        yield f"columns.{column.name}.bounds: declare what is possible, lowest and highest; not what the table holds"
-    if not column.is_number and (column.learns_levels or not column.categories):
-        yield f"columns.{column.name}.categories: list the labels of the code book; not those of the table"
+        yield (
+            f"{key}.bounds: declare what is possible, lowest and highest; not what the table holds. "
+            'Or let a share of the budget find them: bounds = "learn"'
+        )
+    if not column.is_number and not column.categories:
+        yield (
+            f"{key}.categories: list the labels of the code book; not those of the table. "
+            'Or let a share of the budget find the frequent ones: categories = "learn"'
+        )
 
 
 def advice(schema: Schema) -> tuple[str, ...]:
@@ -114,6 +130,12 @@ def advice(schema: Schema) -> tuple[str, ...]:
 
 def _column_advice(column: Column) -> Iterator[str]:
     key = f"columns.{column.name}"
+    if learning.is_open(column):
+        what = "bounds" if column.is_number else "categories"
+        yield (
+            f"costs: {key}.{what} are learned with {learning.EACH:.0%} of the budget, or less where many are; rare "
+            "values are lost. Declare them if they are known."
+        )
     if column.is_number and column.bounds is not None:
         yield f"check: {key}.bounds: a draft takes them from the table. Write what is possible, by public knowledge."
     if column.categories:
@@ -137,6 +159,28 @@ def wanted(epsilon: float, delta: float | None, train: Table) -> PrivacyBudget:
     budget.check_delta(chosen, units, unit)
     most = schema.rows_per_unit if unit == "patient" else 1
     return PrivacyBudget(epsilon, chosen, unit, most, schema.rows_are_public)
+
+
+def learned(train: Table, epsilon: float | None, delta: float | None, *, min_cell: int) -> learning.Learned | None:
+    """Learn, at the budget's expense, the labels and bounds that the schema leaves open; bounds keep to treatments.
+
+    Returns what was learned, with the budget of the training; None without epsilon.
+
+    Raises:
+        InputError: delta is at least one over the number of units, or a column holds nothing that enough of them share.
+    """
+    if epsilon is None:
+        return None
+    found = learning.learned(train, wanted(epsilon, delta, train), min_cell=min_cell)
+    columns = tuple(_treated(column) if learning.is_open(column) else column for column in found.schema.columns)
+    return replace(found, schema=replace(found.schema, columns=columns))
+
+
+def _treated(column: Column) -> Column:
+    if column.bounds is None:
+        return column
+    low, high = generalise.numbers(np.array(column.bounds), column).tolist()
+    return replace(column, bounds=(low, high)) if low < high else column
 
 
 def units_of(table: Table) -> int:
@@ -177,14 +221,18 @@ def _plain(look: ColumnLayout) -> ColumnLayout:
 
 def public_facts(schema: Schema, asked: PrivacyBudget) -> tuple[PublicFact, ...]:
     """List everything that is used without noise, and who declared it public."""
-    numbers = sum(column.is_number for column in schema.learned)
-    labels = len(schema.learned) - numbers
+    declared = [column for column in schema.learned if not learning.is_open(column)]
+    numbers = sum(column.is_number for column in declared)
+    labels = len(declared) - numbers
     facts = [
         PublicFact("names, kinds, roles and order of the columns, and the file's format", "schema and file format"),
         PublicFact(f"bounds and decimals of {numbers} columns of numbers and dates", "bounds and kinds in the schema"),
         PublicFact(f"labels of {labels} columns", "categories in the schema"),
         PublicFact("every column may have missing cells; how many is learned with noise", "assumed of every table"),
     ]
+    if asked.spent:
+        ladders = "magnitudes (powers of two), years and hours, among which learned bounds are sought"
+        facts.append(PublicFact(ladders, "kinds in the schema"))
     if asked.rows_are_public:
         facts.append(PublicFact("the number of rows and of patients", "rows_are_public in the schema"))
     if asked.unit == "patient":
@@ -202,4 +250,4 @@ def claimed(fitted: Fitted, train: Table, asked: PrivacyBudget) -> PrivacyClaim:
     Raises:
         ValueError: the generator spent nothing, or more than the budget; no table may then be made.
     """
-    return budget.claim(fitted.spends, asked, public_facts(train.schema, asked))
+    return budget.claim((*asked.spent, *fitted.spends), asked, public_facts(train.schema, asked))

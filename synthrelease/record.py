@@ -61,6 +61,8 @@ def _domain(column: Column) -> str:
         if column.is_moment:
             return f"{moments.written(low, column.kind)} to {moments.written(high, column.kind)}"
         return f"{low:g} to {high:g}"
+    if column.learns_bounds:
+        return "learned from training rows"
     if column.learns_levels:
         rare = f'become "{column.other}"' if column.other else "count as missing"
         return f"learned from training rows; labels of too few patients {rare}"

@@ -43,7 +43,7 @@ is not spelled as its format says counts as missing. In a number column it is an
 """
 
 LEARN = "learn"
-"""As ``categories``: the labels are learned from training rows, and rare ones merged."""
+"""As ``categories``: labels are learned from training rows, and rare ones merged. As ``bounds``: they are learned."""
 
 ROW = "row"
 """As ``unit``: every row is a patient of its own. Saying nothing means the same until a privacy claim depends on it."""
@@ -98,15 +98,17 @@ class _ColumnEntry(BaseModel):
     zip3: StrictBool = False
     merge: dict[str, list[_Label]] = {}
     other: StrictStr | None = None
-    learns_levels: bool = Field(default=False, validation_alias="\0")  # set below, by a name that no file can use
+    learns_levels: bool = Field(default=False, validation_alias="\0")  # set below, by names that no file can use
+    learns_bounds: bool = Field(default=False, validation_alias="\1")
 
     @model_validator(mode="before")
     @classmethod
     def _learned(cls, entry: Any) -> Any:
-        """Take ``categories = "learn"`` apart from a list of labels."""
-        if isinstance(entry, dict) and entry.get("categories") == LEARN:
-            return {**entry, "categories": None, "\0": True}
-        return entry
+        """Take ``categories = "learn"`` apart from a list of labels, and ``bounds = "learn"`` from two numbers."""
+        if not isinstance(entry, dict):
+            return entry
+        asked = {key: mark for key, mark in (("categories", "\0"), ("bounds", "\1")) if entry.get(key) == LEARN}
+        return {**entry, **dict.fromkeys(asked), **dict.fromkeys(asked.values(), True)}
 
 
 class _SchemaFile(BaseModel):
@@ -317,10 +319,12 @@ def _bounds_problems(column: _ColumnEntry, kind: Kind) -> Iterator[str]:
     bounds: Sequence[Any] | None = column.bounds
     if column.decimals is not None and kind != "numeric":
         yield f"decimals: belong to numeric columns, however this one is {kind}. Remove them"
-    if bounds is None:
+    if bounds is None and not column.learns_bounds:
         return
     if kind not in ("numeric", "integer", *MOMENTS):
         yield f"bounds: belong to numeric and integer columns, dates and times, however this one is {kind}. Remove them"
+        return
+    if bounds is None:
         return
     if len(bounds) != 2:
         yield f"bounds: are two numbers, lowest and highest, however {len(bounds)} are given. Correct them"
@@ -457,6 +461,7 @@ def _column(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Column:
         treatment=_treatment(column),
         means=column.means or "",
         learns_levels=column.learns_levels,
+        learns_bounds=column.learns_bounds,
         decimals=column.decimals,
         other="Other" if column.other is None else column.other.strip(),
         declared_sensitive=column.role == "sensitive",

@@ -76,6 +76,10 @@ class Transform:
             columns[part.name] = pd.Series(np.clip(values, low, high))
         return pd.DataFrame({column.name: columns[column.name] for column in self.schema.learned})
 
+    def declared(self, table: Table) -> Table:
+        """Return rows that a generator saw as the schema declares them."""
+        return replace(table, frame=self.undo(table.frame), schema=self.schema)
+
     def save(self, folder: Path) -> None:
         """Write ``transforms.json`` where anything is modelled otherwise than declared."""
         if self.parts:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import integrate, optimize, stats
 
 from synthrelease import accounting, budget, ceilings, osnoise
 from synthrelease.contracts import PrivacyBudget, PrivacySpend
@@ -137,6 +137,24 @@ def test_gaussian_claims_have_the_tighter_bound():
     promise = budget.claim((spend(accounting.gaussian_noise(ASKED)),), ASKED)
     assert 0.5 < budget.auc_bound(promise) < ceilings.largest_area(epsilon=promise.epsilon, delta=promise.delta)
     assert 0.01 < budget.tpr_bound(promise) < ceilings.most_found(0.01, epsilon=promise.epsilon, delta=promise.delta)
+
+
+@pytest.mark.parametrize("who_fails", ["member", "other"])
+def test_the_bounds_hold_where_a_threshold_fails_on_either_side(who_fails):
+    """The worst case: with the chance of a failure one side is told for sure, else there is Gaussian noise."""
+    failures, mu = 0.03, 0.8
+    asked = dataclasses.replace(ASKED, epsilon=50.0, delta=0.05)
+    promise = budget.claim((spend(1 / mu, delta=failures),), asked)
+    assert budget.gaussian_parameter(promise) is None
+    reach = np.linspace(-12, 12, 20_001)
+    tpr, fpr = stats.norm.sf(reach - mu), stats.norm.sf(reach)
+    if who_fails == "member":
+        tpr = failures + (1 - failures) * tpr
+    else:
+        fpr = (1 - failures) * fpr
+    area = float(integrate.trapezoid(tpr[::-1], fpr[::-1])) + (1 - float(fpr.max()))
+    assert area <= budget.auc_bound(promise) < 0.8
+    assert float(np.interp(0.01, fpr[::-1], tpr[::-1])) <= budget.tpr_bound(promise) + 1e-6 < 0.2
 
 
 def test_discrete_noise_costs_no_more_than_the_continuous_noise_it_is_charged_as():

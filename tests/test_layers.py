@@ -56,7 +56,8 @@ ALLOWED: dict[str, set[str]] = {
     "schemablocks": set(),
     "schemawords": set(),
     "schema": BASE | {"constraints", "generalise", "moments", "schemablocks", "schemawords"},
-    "promise": BASE | {"budget", "constraints", "generators", "layout", "osnoise", "repairs", "transforms"},
+    "promise": BASE
+    | {"budget", "constraints", "generalise", "generators", "layout", "osnoise", "repairs", "transforms"},
     "levels": BASE | {"layout", "tablefile"},
     "patients": {"contracts"},
     "repairs": BASE | {"conditions", "constraints"},
@@ -90,7 +91,19 @@ ALLOWED: dict[str, set[str]] = {
     "office": {"guarding", "handing", "keys", "register", "reviewing", "signing", "signoff", "standings"}
     | {"verification", "wording"},
     "intake": TABLES
-    | {"audit", "canary", "constraints", "formats", "generalise", "layout", "levels", "runs", "screening", "tables"},
+    | {
+        "audit",
+        "canary",
+        "constraints",
+        "formats",
+        "generalise",
+        "generators",
+        "layout",
+        "levels",
+        "runs",
+        "screening",
+        "tables",
+    },
     "binning": {"contracts"},
     "encoding": BASE | {"binning"},
     "generators": BASE | {"accounting", "binning", "encoding", "osnoise"},

@@ -298,8 +298,8 @@ def test_what_no_private_build_can_do_is_refused_before_any_row_is_read():
     refused("a whole table is made", ordered=True)
     refused('unit = "row"', dataclasses.replace(SCHEMA, unit_is_row=False))
     refused("columns.age.bounds", dataclasses.replace(SCHEMA, columns=(Column("age", "integer"), *COLUMNS[1:])))
-    learned = Column("ward", "categorical", learns_levels=True)
-    refused("columns.ward.categories", dataclasses.replace(SCHEMA, columns=(*COLUMNS[:2], learned, COLUMNS[3])))
+    unnamed = Column("ward", "categorical")
+    refused("columns.ward.categories", dataclasses.replace(SCHEMA, columns=(*COLUMNS[:2], unnamed, COLUMNS[3])))
 
 
 def test_the_advice_says_what_is_open_and_what_came_from_the_table():

@@ -10,17 +10,36 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from synthrelease import accounting, osnoise
-from synthrelease.contracts import FloatArray, IntArray, PrivacyBudget, PrivacySpend, Table
-from synthrelease.generators.domain import Cells
+from synthrelease.contracts import BoolArray, FloatArray, IntArray, PrivacyBudget, PrivacySpend, Table
 
 MOMENT_STEPS = 1_000
 _ROWS = 8_192
 """Rows that are spelled out as one-hot vectors at once."""
+
+
+class Domain(Protocol):
+    """The cells of one column; the last one is missing."""
+
+    @property
+    def name(self) -> str:
+        """The column's."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many cells there are, missing included."""
+        ...
+
+    def encode(self, values: pd.Series[Any]) -> IntArray:
+        """Return the cell of each value, int64 (rows,)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +62,7 @@ class Counted:
         return round(int(self.weights.sum()) / self.whole)
 
 
-def counted(train: Table, domains: Sequence[Cells], budget: PrivacyBudget) -> Counted:
+def counted(train: Table, domains: Sequence[Domain], budget: PrivacyBudget) -> Counted:
     """Put rows into cells; of a patient at most ``budget.rows_per_unit`` rows, drawn at random, share a weight of 1."""
     kept, weights, whole = np.arange(len(train)), np.ones(len(train), dtype=np.int64), 1
     owners = None
@@ -53,6 +72,15 @@ def counted(train: Table, domains: Sequence[Cells], budget: PrivacyBudget) -> Co
     frame = train.frame.iloc[kept]
     cells = np.stack([each.encode(frame[each.name]) for each in domains], axis=1)
     return Counted(cells, weights, whole, kept, owners)
+
+
+def whole_of(budget: PrivacyBudget) -> int:
+    """In how many parts a unit is counted, so that each of its rows counts a whole number of them."""
+    return _whole(budget.rows_per_unit) if budget.unit == "patient" else 1
+
+
+def _whole(most: int) -> int:
+    return math.lcm(*range(1, most + 1))
 
 
 def _capped(units: IntArray, most: int) -> tuple[IntArray, IntArray, int]:
@@ -65,7 +93,7 @@ def _capped(units: IntArray, most: int) -> tuple[IntArray, IntArray, int]:
     place = np.arange(len(units)) - starts[np.cumsum(first) - 1]
     kept = np.sort(by_patient[place < most])
     sizes = np.bincount(patient[kept])
-    whole = math.lcm(*range(1, most + 1))
+    whole = _whole(most)
     return kept, (whole // sizes[patient[kept]]).astype(np.int64), whole
 
 
@@ -78,9 +106,9 @@ class Noise:
     multiplier: float
 
     @classmethod
-    def of(cls, purpose: str, tables: int, budget: PrivacyBudget, share: float) -> Noise:
-        """Plan the noise of a group that spends a share of the budget."""
-        return cls(purpose, tables, accounting.gaussian_noise(budget, share))
+    def of(cls, purpose: str, tables: int, budget: PrivacyBudget, share: float, *, failures: float = 0.0) -> Noise:
+        """Plan the noise of a group that spends a share of the budget; ``failures`` is kept back of its delta."""
+        return cls(purpose, tables, accounting.gaussian_noise(budget, share, failures=failures))
 
     @property
     def scale(self) -> float:
@@ -99,7 +127,7 @@ def noisy_units(rows: Counted, noise: Noise) -> float:
     return max(1.0, float(_noised(total, noise, rows.whole)[0]))
 
 
-def histograms(rows: Counted, domains: Sequence[Cells], noise: Noise) -> list[FloatArray]:
+def histograms(rows: Counted, domains: Sequence[Domain], noise: Noise) -> list[FloatArray]:
     """Return one noisy histogram a column, float64 (cells,), in units."""
     counts = [
         np.rint(np.bincount(rows.cells[:, place], rows.weights, minlength=each.size)).astype(np.int64)
@@ -107,6 +135,14 @@ def histograms(rows: Counted, domains: Sequence[Cells], noise: Noise) -> list[Fl
     ]
     flat = _noised(np.concatenate(counts), noise, rows.whole)
     return np.split(flat, np.cumsum([len(count) for count in counts])[:-1])
+
+
+def held(rows: Counted, place: int, size: int) -> BoolArray:
+    """Whether any row stands in each cell of the column at ``place``, (cells,), without noise.
+
+    Only a threshold that a cell of one unit hardly ever reaches may let any of that out: see ``learning``.
+    """
+    return np.bincount(rows.cells[:, place], minlength=size) > 0
 
 
 def _noised(counts: IntArray, noise: Noise, whole: int) -> FloatArray:
