@@ -215,6 +215,13 @@ def test_a_rare_label_among_several_keeps_the_shares_of_all():
     assert sharpened(logits, 0.4, 2).mean(dim=0).tolist() == pytest.approx(wanted, abs=1e-3)
 
 
+def test_a_class_that_is_not_rare_has_one_temperature():
+    from synthrelease.generators.drawing import sharpened
+
+    logits = risks() + torch.tensor([0.0, 3.5])
+    assert torch.equal(sharpened(logits, 0.4, 1), sharpened(logits, 0.4))
+
+
 def test_at_a_temperature_of_one_no_row_is_drawn_more_decisively():
     from synthrelease.generators.drawing import sharpened
 
