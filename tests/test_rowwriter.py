@@ -215,6 +215,16 @@ def test_a_rare_label_among_several_keeps_the_shares_of_all():
     assert sharpened(logits, 0.4, 2).mean(dim=0).tolist() == pytest.approx(wanted, abs=1e-3)
 
 
+@pytest.mark.parametrize("temperature", [0.05, 0.2, 0.42])
+@pytest.mark.parametrize("rare", [None, 1])
+def test_shares_are_kept_at_the_lowest_temperatures(temperature, rare):
+    from synthrelease.generators.drawing import sharpened
+
+    logits = risks() + torch.tensor([0.0, 1.0])
+    wanted = float(torch.softmax(logits, dim=1)[:, 1].mean())
+    assert float(sharpened(logits, temperature, rare)[:, 1].mean()) == pytest.approx(wanted, rel=0.02)
+
+
 def test_a_class_that_is_not_rare_has_one_temperature():
     from synthrelease.generators.drawing import sharpened
 

@@ -34,8 +34,10 @@ GOLDEN = (5**0.5 - 1) / 2
 """Multiples of it, modulo 1, are spread more evenly than those of any other number."""
 WORKING_FLOATS = 1 << 23
 """Numbers held at once while rows are drawn: 32 MB, however wide the table is, which caches still hold in part."""
-_BALANCING_ROUNDS = 30
+_BALANCING_ROUNDS, _MOST_ROUNDS = 30, 1_000
+_CLOSE = 0.01  # how far a share may be off once it is balanced, as a part of it
 _LIKELIEST = 3.0  # times as many rows are drawn steeply as will have the rare cell
+_SHARPEST = 0.05  # the lowest temperature that a setting may have as well
 _MOST_STEEP = 0.5  # of the rows; a cell that is not rarer than that has one temperature
 _END = 1.0 - 1e-7  # the last place in a cell
 _SETTLING_ROWS = 4_096
@@ -234,9 +236,12 @@ def sharpened(logits: Tensor, temperature: float, rare: int | None = None) -> Te
     steep = 0.0 if rare is None else _LIKELIEST * float(wanted[rare])
     sharp = logits / temperature if rare is None or steep > _MOST_STEEP else _bent(logits, temperature, rare, steep)
     shift = torch.zeros_like(wanted)
-    for _ in range(_BALANCING_ROUNDS):
+    for done in range(_MOST_ROUNDS):
         mean = torch.softmax(sharp + shift, dim=1).mean(dim=0)
-        shift = shift + torch.where(wanted > 0, (wanted / mean.clamp_min(1e-12)).log(), 0.0)
+        off = torch.where(wanted > 0, (wanted / mean.clamp_min(1e-12)).log(), 0.0)
+        if done >= _BALANCING_ROUNDS and float(off.abs().max()) < _CLOSE:
+            break
+        shift = shift + off
     return torch.softmax(sharp + shift, dim=1)
 
 
@@ -249,7 +254,7 @@ def _bent(logits: Tensor, temperature: float, rare: int, share: float) -> Tensor
     rest = torch.logsumexp(logits[:, is_other], dim=1)  # (rows,)
     odds = logits[:, rare] - rest  # (rows,)
     pivot = torch.quantile(odds, 1.0 - share)
-    gentle, steep = temperature, temperature**2
+    gentle, steep = temperature, max(temperature**2, _SHARPEST)
     out: Tensor = (logits - rest.unsqueeze(1)) / gentle
     out[:, is_other] -= torch.logsumexp(out[:, is_other], dim=1, keepdim=True)
     out[:, rare] = torch.where(odds > pivot, (odds - pivot) / steep, (odds - pivot) / gentle)
