@@ -33,22 +33,37 @@ def run(
     """
     chosen = checks.registry() if only is None else {name: checks.registry()[name] for name in only}
     results: list[CheckResult] = []
-    started, left, done = time.perf_counter(), sum(check.spec.cost for check in chosen.values()), 0.0
+    trainings = _trainings(evidence)
+    left = sum(check.spec.cost for check in chosen.values())
+    ahead = sum(trainings.get(name, 0.0) for name in chosen)
+    spent, done = 0.0, 0.0
     with threadpool_limits(1 if _is_small(evidence) else None):
         for name, check in chosen.items():
-            pace = (time.perf_counter() - started) / done if done else 0.0
-            on_check(f"{check.spec.title} ({len(results) + 1} of {len(chosen)}{_time_left(pace * left)})")
+            pace = spent / done if done else 0.0
+            on_check(f"{check.spec.title} ({len(results) + 1} of {len(chosen)}{_time_left(pace * left + ahead)})")
             seen = replace(evidence, seed=evidence.seed ^ zlib.crc32(name.encode()))
             if evidence.proportional is not None and check.spec.family in ("fidelity", "utility"):
                 seen = replace(seen, synthetic=evidence.proportional)
             results.append(_one(check, seen))
-            done, left = done + check.spec.cost, left - check.spec.cost
+            left -= check.spec.cost
+            ahead -= trainings.get(name, 0.0)
+            if name not in trainings:
+                spent, done = spent + results[-1].seconds, done + check.spec.cost
     return tuple(results)
 
 
 def _is_small(evidence: Evidence) -> bool:
     """Whether threads would wait for one another longer than they work, for minutes where other work has the cores."""
     return sum(len(table) for table in (evidence.train, evidence.holdout, evidence.synthetic)) < ROWS_WORTH_THREADS
+
+
+def _trainings(evidence: Evidence) -> dict[str, float]:
+    """Seconds that checks will spend on training the generator again, by the name of the check."""
+    refits = evidence.refits
+    if refits is None:
+        return {}
+    times = {"shadow": refits.shadow_models, "cross_audit": refits.folds}
+    return {name: count * refits.seconds for name, count in times.items()}
 
 
 def _time_left(seconds: float) -> str:

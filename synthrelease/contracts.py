@@ -173,11 +173,13 @@ class Refits:
     """What an audit of a release made here may do beside looking at the table: train its generator again.
 
     ``shadow_models`` and ``folds`` are how many times for the shadow-model attack and for the cross-audit; 0 for not.
+    ``seconds``: how long the release's own training took, for telling how much time is left.
     """
 
     refit: Refit
     shadow_models: int = 0
     folds: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +336,7 @@ class CheckSpec:
     metrics: tuple[MetricSpec, ...]
     about: str
     cost: float = 1.0
-    """Seconds that it takes beside the other checks, for telling how much time is left."""
+    """Seconds that it takes on a table of 20,000 patients, trainings left out, for telling how much time is left."""
 
 
 @dataclass(frozen=True, slots=True)

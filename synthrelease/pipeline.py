@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import metadata
@@ -200,7 +201,9 @@ def build(
         with run.stage("Training the generator"):
             privacy = None if found is None else found.budget
             settings = FitSettings(derived(run.seed, "fit"), options.effort, options.overrides, leading, privacy)
+            started = time.perf_counter()
             maker = _trained(run, split.train, fit, settings)
+            took = time.perf_counter() - started
             maker.save(folder.internal)
             if run.claim is not None:
                 look, rows = promise.public_look(look), _private_rows(options, run.claim, maker, rows)
@@ -213,9 +216,8 @@ def build(
             made = _read_back(run, quarantined, split.train.schema, {})
         evidence = _evidence(run, split, made, wish)
         if not wish.conditions and not wish.classes:
-            evidence = replace(
-                evidence, refits=_refits(options, rules, refitting.Refitting(fit, settings, rules.min_cell))
-            )
+            again = refitting.Refitting(fit, settings, rules.min_cell)
+            evidence = replace(evidence, refits=replace(_refits(options, rules, again), seconds=took))
         run.digests |= _input_digests(folder, {"table": exact.digest or table, "holdout": options.holdout})
         return _judge(
             run,

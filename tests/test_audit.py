@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from synthrelease import checks, pipeline, policy
 from synthrelease.audit import run
-from synthrelease.contracts import CheckSpec, Evidence, MetricSpec, Refits, Table
+from synthrelease.contracts import CheckResult, CheckSpec, Evidence, MetricSpec, Refits, Table
 
 
 def resampled(train: Table, rows: int, seed: int) -> pd.DataFrame:
@@ -117,3 +119,23 @@ def test_a_fault_inside_a_check_is_caught_as_well(ward_table, monkeypatch, name)
     (result,) = run(broken, only=[name])
     assert result.status in ("crashed", "not_applicable")
     assert result.metrics == ()
+
+
+def test_the_time_left_goes_by_what_checks_take_and_by_the_trainings_ahead(ward_table, monkeypatch):
+    def check(name, cost, seconds=0.0):
+        def measure(_):
+            time.sleep(seconds)
+            return CheckResult(name, "not_applicable")
+
+        return checks.Check(
+            CheckSpec(name, name, "privacy", (MetricSpec("m", "?", "auc", "lower"),), "", cost), measure
+        )
+
+    known = {"quick": check("quick", 1, 0.1), "shadow": check("shadow", 0.1), "slow": check("slow", 100)}
+    monkeypatch.setattr(checks, "registry", lambda: known)
+    said = []
+    run(evidence(ward_table, refits=Refits(resampled, shadow_models=8, seconds=15.0)), on_check=said.append)
+    assert said[0] == "quick (1 of 3, about 2 min left)"
+    minutes = [int(re.search(r"about (\d+) (min|s) left", text)[1]) for text in said]
+    assert minutes[1] == 2  # 120 s of trainings and 10 s of checks
+    assert 10 <= minutes[2] <= 60  # seconds: the trainings are over

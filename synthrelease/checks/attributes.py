@@ -62,6 +62,7 @@ SPEC = CheckSpec(
         "chance. For columns of two labels, counts over combinations of quasi-identifiers are "
         "also solved for every patient's value at once. The worst column counts, corrected for having looked at all."
     ),
+    cost=1.5,
 )
 
 MOST_ROWS = 10_000

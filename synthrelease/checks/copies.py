@@ -60,6 +60,7 @@ SPEC = CheckSpec(
         "that repeat a row which only one training patient has, against holdout rows that do. A near copy differs in "
         "one column alone, or lies closer than the closest 1% of holdout patients lie to another real patient."
     ),
+    cost=4,
 )
 
 NEAR_QUANTILE = 0.01

@@ -48,6 +48,7 @@ SPEC = CheckSpec(
         "every patient as in the membership check: those of the fold as strangers, the others as members. It audits "
         "the procedure that made the table, not the table. It runs where the policy or the steward asks for it."
     ),
+    cost=0.1,
 )
 
 FEWEST_FOLDS = 2

@@ -53,6 +53,7 @@ SPEC = CheckSpec(
         "closest patient by that to the second closest: a small ratio means that a synthetic row clings to one person. "
         "Distances can block a release; they are never enough to allow one."
     ),
+    cost=5,
 )
 
 MOST_QUERIES = 20_000

@@ -72,6 +72,7 @@ SPEC = CheckSpec(
         "the score falls when a column is shuffled, and the loss in every declared group of at least 100 patients. The "
         "largest loss in a group is corrected for having looked at all groups."
     ),
+    cost=3,
 )
 
 MOST_ROWS = 20_000

@@ -63,6 +63,7 @@ SPEC = CheckSpec(
         "The structure kept is how much of the real dependence between two columns (what a pair's counts have beyond "
         "the product of its columns' counts) comes back: 1 as in fresh real rows, 0 as in independent columns."
     ),
+    cost=0.5,
 )
 
 DRAWS = 30

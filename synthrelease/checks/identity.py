@@ -46,6 +46,7 @@ SPEC = CheckSpec(
         "the commonest one? The product, averaged over patients, is the risk. The same figure for holdout patients, "
         "who were kept apart from training, says how much of it is coincidence."
     ),
+    cost=0.1,
 )
 
 

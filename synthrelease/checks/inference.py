@@ -47,6 +47,7 @@ SPEC = CheckSpec(
         "from the column alone; guesses from the nearest other real patient tell by how much one side is easier than "
         "the other. The worst column counts, and the correction for having looked at all is made."
     ),
+    cost=2,
 )
 
 MOST_TARGETS = 10_000

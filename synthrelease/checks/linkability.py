@@ -35,6 +35,7 @@ SPEC = CheckSpec(
         "set. If it is the same row, the two sets are linked. Held against the same attempt on holdout patients, and "
         "against picking rows at random."
     ),
+    cost=6,
 )
 
 MOST_TARGETS = 10_000

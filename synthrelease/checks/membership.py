@@ -75,6 +75,7 @@ SPEC = CheckSpec(
         "0.5 is guessing; the true positive rate at 1% false alarms shows whether a few people can be named with "
         "confidence."
     ),
+    cost=9,
 )
 
 GUESSING = 0.5

@@ -48,6 +48,7 @@ SPEC = CheckSpec(
         "halves of the columns; the probability is corrected for all of these looks and is exact at any table size. "
         "Copies show, blurred copies too; what it cannot find is a leak spread thinly over everyone."
     ),
+    cost=19,
 )
 
 TAIL_SHARE = 0.01

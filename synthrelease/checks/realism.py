@@ -64,6 +64,7 @@ SPEC = CheckSpec(
         "that at least 20 training rows have. Trains gradient boosting to tell synthetic rows from holdout rows "
         "(C2ST): 0.5 means that it cannot, 1 that it always can."
     ),
+    cost=1,
 )
 
 DRAWS = 20

@@ -56,6 +56,7 @@ SPEC = CheckSpec(
         "table's size. Less than that may be in the table unseen. Exact copies are counted one by one elsewhere and "
         "need no such test: this one says what the audit would notice of copies in disguise."
     ),
+    cost=14,
 )
 
 PLANTED_SHARE = 0.05

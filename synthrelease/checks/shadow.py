@@ -55,6 +55,7 @@ SPEC = CheckSpec(
         "is exposed where the attack finds most of the releases that hold the patient at one false alarm in ten; what "
         "chance alone exposes is taken off. It runs where the policy or the steward asks for it."
     ),
+    cost=0.1,
 )
 
 TARGETS = 100

@@ -44,6 +44,7 @@ SPEC = CheckSpec(
         "conditions are held against as many holdout patients, and random conditions against the training patients. "
         "Several rounds with new conditions are pooled."
     ),
+    cost=3,
 )
 
 ROUNDS = 5

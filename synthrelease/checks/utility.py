@@ -46,6 +46,7 @@ SPEC = CheckSpec(
         "many synthetic rows (TSTR), and tests both on holdout patients. The gap is what a user of the synthetic table "
         "loses, averaged over the three models. A model that always gives the commonest answer stands beside them."
     ),
+    cost=2,
 )
 
 MOST_ROWS = 20_000

@@ -58,6 +58,7 @@ SPEC = CheckSpec(
         "synthetic rows that repeat an earlier synthetic row more often than real rows repeat each other in a sample "
         "of the same size."
     ),
+    cost=0.1,
 )
 
 FEWEST_OTHERS = 11
