@@ -3,9 +3,10 @@
     python tests/benchmarks/audit_power.py --out reports --processes 1
 
 A real table is cut at random into training rows, holdout and fresh rows, n each; the honest synthetic table *is* the
-fresh rows, the others carry a leak. Every finished audit is one line of a JSON file in the cache, so a run that was
-stopped goes on where it was. The cheap checks that carry the gate run on every seed, all privacy checks on the first
-few (``FULL_SEEDS``). Table and page say how many audits stand behind each cell.
+fresh rows, the others carry a leak. Every finished audit is one line of ``audit-power.jsonl`` beside the page
+(figures, no rows), so a run that was stopped goes on where it was, on another machine as well. The cheap checks that
+carry the gate run on every seed, all privacy checks on the first few (``FULL_SEEDS``). Table and page say how many
+audits stand behind each cell.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ FULL_SEEDS = {500: 5, 1_700: 2, 2_000: 2, 10_000: 1}
 EXPENSIVE = 10_000
 """From this size on, membership runs on the full seeds alone, and leaks heavier than another one on few seeds."""
 FEW_SEEDS = 2
+FEW = 4
+"""Patients who share a combination of cells that still tells them apart, as ``combinations`` counts."""
 EXPORTED_ROWS, EXPORTED_SEEDS = 500, 2
 """Other tools take a minute or two a table."""
 HEAVIER = ("copies_2", "copies_5", "copies_20", "jitter_0.1")
@@ -147,20 +150,32 @@ def _seeds(n: int, leak: str, seeds: int) -> int:
     return min(seeds, FEW_SEEDS) if n >= EXPENSIVE and leak in HEAVIER else seeds
 
 
-def parts(task: Task) -> tuple[Table, Table, Table]:
-    """Training rows, holdout and the table to judge."""
+def parts(task: Task) -> tuple[Table, Table, Table, Table]:
+    """Training rows, holdout, fresh rows, and the table to judge, which is the fresh rows with a leak."""
     table = table_of(task.table)
     rng = np.random.default_rng([task.seed, task.n])
     order = rng.permutation(len(table))
     raw = [table.take(order[i * task.n : (i + 1) * task.n]) for i in range(3)]
     known = levels.learned(raw[0], min_cell=rules().min_cell)
     train, holdout, fresh = (levels.coded(each, known) for each in raw)  # as build does: rare labels are merged
-    return train, holdout, leaky(task.leak, train, fresh, rng)
+    return train, holdout, fresh, leaky(task.leak, train, fresh, rng)
+
+
+def recognisable(train: Table, fresh: Table, made: Table) -> float:
+    """Share of training patients whom the leaked columns together tell apart: at most ``FEW`` share all their cells.
+
+    Where it is 0, nobody stands out in what was leaked, and no test of rare combinations can find it.
+    """
+    leaked = [name for name in fresh.frame if not fresh.frame[name].equals(made.frame[name])]
+    if not leaked:
+        return 0.0
+    held = train.frame.groupby(leaked, dropna=False, observed=True)[leaked[0]].transform("size")
+    return float((held <= FEW).mean())
 
 
 def audited(task: Task) -> dict[str, Any]:
     """Audit one table: what was measured, and how long it took."""
-    train, holdout, made = parts(task)
+    train, holdout, fresh, made = parts(task)
     confidence = rules().confidence
     started, worked = time.perf_counter(), time.process_time()
     results = run_checks(Evidence(train, holdout, made, task.seed, confidence), only=task.checks)
@@ -169,6 +184,7 @@ def audited(task: Task) -> dict[str, Any]:
         "key": task.key,
         "seconds": round(seconds, 2),
         "processor_seconds": round(worked, 2),
+        "recognisable": round(recognisable(train, fresh, made), 4) if task.leak.startswith("columns") else None,
         "checks": {r.check: {"status": r.status, "seconds": round(r.seconds, 2)} | _values(r) for r in results},
     }
 
@@ -219,8 +235,8 @@ def export(folder: Path) -> None:
         for leak, seed in ((leak, seed) for seed in range(EXPORTED_SEEDS) for leak in LEAKS):
             place = folder / f"{name}__{EXPORTED_ROWS}__{leak}__{seed}"
             place.mkdir(parents=True, exist_ok=True)
-            cut = parts(Task(name, EXPORTED_ROWS, leak, seed))
-            for side, table in zip(("train", "holdout", "made"), cut, strict=True):
+            train, holdout, _, made = parts(Task(name, EXPORTED_ROWS, leak, seed))
+            for side, table in (("train", train), ("holdout", holdout), ("made", made)):
                 table.frame.to_csv(place / f"{side}.csv", index=False)
 
 
@@ -228,7 +244,7 @@ def main() -> None:
     """Run what is missing, then write the table and the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("reports"))
-    parser.add_argument("--cache", type=Path, default=Path(".cache/audit-power.jsonl"))
+    parser.add_argument("--cache", type=Path, help="finished audits; audit-power.jsonl beside the page if not given")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--sizes", type=int, nargs="*", default=sorted(FULL_SEEDS))
     parser.add_argument("--leaks", nargs="*", default=list(LEAKS), help="only these leaks")
@@ -240,6 +256,7 @@ def main() -> None:
     if chosen.export is not None:
         export(chosen.export)
         return
+    chosen.cache = chosen.cache or chosen.out / "audit-power.jsonl"
     chosen.cache.parent.mkdir(parents=True, exist_ok=True)
     if chosen.again:
         forget(chosen.cache, chosen.leaks, chosen.sizes)

@@ -28,15 +28,19 @@ GOALS = {
 }  # fmt: skip
 """Detection that is asked of the gate, by table size and leak; no entry where nothing is asked."""
 FALSE_ALARMS = 0.02
+RECOGNISABLE = 0.05
+"""Share of training patients from which on leaked columns are said to tell somebody apart."""
 
 
 def write_page(records: Iterable[Mapping[str, Any]], out: Path, words: Mapping[str, str], planned: int) -> None:
     """Write ``audit-power.csv`` and ``audit-power.html`` into ``out``; ``planned`` tables are for other tools."""
-    rows = _rates(list(records))
+    records = list(records)
+    rows = _rates(records)
     out.mkdir(parents=True, exist_ok=True)
     rows.to_csv(out / "audit-power.csv", index=False)
     (out / "audit-power.html").write_text(
-        _page(rows, words, _peers(out / "audit-peers.csv", words, planned)), encoding="utf-8"
+        _page(rows, words, _unrecognisable(records) + _peers(out / "audit-peers.csv", words, planned)),
+        encoding="utf-8",
     )
 
 
@@ -64,6 +68,30 @@ def _exact(hits: int, trials: int) -> tuple[float, float]:
     """Two-sided 95% Clopper-Pearson interval."""
     interval = stats.binomtest(hits, trials).proportion_ci(0.95, method="exact")
     return round(float(interval.low), 4), round(float(interval.high), 4)
+
+
+def _unrecognisable(records: list[Mapping[str, Any]]) -> str:
+    """Which leaks of columns hold nothing that tells a patient apart, and what the gate finds of the others."""
+    lines = []
+    leaks = [record for record in records if record.get("recognisable") is not None]
+    for table, n in sorted({(str(record["table"]), int(record["n"])) for record in leaks}, key=lambda pair: pair[::-1]):
+        mine = [record for record in leaks if (record["table"], record["n"]) == (table, n)]
+        telling = [record for record in mine if record["recognisable"] >= RECOGNISABLE]
+        hits = sum(any(severity == "block" for _, _, severity in record["breached"]) for record in telling)
+        lines.append(
+            f"<tr><td>{html.escape(table)}</td><td>{n:,}</td><td>{len(mine) - len(telling)} of {len(mine)}</td>"
+            f"<td>{hits} of {len(telling)}</td></tr>"
+        )
+    if not lines:
+        return ""
+    head = "".join(f"<th>{text}</th>" for text in ("table", "n", "nobody to recognise", "the others: found"))
+    return (
+        "<h2>Leaks of columns that tell nobody apart</h2><p>Which columns leak is drawn at random. Where fewer than "
+        f"{RECOGNISABLE:.0%} of training patients have a combination of the leaked columns that at most four patients "
+        "share (two answers of yes or no and a sex), nobody can be recognised by it, and there is nothing for the "
+        f"audit to find; the cells above count these tables all the same.</p><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table>"
+    )
 
 
 def _peers(path: Path, words: Mapping[str, str], planned: int) -> str:

@@ -120,13 +120,16 @@ PRIVATE_CODE = (
     "adversary", "codebook", "config", "denoising", "domain", "dpgan", "dpsgd", "effects", "labelling", "measuring",
     "mixture", "private",
 )  # fmt: skip
+PRIVATE_ALONE = {*PRIVATE_CODE, "ladders", "learning"} - {"config"}
+"""Modules that decide no table which is made without differential privacy."""
 
 
 def code_of(system: System) -> str:
     """Digest of what decides a system's tables beside the data: our generators' code, or a peer's pinned packages."""
     if system.environment is None:
         ours = ROOT / "synthrelease"
-        files = [*sorted((ours / "generators").glob("*.py")), ours / "binning.py", ours / "encoding.py"]
+        shared = (file for file in sorted((ours / "generators").glob("*.py")) if file.stem not in PRIVATE_ALONE)
+        files = [*shared, ours / "binning.py", ours / "encoding.py"]
         if system.epsilon is not None:
             files = [ours / "generators" / f"{name}.py" for name in PRIVATE_CODE]
             files += [ours / "accounting.py", ours / "osnoise.py"]
