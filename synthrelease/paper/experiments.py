@@ -26,7 +26,7 @@ BASELINES = ("original", "weights", "smote", "adasyn")
 
 _PAPERS = tuple(f"paper-{architecture}" for architecture in generators.PAPER_ARCHITECTURES)
 ROWS: Mapping[int, tuple[str, ...]] = {
-    1: ("original", *_PAPERS, generators.DEFAULT, f"{generators.DEFAULT}{WITH_MORE}"),
+    1: ("original", *_PAPERS, f"paper-256-512{WITH_MORE}", generators.DEFAULT, f"{generators.DEFAULT}{WITH_MORE}"),
     2: (
         "original", "smote", "adasyn", "paper-128", "paper-256", "paper-128-256", "paper-256-512",
         "paper-128-recovering", *generators.PAPER_PROVOKED, generators.DEFAULT,
