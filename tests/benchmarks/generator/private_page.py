@@ -24,7 +24,7 @@ from synthrelease.contracts import Figure, Line
 from synthrelease.runs import utc_now, write_text
 from synthrelease.wording import moment
 
-TABLES = ("adult", "stroke", "diabetes130")
+TABLES = ("adult", "stroke", "pima", "diabetes130")
 CURVES = (
     ("boosting_auc", "Use", "Higher is better: AUC of boosting that learned from made rows.", "AUC"),
     ("tv2", "Pairs", "Lower is better: mean distance between the joint tables of any two columns.", "distance (TV2)"),
