@@ -60,9 +60,9 @@ SPEC = CheckSpec(
         "Counts the training patients whose row stands in the synthetic table, and takes away the share of holdout "
         "patients for whom the same is true by chance (kept apart from training). Also counts the synthetic rows "
         "that repeat a row which only one training patient has, against holdout rows that do. A near copy differs in "
-        "one column alone, or lies closer than the closest 1% of holdout patients lie to another real patient. How many "
-        "near copies a patient should have by chance is foreseen by how many real rows are alike, blind to the sides, "
-        "and what one side has more of it is taken off."
+        "one column alone, or lies closer than the closest 1% of holdout patients lie to another real patient. Where "
+        "there are many, what chance gives one side more of them is foreseen from how many real rows are alike, and "
+        "taken off."
     ),
 )
 

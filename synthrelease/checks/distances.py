@@ -23,7 +23,6 @@ from synthrelease.contracts import (
     Line,
     Metric,
     MetricSpec,
-    Table,
 )
 from synthrelease.intervals import Bounds, controlled, draw, normal_bounds, patient_of, patients, z_score
 from synthrelease.neighbours import Neighbours, nearest

@@ -7,6 +7,8 @@ so the same attempt on holdout patients is taken off.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -123,9 +125,9 @@ def _likely(rng: np.random.Generator, hit: BoolArray, sides: list[Table], points
     return foreseen(rng, np.column_stack([fits, answers]), hit.astype(np.float64), owner)
 
 
-def _commonest(codes: IntArray) -> FloatArray:
+def _commonest(codes: np.ndarray[Any, np.dtype[np.integer[Any]]]) -> FloatArray:
     """Labels as numbers; all but the ten commonest share one."""
-    labels, which, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    _, which, counts = np.unique(codes, return_inverse=True, return_counts=True)
     rank = np.argsort(np.argsort(-counts, kind="stable"), kind="stable")
     return np.minimum(rank, MOST_LABELS)[which].astype(np.float64)
 
@@ -136,7 +138,8 @@ def _fit_of(secret: Column, learned: tuple[Points, FloatArray], asked: tuple[Poi
         return np.zeros(len(asked[1]))
     if secret.is_number:
         error = Ridge().fit(*learned).predict(asked[0]) - asked[1]
-        return error / np.maximum(np.abs(asked[1]), FLOOR)
+        off: FloatArray = error / np.maximum(np.abs(asked[1]), FLOOR)
+        return off
     model = LogisticRegression(max_iter=100).fit(*learned)
     chances = model.predict_proba(asked[0])
     place = np.minimum(np.searchsorted(model.classes_, asked[1]), len(model.classes_) - 1)
