@@ -150,6 +150,14 @@ def two_folds(rng: np.random.Generator, table: Table) -> BoolArray:
     return np.isin(table.units, rng.permutation(patients)[: len(patients) // 2])
 
 
+def patient_of(table: Table) -> IntArray:
+    """The patient of each row, numbered from 0: (rows,)."""
+    if table.units is None:
+        return np.arange(len(table))
+    owner: IntArray = np.unique(table.units, return_inverse=True)[1]
+    return owner
+
+
 def patients(table: Table) -> int:
     """How many patients a table holds."""
     return len(table) if table.units is None else len(np.unique(table.units))

@@ -53,6 +53,22 @@ def test_shadow_models_expose_isolated_patients_of_a_copying_generator_only():
     assert calm.metric("exposed_patients").low < 0.05
 
 
+def test_a_leak_that_only_the_most_isolated_suffer_is_not_diluted():
+    found = np.zeros(300, dtype=bool)
+    found[:12] = True
+    assert shadow._undiluted(found, 0.99).value == pytest.approx(0.12)
+    spread_out = np.roll(found, 150)
+    assert shadow._undiluted(spread_out, 0.99).value == pytest.approx(0.04)
+
+
+def test_six_exposed_of_three_hundred_may_be_chance_and_seven_may_not():
+    found = np.zeros(300, dtype=bool)
+    found[::50] = True
+    assert shadow._undiluted(found, 0.99).high < 0.05
+    found[1] = True
+    assert shadow._undiluted(found, 0.99).high > 0.05
+
+
 def test_few_shadow_models_or_none_measure_nothing():
     assert shadow.measure(evidence(honest, shadow_models=4)).status == "too_few_rows"
     assert shadow.measure(evidence(honest)).status == "not_applicable"

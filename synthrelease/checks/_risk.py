@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthrelease.contracts import BoolArray, Figure, Line
+from synthrelease.contracts import BoolArray, Figure, FloatArray, Line
 from synthrelease.intervals import Bounds, proportion, z_score
 
 INCONCLUSIVE = (
@@ -73,12 +73,12 @@ def risk(trials: Trials, confidence: float) -> Bounds:
     return Bounds(value, value - error, value + error)
 
 
-def chance_of(hits: Sequence[BoolArray], control: Sequence[BoolArray]) -> tuple[float, float]:
+def chance_of(hits: Sequence[BoolArray], control: Sequence[FloatArray]) -> tuple[float, float]:
     """What of attack less control is owed to easier patients on one side: ``chance`` and ``kept`` of ``Trials``.
 
     Args:
         hits: whether the attack was right for each training and each holdout patient.
-        control: the same for an attempt that knows nothing of the sides, so that its difference is chance alone.
+        control: how likely that was, foreseen without knowing the sides, so that its difference is chance alone.
     """
     covariances = [np.cov(hit, other) / len(hit) for hit, other in zip(hits, control, strict=True)]
     total = np.sum(covariances, axis=0)

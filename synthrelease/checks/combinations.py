@@ -29,7 +29,7 @@ from synthrelease.contracts import (
     Table,
 )
 from synthrelease.exchange import Finding, Weights, group_scan, standard_scores
-from synthrelease.intervals import Bounds, draw, exactly, patients, z_score
+from synthrelease.intervals import Bounds, draw, exactly, normal_bounds, patients
 
 SPEC = CheckSpec(
     name="combinations",
@@ -259,19 +259,36 @@ def _small_cells(rng: np.random.Generator, evidence: Evidence) -> Metric:
     cells = [cell_keys(table)[:, known] for table in (*equal, evidence.synthetic)]
     units = [np.arange(len(t)) if t.units is None else np.unique(t.units, return_inverse=True)[1] for t in equal]
     sides = _Sides((cells[0], cells[1]), (units[0], units[1]), cells[2])
-    hits = [np.zeros(len(sides.made), dtype=np.bool_) for _ in range(2)]
-    width = range(len(known))
-    for columns in (c for k in (1, 2, 3) for c in subsets(width, k)):
-        small = [_small(sides, side, columns) for side in (0, 1)]
-        keys = combined(sides.made, columns)
-        for side in (0, 1):
-            hits[side] |= np.isin(keys, small[side])
-    bounds = _clustered(hits[0].astype(float) - hits[1], combined(sides.made, tuple(width)), evidence.confidence)
+    ours, theirs, cluster = _in_small_cells(sides)
+    made = slice(2 * size, None)
+    lean = ours.astype(np.float64) - theirs
+    bounds = _clustered(lean[made], cluster[made], evidence.confidence, (lean[: 2 * size], cluster[: 2 * size]))
+    hits = ours[made], theirs[made]
     text = (
         f"{int(hits[0].sum()):,} of {len(hits[0]):,} synthetic rows stand in a group of fewer than {SMALL} patients "
         f"that the training data has and the holdout has not; {int(hits[1].sum()):,} the other way round."
     )
     return Metric(name, bounds.value, bounds.low, bounds.high, unit, min(len(hits[0]), size), text, 0.0)
+
+
+def _in_small_cells(sides: _Sides) -> tuple[BoolArray, BoolArray, Keys]:
+    """Which rows stand in small cells of the training side alone and of the holdout alone, and in which such cell.
+
+    Rows are those of both sides and then the synthetic ones, (rows,) each. A row in several such cells counts for that
+    of the fewest columns, which decides for all rows in it at once.
+    """
+    stacked = np.concatenate([*sides.keys, sides.made])
+    hits = [np.zeros(len(stacked), dtype=np.bool_) for _ in range(2)]
+    cluster = combined(stacked, tuple(range(stacked.shape[1])))
+    is_free = np.ones(len(stacked), dtype=np.bool_)
+    for columns in (c for k in (1, 2, 3) for c in subsets(range(stacked.shape[1]), k)):
+        keys = combined(stacked, columns)
+        for side in (0, 1):
+            found = np.isin(keys, _small(sides, side, columns))
+            hits[side] |= found
+            cluster[found & is_free] = keys[found & is_free]
+            is_free &= ~found
+    return hits[0], hits[1], cluster
 
 
 def _small(sides: _Sides, side: int, columns: tuple[int, ...]) -> Keys:
@@ -283,13 +300,28 @@ def _small(sides: _Sides, side: int, columns: tuple[int, ...]) -> Keys:
     return few[~np.isin(few, other)]
 
 
-def _clustered(values: FloatArray, cluster: Keys, confidence: float) -> Bounds:
-    """Mean with bounds that allow for rows of one cluster going together; at least one row's worth of doubt."""
+def _clustered(
+    values: FloatArray, cluster: Keys, confidence: float, control: tuple[FloatArray, Keys] | None = None
+) -> Bounds:
+    """Mean with bounds that allow for rows of one cluster going together; at least one row's worth of doubt.
+
+    ``control``: values and clusters of real rows, whose sum is 0 but for chance, whatever was leaked. A cell that more
+    real rows of either side form should hold more synthetic rows as well, so that part of its sum is chance.
+    """
     mean = float(values.mean())
-    sums = np.bincount(np.unique(cluster, return_inverse=True)[1], weights=values - mean)
+    known, places = np.unique(cluster, return_inverse=True)
+    sums = np.bincount(places, weights=values - mean)
+    if control is not None and len(known) >= FEWEST_CELLS:
+        shared = np.flatnonzero(np.isin(control[1], known))
+        expected = np.bincount(np.searchsorted(known, control[1][shared]), control[0][shared], minlength=len(known))
+        apart = np.flatnonzero(~np.isin(control[1], known))
+        alone = np.bincount(np.unique(control[1][apart], return_inverse=True)[1], control[0][apart])
+        sums, expected = np.append(sums, np.zeros(len(alone))), np.append(expected, alone)
+        slope = float(sums @ expected / (expected @ expected)) if expected.any() else 0.0
+        mean -= slope * float(expected.sum()) / len(values)
+        sums = sums - slope * expected
     spread = max(float(np.sqrt((sums**2).sum())), 1.0) / len(values)
-    reach = z_score(confidence) * spread
-    return Bounds(mean, mean - reach, mean + reach)
+    return normal_bounds(mean, spread, confidence)
 
 
 # Labels and extremes.

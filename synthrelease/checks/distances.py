@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from synthrelease.checks._attacks import FLOOR
+from synthrelease.checks._foreseen import FEWEST_PATIENTS, foreseen
 from synthrelease.contracts import (
     CheckResult,
     CheckSpec,
@@ -21,9 +23,8 @@ from synthrelease.contracts import (
     Line,
     Metric,
     MetricSpec,
-    Table,
 )
-from synthrelease.intervals import Bounds, draw, normal_bounds, patients, z_score
+from synthrelease.intervals import Bounds, controlled, draw, normal_bounds, patient_of, patients, z_score
 from synthrelease.neighbours import Neighbours, nearest
 from synthrelease.space import Points, Space
 
@@ -49,7 +50,8 @@ SPEC = CheckSpec(
     ),
     about=(
         "Measures how far each synthetic row lies from the closest training patient (DCR) and how that compares with "
-        "the closest holdout patient, with equally many patients on both sides. NNDR divides the distance to the "
+        "the closest holdout patient, with equally many patients on both sides; in a large table, what chance has put "
+        "into that by where the patients of either side lie is taken off. NNDR divides the distance to the "
         "closest patient by that to the second closest: a small ratio means that a synthetic row clings to one person. "
         "Distances can block a release; they are never enough to allow one."
     ),
@@ -57,6 +59,8 @@ SPEC = CheckSpec(
 )
 
 MOST_QUERIES = 20_000
+MOST_TO_COMPARE = 10_000
+NEARNESS = (1, 2, 5, 25)
 TAIL = 0.05
 GROUPS = 30
 NNDR_READING = (
@@ -87,7 +91,10 @@ def measure(evidence: Evidence) -> CheckResult:
     chosen = np.sort(rng.permutation(len(evidence.synthetic))[:MOST_QUERIES])
     synthetic = space.embed(evidence.synthetic.frame.iloc[chosen])
     sides = _sides(rng, synthetic, real, evidence)
-    dcr = _dcr_share(sides, (len(train), len(holdout)), evidence.confidence)
+    if min(patients(train), patients(holdout)) >= FEWEST_PATIENTS:
+        dcr = _controlled_share(rng, sides, real, evidence)
+    else:
+        dcr = _dcr_share(sides, (len(train), len(holdout)), evidence.confidence)
     gap = _nndr_gap(rng, sides, evidence.confidence)
     n = min(len(synthetic), *(patients(table) for table in (train, holdout)))
     metrics = (
@@ -106,20 +113,12 @@ def measure(evidence: Evidence) -> CheckResult:
 
 def _sides(rng: np.random.Generator, synthetic: Points, real: tuple[Points, Points], evidence: Evidence) -> _Sides:
     train, holdout = (nearest(synthetic, points, 2) for points in real)
-    owners = [_owners(table) for table in (evidence.train, evidence.holdout)]
+    owners = [patient_of(table) for table in (evidence.train, evidence.holdout)]
     first = train.distance[:, 0], holdout.distance[:, 0]
     is_tie = first[0] == first[1]
     ours = (first[0] < first[1]) | (is_tie & (rng.random(len(synthetic)) < 0.5))
     closest = np.where(ours, owners[0][train.index[:, 0]], -1 - owners[1][holdout.index[:, 0]])
     return _Sides(train, holdout, np.unique(closest, return_inverse=True)[1])
-
-
-def _owners(table: Table) -> IntArray:
-    """The patient of each row, numbered from 0."""
-    if table.units is None:
-        return np.arange(len(table))
-    owner: IntArray = np.unique(table.units, return_inverse=True)[1]
-    return owner
 
 
 def _dcr_share(sides: _Sides, sizes: tuple[int, int], confidence: float) -> Bounds:
@@ -143,6 +142,57 @@ def _dcr_share(sides: _Sides, sizes: tuple[int, int], confidence: float) -> Boun
         return value * sizes[1] / (value * sizes[1] + (1.0 - value) * sizes[0])
 
     return Bounds(scaled(raw.value), scaled(raw.low), scaled(raw.high))
+
+
+def _controlled_share(
+    rng: np.random.Generator, sides: _Sides, real: tuple[Points, Points], evidence: Evidence
+) -> Bounds:
+    """The same share less what chance has put into it: patients who lie alone are the closest of more synthetic rows.
+
+    How many rows a patient is the closest of is foreseen by how near other real rows lie.
+    The gap of that count between the sides, less that of what was foreseen, is turned into a share.
+    """
+    tables = evidence.train, evidence.holdout
+    owners = [patient_of(table) for table in tables]
+    nearer = np.sign(sides.holdout.distance[:, 0] - sides.train.distance[:, 0]) / 2 + 0.5
+    won = nearer, 1.0 - nearer
+    at = sides.train.index[:, 0], sides.holdout.index[:, 0]
+    rows = np.concatenate(
+        [np.bincount(i, weights=w, minlength=len(t)) for i, w, t in zip(at, won, tables, strict=True)]
+    )
+    owner = np.concatenate([owners[0], owners[1] + owners[0].max() + 1])
+    likely = foreseen(rng, _nearness(rng, np.concatenate(real)), rows, owner)
+    cut = len(evidence.train)
+    # A patient's rows, per row of the side: sides whose patients have more rows each stay comparable.
+    counts, control = (
+        [
+            np.bincount(who, weights=part) * (int(who.max()) + 1) / len(who)
+            for who, part in zip(owners, (values[:cut], values[cut:]), strict=True)
+        ]
+        for values in (rows, likely)
+    )
+    gaps = float(counts[0].mean() - counts[1].mean()), float(control[0].mean() - control[1].mean())
+    bounds = controlled(
+        gaps, list(zip(counts, control, strict=True)), evidence.confidence, fewest=min(map(len, counts))
+    )
+    sizes = len(evidence.train), len(evidence.holdout)
+
+    def share(gap: float) -> float:
+        ours = (len(nearer) + sizes[1] * gap) / sum(sizes)  # the sides' mean counts add up to all synthetic rows
+        return float(np.clip(ours / (2 * ours - gap), 0.0, 1.0))
+
+    return Bounds(share(bounds.value), share(bounds.low), share(bounds.high))
+
+
+def _nearness(rng: np.random.Generator, points: Points) -> FloatArray:
+    """Log distances of each real row to the nearest other ones of a random sample of both sides: (rows, 4)."""
+    sample = rng.permutation(len(points))[:MOST_TO_COMPARE]
+    found = nearest(points, points[sample], max(NEARNESS) + 1)
+    is_self = sample[found.index] == np.arange(len(points))[:, None]
+    others = np.where(is_self, np.inf, found.distance)
+    others.sort(axis=1)
+    near: FloatArray = np.log(others[:, [k - 1 for k in NEARNESS]] + FLOOR)
+    return near
 
 
 def _nndr_gap(rng: np.random.Generator, sides: _Sides, confidence: float) -> Bounds:

@@ -48,9 +48,12 @@ SPEC = CheckSpec(
 )
 
 ROUNDS = 5
-GUESSES = 400
+FEWEST_GUESSES, MOST_GUESSES = 400, 1_200
+ROWS_A_GUESS = 16
+"""A round makes as many guesses as there are 16 rows a side, within the two limits: with more of them the same few
+patients would be hit again and again, and the guesses would no longer count as independent."""
 WIDTHS = (3, 6)
-MOST_ROWS = 10_000
+MOST_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def _single(made: _Coded, train: _Coded, holdout: _Coded, rng: np.random.Generat
         if len(present) == 0:
             continue
         distinct, counts = np.unique(present, return_counts=True)
-        unique = rng.permutation(distinct[counts == 1])[: GUESSES // made.values.shape[1] + 1]
+        unique = rng.permutation(distinct[counts == 1])[: FEWEST_GUESSES // made.values.shape[1] + 1]
         bets = [(value, "equal") for value in unique]
         if made.is_number[column]:
             bets += [(present.min(), "below"), (present.max(), "above")]
@@ -124,11 +127,12 @@ def _several(made: _Coded, train: _Coded, holdout: _Coded, rng: np.random.Genera
     A row is read at most once a round, so that the guesses of a round are about different rows.
     """
     middle = np.nanmedian(np.where(np.isnan(made.values).all(axis=0), 0.0, made.values), axis=0)
+    most = int(np.clip(len(train.values) // ROWS_A_GUESS, FEWEST_GUESSES, MOST_GUESSES))
     hits = [0, 0, 0]
     guesses = 0
     width = made.values.shape[1]
     for at in rng.permutation(len(made.values)) if width > 1 else ():
-        if guesses == GUESSES:
+        if guesses == most:
             break
         row = made.values[at]
         columns = _isolating(made, row, rng.permutation(width)[: WIDTHS[1]], middle)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from synthrelease.contracts import FloatArray, IntArray
 from synthrelease.generators.domain import Cells
@@ -79,6 +80,7 @@ def codes_of(cells: Cells, noisy: FloatArray, *, noise: float, most: int) -> Cod
         code = _labels(present, noise)
     count = int(code.max()) + 1
     shares = np.bincount(code, inside, minlength=count)
+    inside = inside if cells.is_number else expected(present, noise)
     shares = np.append(shares, missing) if has_missing else shares
     shares = np.maximum(shares, 0.5)
     return Codes(
@@ -88,6 +90,20 @@ def codes_of(cells: Cells, noisy: FloatArray, *, noise: float, most: int) -> Cod
         shares=tuple((shares / shares.sum()).tolist()),
         has_missing=has_missing,
     )
+
+
+def expected(noisy: FloatArray, noise: float) -> FloatArray:
+    """What counts are to be expected behind noisy ones, if any count from 0 up was as likely before: above 0, (n,).
+
+    A declared label whose noisy count lies below 0 may well have patients; at a weight of 0 it would never be drawn.
+    The mean of a normal distribution cut off at 0 (Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions,
+    1994, section 13.10).
+    """
+    if noise <= 0:
+        return np.maximum(noisy, 0.0)
+    z = noisy / noise
+    hazard = np.exp(stats.norm.logpdf(z) - stats.norm.logcdf(z))
+    return np.maximum(noise * (z + hazard), 0.0)
 
 
 def _labels(present: FloatArray, noise: float) -> IntArray:
