@@ -35,7 +35,8 @@ STRENGTHS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Standard deviations that a column's effects may have, in logits."""
 NOTHING = 0.5
 """The chance, before anything is seen, that a column has no effect at all."""
-UPDATES = 100
+UPDATES = 400
+"""At most; a tenth of them is enough as a rule."""
 HELD = 0.01
 """How exactly classes keep their shares while effects are found; afterwards they are kept exactly."""
 
@@ -239,27 +240,59 @@ def _fitted(
         )
     )
     alone = rows.mean(0)[:, None] * level  # (codes, classes): the tables of made rows, were the target independent
-    weights = torch.zeros(len(root), len(base), requires_grad=True)
-    offset = level.log().clone().requires_grad_(True)
+    turned, scale, across = _straightened(look @ _spread(rows) @ reach, variances, sides, level)
+    steps = torch.zeros_like(scale, requires_grad=True)
+    drift = torch.zeros_like(level, requires_grad=True)
+    centred = rows - rows.mean(0)  # so that effects hardly move the shares of classes
 
     def misfit() -> Tensor:
-        chances = torch.softmax(rows @ (reach @ weights @ sides.T) + offset, dim=1)  # (rows, classes)
+        weights = turned @ (steps * scale) @ across.T
+        chances = centred @ (reach @ weights @ sides.T) + level.log() + HELD * drift
+        chances = torch.softmax(chances, dim=1)  # (rows, classes)
         excess = look @ (rows.T @ chances / len(rows) - alone)  # (sums, classes)
         apart = sums - (excess - excess.mean(dim=1, keepdim=True))
-        drift = (chances.mean(0) - level) / (HELD * level)
-        return 0.5 * ((apart.square() / variances).sum() + weights.square().sum() + drift.square().sum())
+        off = (chances.mean(0) - level) / (HELD * level)
+        return 0.5 * ((apart.square() / variances).sum() + weights.square().sum() + off.square().sum())
 
-    _minimise(misfit, [weights, offset])
-    effects = (reach @ weights @ sides.T).detach() / temperature
+    _minimise(misfit, [steps, drift])
+    effects = (reach @ turned @ (steps.detach() * scale) @ across.T @ sides.T) / temperature
     along = rows @ effects
-    offset.data.copy_(level.log())
+    offset = level.log().clone().requires_grad_(True)
     _minimise(lambda: torch.logsumexp(along + offset, dim=1).mean() - (offset * level).sum(), [offset])
     return effects.double().numpy(), offset.detach().double().numpy()
 
 
+def _spread(rows: Tensor) -> Tensor:
+    """The covariance of one-hot codes, (codes, codes)."""
+    mean = rows.mean(0)
+    return rows.T @ rows / len(rows) - torch.outer(mean, mean)
+
+
+def _straightened(moved: Tensor, variances: Tensor, sides: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Axes along which the misfit of weights bends equally much where effects are small, so that its minimum is near.
+
+    Some sums are known a thousand times better than others. Without this, steps along them are all that happens.
+
+    Args:
+        moved: how sums of codes answer to weights, (sums, weights).
+        variances: of the sums, (sums, classes).
+        sides: root of the covariance between classes, (classes, classes).
+        level: shares of the classes, (classes,).
+
+    Returns:
+        Rotations of the rows of weights, (weights, weights), and of its columns, (classes, classes), and how far a
+        step goes along each pair of axes, (weights, classes).
+    """
+    classes = (torch.diag(level) - torch.outer(level, level)) @ sides
+    along, turned = torch.linalg.eigh(moved.T @ (moved / variances.mean(dim=1, keepdim=True)))
+    between, across = torch.linalg.eigh(classes.T @ classes)
+    bend = 1.0 + torch.outer(along.clamp_min(0.0), between.clamp_min(0.0))
+    return turned, bend.rsqrt(), across
+
+
 def _minimise(value: Callable[[], Tensor], parameters: list[Tensor]) -> None:
     """Find a minimum of a smooth function of a few parameters."""
-    solver = torch.optim.LBFGS(parameters, max_iter=UPDATES, history_size=10, line_search_fn="strong_wolfe")
+    solver = torch.optim.LBFGS(parameters, max_iter=UPDATES, history_size=50, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         solver.zero_grad()
