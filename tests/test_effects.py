@@ -113,3 +113,17 @@ def test_labels_are_drawn_more_decisively_the_fewer_rows_tell_classes_apart():
     empty = codes_with(np.array([0.5, 0.4999, 0.0001]), is_number=False)  # a label that hardly anybody has
     assert effects.temperature_of(empty, 3_600) == pytest.approx(effects.temperature_of(even, 3_600), abs=0.01)
     assert effects.temperature_of(codes_with(np.full(8, 1 / 8), is_number=True), 3_600) == 1.0
+
+
+def test_a_quarter_of_the_updates_finds_effects_where_some_sums_are_known_far_better_than_others(monkeypatch):
+    rng = np.random.default_rng(5)
+    codes = np.stack([rng.integers(0, 24, 8_000), *(rng.integers(0, 12, 8_000) for _ in range(5))], axis=1)
+    for column in (1, 2):  # columns that tell nearly the same
+        codes[:, column] = np.where(rng.random(8_000) < 0.95, codes[:, 0] // 2, codes[:, column])
+    chance = 1 / (1 + np.exp(-(3.0 * np.sin(codes[:, 0]) + codes[:, 1] / 3 - 6)))
+    codes = np.column_stack([codes, rng.random(8_000) < chance]).astype(np.int64)
+    found = []
+    for updates in (effects.UPDATES // 4, 20 * effects.UPDATES):
+        monkeypatch.setattr(effects, "UPDATES", updates)
+        found.append(model_of(codes, numbers=(0, 1), noise=1e-6).probabilities(codes)[:, 1])
+    assert np.abs(found[0] - found[1]).max() < 0.01
