@@ -88,7 +88,7 @@ def _unrecognisable(records: list[Mapping[str, Any]]) -> str:
     return (
         "<h2>Leaks of columns that tell nobody apart</h2><p>Which columns leak is drawn at random. Where fewer than "
         f"{RECOGNISABLE:.0%} of training patients have a combination of the leaked columns that at most four patients "
-        "share (two answers of yes or no and a sex), nobody can be recognised by it, and there is nothing for the "
+        "share (such as a sex and two yes-or-no answers), nobody can be recognised by it, and there is nothing for the "
         f"audit to find; the cells above count these tables all the same.</p><table><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table>"
     )
