@@ -18,7 +18,7 @@ from itertools import combinations as subsets
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from synthrelease.checks._cells import Keys
+from synthrelease.checks._cells import Keys, combined, numbered
 from synthrelease.contracts import BoolArray, FloatArray, IntArray
 
 FEWEST_PATIENTS = 1_000
@@ -74,7 +74,7 @@ def likenesses(rng: np.random.Generator, cells: Keys) -> FloatArray:
     for place, left in enumerate(LEFT_OUT):
         ways = list(subsets(range(cells.shape[1]), left))
         for at in rng.permutation(len(ways))[:MOST_SETS]:
-            keys = whole - cells[:, ways[at]].sum(axis=1, dtype=np.uint64)
-            _, which, held = np.unique(keys, return_inverse=True, return_counts=True)
-            out[:, place] += held[which] - 1
+            keys = whole - combined(cells, ways[at])
+            which = numbered(keys)
+            out[:, place] += np.bincount(which)[which] - 1
     return np.log1p(out)

@@ -83,26 +83,21 @@ def measure(evidence: Evidence) -> CheckResult:
     sides = [table.take(draw(rng, table, MOST_ROWS)) for table in (evidence.train, evidence.holdout)]
     size = min(len(side) for side in sides)
     made = evidence.synthetic.take(draw(rng, evidence.synthetic, MOST_ROWS))
+    levels = _levels(evidence.confidence, len(hidden))
     gaps = [
-        (secret.name, _gap(rng, secret, _knowledge(evidence, known, secret), (made, *sides), confidence))
+        (secret.name, *_gap(rng, secret, _knowledge(evidence, known, secret), (made, *sides), levels))
         for secret in hidden
-        for confidence in _levels(evidence.confidence, len(hidden))
     ]
     binary = [secret for secret in hidden if not secret.is_number and len(secret.categories) == 2]
-    solved = [
-        (secret.name, _solved(rng, secret, known, (made, *sides), confidence))
-        for secret in binary
-        if known
-        for confidence in _levels(evidence.confidence, len(binary))
-    ]
+    levels = _levels(evidence.confidence, len(binary))
+    solved = [(secret.name, *_solved(rng, secret, known, (made, *sides), levels)) for secret in binary if known]
     metrics = (
         _worst(SPEC.metrics[0], gaps, size, "no column can be predicted"),
         _worst(
             SPEC.metrics[1], solved, min(size, TARGETS), "no sensitive column has two labels, or no quasi-identifiers"
         ),
     )
-    picture = _by_column(gaps[:: len(_levels(evidence.confidence, 1))])
-    return CheckResult(SPEC.name, "measured", size, metrics=metrics, figures=(picture,))
+    return CheckResult(SPEC.name, "measured", size, metrics=metrics, figures=(_by_column(gaps),))
 
 
 def _knowledge(evidence: Evidence, known: tuple[Column, ...], secret: Column) -> tuple[Column, ...]:
@@ -115,9 +110,13 @@ def _levels(confidence: float, looks: int) -> tuple[float, float]:
     return confidence, 1.0 - (1.0 - confidence) / max(1, looks)
 
 
-def _by_column(gaps: Sequence[tuple[str, Bounds]]) -> Figure:
+_Looked = tuple[str, Bounds, Bounds]
+"""A sensitive column, its gap at the level asked for, and the same corrected for the number of columns."""
+
+
+def _by_column(gaps: Sequence[_Looked]) -> Figure:
     """The gap of every sensitive column, largest first."""
-    known = sorted((gap for gap in gaps if np.isfinite(gap[1].value)), key=lambda gap: -gap[1].value)
+    known = sorted(((name, gap) for name, gap, _ in gaps if np.isfinite(gap.value)), key=lambda each: -each[1].value)
     return Figure(
         name="attribute_gap",
         kind="dots",
@@ -137,15 +136,14 @@ def _by_column(gaps: Sequence[tuple[str, Bounds]]) -> Figure:
     )
 
 
-def _worst(spec: MetricSpec, gaps: Sequence[tuple[str, Bounds]], n: int, missing: str) -> Metric:
-    """The largest upper bound as it is, and the largest corrected lower bound; pairs of (as asked, corrected)."""
-    pairs = [(name, plain, strict) for (name, plain), (_, strict) in zip(gaps[::2], gaps[1::2], strict=True)]
-    pairs = [pair for pair in pairs if np.isfinite(pair[1].value)]
-    if not pairs:
+def _worst(spec: MetricSpec, gaps: Sequence[_Looked], n: int, missing: str) -> Metric:
+    """The largest upper bound as it is, and the largest corrected lower bound."""
+    found = [gap for gap in gaps if np.isfinite(gap[1].value)]
+    if not found:
         nan = float("nan")
         return Metric(spec.name, nan, nan, nan, spec.unit, n, f"Not measured: {missing}.", 0.0)
-    name, worst, _ = max(pairs, key=lambda pair: pair[1].high)
-    low = min(worst.value, max(strict.low for _, _, strict in pairs))
+    name, worst, _ = max(found, key=lambda gap: gap[1].high)
+    low = min(worst.value, max(strict.low for _, _, strict in found))
     text = f"Worst for {name!r}: training patients are predicted better by {worst.value:.3f} than holdout patients."
     return Metric(spec.name, worst.value, low, worst.high, spec.unit, n, text, 0.0)
 
@@ -159,17 +157,24 @@ class _Guessed:
     control: FloatArray
 
 
+_UNKNOWN = Bounds(float("nan"), float("nan"), float("nan"))
+
+
 def _gap(
-    rng: np.random.Generator, secret: Column, columns: tuple[Column, ...], tables: tuple[Table, ...], confidence: float
-) -> Bounds:
-    """How much better a model of the synthetic rows predicts training patients than holdout patients.
+    rng: np.random.Generator,
+    secret: Column,
+    columns: tuple[Column, ...],
+    tables: tuple[Table, ...],
+    levels: tuple[float, float],
+) -> tuple[Bounds, Bounds]:
+    """How much better a model of the synthetic rows predicts training patients than holdout patients, at both levels.
 
     Patients of one side may be easier to predict by chance. A model of real rows, cross-fitted over both sides without
     knowing who was trained on, says by how much, and that is taken off.
     """
     made, *sides = [_with(table, secret) for table in tables]
     if min(len(table) for table in (made, *sides)) < FEWEST or made.frame[secret.name].nunique() < 2:
-        return Bounds(float("nan"), float("nan"), float("nan"))
+        return _UNKNOWN, _UNKNOWN
     seed = int(rng.integers(2**31))
     inputs = [numbers(within(table, columns)).to_numpy(np.float64) for table in (made, *sides)]
     wanted, *truth = _wanted(secret, (made, *sides))
@@ -183,8 +188,10 @@ def _gap(
     guessed = [_Guessed(*(each[part] for each in (answers, said, control))) for part in (slice(at), slice(at, None))]
     measured = [_scored(secret, side) for side in guessed]
     if any(len(part) < 2 for side in measured for _, part in side):
-        return Bounds(float("nan"), float("nan"), float("nan"))
-    return _controlled_gap(measured, confidence, fewest=min(len(side.truth) for side in guessed))
+        return _UNKNOWN, _UNKNOWN
+    fewest = min(len(side.truth) for side in guessed)
+    plain, strict = (_controlled_gap(measured, level, fewest=fewest) for level in levels)
+    return plain, strict
 
 
 def _wanted(secret: Column, tables: Sequence[Table]) -> list[FloatArray]:
@@ -264,18 +271,23 @@ def _difference(first: Bounds, second: Bounds, confidence: float) -> Bounds:
 
 
 def _solved(
-    rng: np.random.Generator, secret: Column, known: tuple[Column, ...], tables: tuple[Table, ...], confidence: float
-) -> Bounds:
+    rng: np.random.Generator,
+    secret: Column,
+    known: tuple[Column, ...],
+    tables: tuple[Table, ...],
+    levels: tuple[float, float],
+) -> tuple[Bounds, Bounds]:
     """AUC of reconstructed values of training patients less that of holdout patients, by the same attack."""
     made, *sides = tables
-    areas = []
+    scored = []
     seed = int(rng.integers(2**31))
     for side in sides:
         targets = side.take(np.arange(min(len(side), TARGETS)))
         truth = targets.frame[secret.name].cat.codes.to_numpy()
         score = _reconstruct(np.random.default_rng(seed), secret, known, (made, targets))
-        areas.append(auc(score[truth == 1], score[truth == 0], confidence))
-    return _difference(areas[0], areas[1], confidence)
+        scored.append((score[truth == 1], score[truth == 0]))
+    plain, strict = (_difference(auc(*scored[0], level), auc(*scored[1], level), level) for level in levels)
+    return plain, strict
 
 
 def _reconstruct(

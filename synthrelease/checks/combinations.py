@@ -15,7 +15,7 @@ from itertools import combinations as subsets
 
 import numpy as np
 
-from synthrelease.checks._cells import Keys, cell_keys, combined, entropies
+from synthrelease.checks._cells import Keys, cell_keys, combined, entropies, numbered
 from synthrelease.checks._pool import Pool, pooled, telling
 from synthrelease.contracts import (
     BoolArray,
@@ -219,14 +219,13 @@ def returns(real: Keys, synthetic: Keys, columns: tuple[int, ...], pool: Pool) -
 
     None where too few rare combinations exist to tell anything.
     """
-    keys, made = combined(real, columns), combined(synthetic, columns)
-    distinct, which, held = np.unique(keys, return_inverse=True, return_counts=True)
+    number = numbered(np.concatenate([combined(real, columns), combined(synthetic, columns)]))
+    which, made = number[: len(real)], number[len(real) :]
+    held = np.bincount(which)
     rare = held <= RARE
     if int(rare.sum()) < FEWEST_CELLS:
         return None
-    again, times = np.unique(made, return_counts=True)
-    at = np.minimum(np.searchsorted(again, distinct), len(again) - 1)
-    returned = np.where(again[at] == distinct, times[at], 0)
+    returned = np.bincount(made, minlength=len(held))[: len(held)]
     weight = np.where(rare, np.minimum(returned, held + 2) / held, 0.0)
     if not weight.any():
         return None
