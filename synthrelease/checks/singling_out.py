@@ -90,7 +90,8 @@ def _coded(table: Table) -> _Coded:
         else table.frame[c.name].cat.codes.astype(np.float64).replace(-1.0, np.nan).to_numpy()
         for c in columns
     ]
-    return _Coded(np.column_stack(values), np.array([c.is_number for c in columns]))
+    together = np.asfortranarray(np.column_stack(values))  # columns are read one at a time
+    return _Coded(together, np.array([c.is_number for c in columns]))
 
 
 def _single(made: _Coded, train: _Coded, holdout: _Coded, rng: np.random.Generator) -> Trials:
