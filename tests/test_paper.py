@@ -31,7 +31,7 @@ from synthrelease.paper import (
     scoring,
     trials,
 )
-from synthrelease.paper.comparison import Summary, compared, summary
+from synthrelease.paper.comparison import Summary, compared, gain, summary
 from synthrelease.paper.experiments import PaperOptions
 from synthrelease.paper.journal import Progress
 from synthrelease.paper.published import Printed
@@ -103,6 +103,26 @@ def test_the_splits_are_the_papers(data):
     assert (scaled.min().min(), scaled.max().max()) == (0.0, 1.0)
 
 
+def test_a_random_cut_is_another_for_each_repetition_and_leaks_nothing(data):
+    found = material.load("diabetes", data)
+    train, test = found.training_rows("random", 3), found.test_rows("random", 3)
+    assert (len(train), len(test), len(np.union1d(train, test))) == (105, 45, 150)
+    assert list(test) != list(found.test_rows("random", 4))
+    assert list(test) == list(material.load("diabetes", data).test_rows("random", 3))
+
+
+def test_random_cuts_are_compared_repetition_by_repetition():
+    def records(values):
+        return [
+            {"trial": {"seed": seed}, "scores": {"imbalanced": {"accuracy": value}}}
+            for seed, value in enumerate(values)
+        ]
+
+    found = gain(records([0.8, 0.7, 0.9, 0.2]), records([0.9, 0.8, 1.0]), "imbalanced", "accuracy")
+    assert (found.n, round(found.mean, 6)) == (3, -0.1)  # a loss is not cut off at 0
+    assert gain(records([]), records([0.9]), "imbalanced", "accuracy") is None
+
+
 def test_a_sample_is_scaled_by_the_full_tables_ranges(data):
     found = material.load("fraud", data)
     assert found.is_sample
@@ -126,6 +146,7 @@ def test_an_experiment_writes_its_page_and_table_and_a_second_run_trains_nothing
     page = (tmp_path / f"experiment-{experiment}.html").read_text()
     assert "<script" not in page
     assert "synthrelease (gan)" in page
+    assert ("cut at random 2 times: the accuracy of synthrelease (gan) is " in page) == (experiment == 1)
     kept = (tmp_path / f"trials-{experiment}.jsonl").read_text()
     lines = list(csv.reader((tmp_path / f"experiment-{experiment}.csv").open()))
     if experiment < 3:
@@ -145,7 +166,7 @@ def test_a_quick_run_as_it_is_uses_every_core(data, tmp_path):
     words = ["paper", "--experiment", "1", "--data", str(data), "--out", str(tmp_path), "--quick"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
-    assert "20 of 20 trials" in result.output
+    assert "32 of 32 trials" in result.output
     epochs = {record["trial"]["epochs"] for record in journal.read(tmp_path / "trials-1.jsonl").values()}
     assert epochs == {300, 1_500}  # the original table is trained on by a tree alone
 

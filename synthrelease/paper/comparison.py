@@ -46,8 +46,8 @@ class Compared:
     """Whether the clean figure lies more than two published standard deviations off (a distance: more than 25%)."""
 
 
-def summary(values: Sequence[float]) -> Summary | None:
-    """Summarise repetitions; None of no values."""
+def summary(values: Sequence[float], *, least: float = 0.0) -> Summary | None:
+    """Summarise repetitions; None of no values. ``least``: what no mean can be below."""
     known = np.array([value for value in values if math.isfinite(value)])
     if not len(known):
         return None
@@ -57,7 +57,18 @@ def summary(values: Sequence[float]) -> Summary | None:
     spread = float(known.std(ddof=1))
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(known) - 1)) * spread / math.sqrt(len(known))
     low, high = mean - reach, mean + reach
-    return Summary(mean, spread, len(known), max(low, 0.0), min(high, 1.0) if mean <= 1 else high)
+    return Summary(mean, spread, len(known), max(low, least), min(high, 1.0) if mean <= 1 else high)
+
+
+def gain(
+    ours: Iterable[Mapping[str, Any]], theirs: Iterable[Mapping[str, Any]], part: str, score: str
+) -> Summary | None:
+    """Summarise by how much a score is higher than another row's in the same repetition; None without a common one."""
+    sides = [
+        {record["trial"]["seed"]: value for record in side for value in values_of([record], part, score)}
+        for side in (ours, theirs)
+    ]
+    return summary([sides[0][seed] - sides[1][seed] for seed in sides[0] if seed in sides[1]], least=-1.0)
 
 
 def values_of(records: Iterable[Mapping[str, Any]], part: str, score: str) -> list[float]:

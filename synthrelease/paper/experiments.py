@@ -45,6 +45,8 @@ TABLES: Mapping[int, tuple[str, ...]] = {
 }
 MOST_REPEATED = ("paper-256-512", generators.DEFAULT, f"{generators.DEFAULT}{WITH_MORE}")
 """Rows of experiment 1 that are repeated as often as in the paper; the other networks 5 times."""
+RANDOMLY_CUT = ("original", "paper-256-512", generators.DEFAULT)
+"""Rows of experiment 1 that are also measured on random cuts, as often; the network is the paper's best one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +121,14 @@ def plan(options: PaperOptions) -> tuple[Trial, ...]:
         for table in tables
         for row in rows
         for part in _parts(options, row)
-        for seed in range(_repetitions(options, row))
+        for seed in range(_repetitions(options, row, part))
     )
 
 
 def _parts(options: PaperOptions, row: str) -> tuple[Part, ...]:
     leaks = options.as_published and row.startswith("paper-") and options.experiment < 3
-    return ("clean", "published") if leaks else ("clean",)
+    is_cut = options.experiment == 1 and row in RANDOMLY_CUT
+    return ("clean", *(("published",) if leaks else ()), *(("random",) if is_cut else ()))
 
 
 def _epochs(options: PaperOptions, row: str, epochs: int) -> int:
@@ -135,14 +138,15 @@ def _epochs(options: PaperOptions, row: str, epochs: int) -> int:
     return QUICK_EPOCHS if options.quick and row not in BASELINES else EPOCHS
 
 
-def _repetitions(options: PaperOptions, row: str) -> int:
-    if row == "original" and options.experiment == 1:
+def _repetitions(options: PaperOptions, row: str, part: Part) -> int:
+    if row == "original" and options.experiment == 1 and part == "clean":
         return 1  # nothing in it is random
     if options.repetitions is not None:
         return options.repetitions
     if options.quick:
         return 3
-    return 20 if options.experiment == 1 and row in (*MOST_REPEATED, *options.more) else 5
+    is_repeated = part == "random" or row in (*MOST_REPEATED, *options.more)
+    return 20 if options.experiment == 1 and is_repeated else 5
 
 
 def _work(options: PaperOptions) -> Work:

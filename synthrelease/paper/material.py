@@ -19,8 +19,13 @@ import pandas as pd
 from synthrelease.contracts import Column, IntArray, Schema, Table
 from synthrelease.errors import InputError
 
-Part = Literal["clean", "published"]
-"""Which rows a GAN of experiment 1 trains on: the first 70%, or 70% drawn at random from all (the published leak)."""
+Part = Literal["clean", "published", "random"]
+"""Which rows a GAN of experiment 1 trains on, and which test the tree.
+
+``clean``: the first 70% and the last 30%. ``published``: 70% drawn at random and the last 30%, most of which it has
+seen (the published leak). ``random``: 70% drawn at random for each repetition and 30% of the others, so that the luck
+of one small test part averages out.
+"""
 
 TRAINING_SHARE, TEST_SHARE = 0.7, 0.3
 TRUE_FRAUD_SHARE = 492 / 284_807
@@ -81,14 +86,16 @@ class Material:
 
     def training_rows(self, part: Part, seed: int) -> IntArray:
         """Return the positions of the rows that a GAN trains on, see ``Part``."""
-        count = int(len(self.frame) * TRAINING_SHARE)
-        if part == "clean":
-            return np.arange(count)
-        return np.random.default_rng(seed).permutation(len(self.frame))[:count]
+        order = np.arange(len(self.frame)) if part == "clean" else self._shuffled(seed)
+        return order[: int(len(self.frame) * TRAINING_SHARE)]
 
-    def test_rows(self) -> IntArray:
-        """Return the positions of the last 30%; one row between the parts may be in neither."""
-        return np.arange(len(self.frame) - int(len(self.frame) * TEST_SHARE), len(self.frame))
+    def test_rows(self, part: Part = "clean", seed: int = 0) -> IntArray:
+        """Return the positions of the test rows, see ``Part``; one row may be neither tested nor trained on."""
+        order = self._shuffled(seed) if part == "random" else np.arange(len(self.frame))
+        return order[len(self.frame) - int(len(self.frame) * TEST_SHARE) :]
+
+    def _shuffled(self, seed: int) -> IntArray:
+        return np.random.default_rng(seed).permutation(len(self.frame))
 
 
 def load(name: str, folder: Path) -> Material:

@@ -88,9 +88,9 @@ def run(trial: Trial, data: Path) -> dict[str, Any]:
 
 def _first(trial: Trial, found: Material) -> dict[str, Any]:
     whole, target = found.scaled, found.source.target
-    test = whole.iloc[found.test_rows()]
+    test = whole.iloc[found.test_rows(trial.part, trial.seed)]
     if trial.row == "original":
-        made = whole.iloc[found.training_rows("clean", 0)]
+        made = whole.iloc[found.training_rows(trial.part, trial.seed)]
         return {
             "scores": {
                 "imbalanced": _tree(made, test, target, trial.seed),
