@@ -162,17 +162,23 @@ def _first_words(records: Records, table: str, title: str) -> list[str]:
 def _random_words(records: Records, table: str, title: str) -> list[str]:
     """How the default generator's accuracy compares on random cuts, repetition by repetition."""
     ours = records.get((table, generators.DEFAULT, "random"), ())
-    words = []
+    mean, words = _mean(records, (table, generators.DEFAULT, "random"), "imbalanced", "accuracy"), []
     for row in _cut_at_random(records, table):
         found = gain(ours, records[table, row, "random"], "imbalanced", "accuracy")
         if row == generators.DEFAULT or found is None or math.isnan(found.low):
             continue
-        side = "above" if found.low > 0 else "below" if found.high < 0 else "no different within chance from"
-        words.append(f"{side} {name_of(row)} by {found.mean:+.3f} (95% interval {found.low:+.3f} to {found.high:+.3f})")
-    if not words:
+        side = "above" if found.low > 0 else "below" if found.high < 0 else "within chance of"
+        words.append(f"{side} {name_of(row)} (by {_signed(found)})")
+    if mean is None or not words:
         return []
-    name = name_of(generators.DEFAULT)
-    return [f"{title}, cut at random {len(ours)} times: the accuracy of {name} is {_listed(words)}."]
+    name = f"{name_of(generators.DEFAULT)}, {mean.mean:.3f}, is"
+    return [f"{title}, cut at random {len(ours)} times: the accuracy of {name} {_listed(words)}."]
+
+
+def _signed(found: Summary) -> str:
+    """A difference and its 95% interval."""
+    words = f"{found.mean:+.3f}, 95% interval {found.low:+.3f} to {found.high:+.3f}"
+    return words.replace("-", "\N{MINUS SIGN}")
 
 
 def _random_cuts(records: Records, table: str, title: str) -> list[Matrix]:
@@ -180,8 +186,7 @@ def _random_cuts(records: Records, table: str, title: str) -> list[Matrix]:
     rows, ours = [], records.get((table, generators.DEFAULT, "random"), ())
     for row in _cut_at_random(records, table):
         found = [
-            _mean(records, (table, row, "random"), "imbalanced", score)
-            for score in ("accuracy", "precision", "recall", "f1")
+            _mean(records, (table, row, "random"), "imbalanced", score) for score in ("accuracy", "precision", "recall")
         ]
         lead = (
             None if row == generators.DEFAULT else gain(ours, records[table, row, "random"], "imbalanced", "accuracy")
@@ -190,17 +195,13 @@ def _random_cuts(records: Records, table: str, title: str) -> list[Matrix]:
             (
                 name_of(row),
                 *(_written(each) for each in found),
-                "" if lead is None else f"{lead.mean:+.3f} ({lead.low:+.3f} to {lead.high:+.3f})",
-                str(len(records[table, row, "random"])),
+                "" if lead is None else _signed(lead),
             )
         )
-    header = (
-        "Training rows", "Accuracy", "Precision", "Recall", "F1",
-        f"Accuracy of {name_of(generators.DEFAULT)} above it", "Repetitions",
-    )  # fmt: skip
+    header = ("Training rows", "Accuracy", "Precision", "Recall", f"{name_of(generators.DEFAULT)}: accuracy above it")
     note = (
-        "Every repetition cuts the table anew, 70% to train on and 30% to test, the same for all rows. Mean and, in "
-        "brackets, its 95% interval; differences are taken repetition by repetition."
+        f"{len(ours)} repetitions, each on a cut of its own, 70% to train on and 30% to test, the same for all rows. "
+        "Mean and, in brackets, its 95% interval; differences are taken repetition by repetition."
     )
     return [Matrix(f"{title}: cut at random", note, header, tuple(rows))] if rows else []
 
