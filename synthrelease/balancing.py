@@ -25,7 +25,7 @@ from synthrelease.contracts import FloatArray, IntArray, OnStep, Table
 from synthrelease.errors import OversamplingError
 from synthrelease.formats import Place, place_of, read_file
 from synthrelease.oversampling import Oversampling, make_rows
-from synthrelease.tablefile import TableFile
+from synthrelease.tablefile import TableFile, counted
 
 Method = Literal["gan", "smote", "adasyn", "smotenc"]
 METHODS: tuple[Method, ...] = ("gan", "smote", "adasyn", "smotenc")
@@ -195,8 +195,8 @@ def _check_kinds(method: Method, labels: list[str], features: int) -> None:
     if method in ("smote", "adasyn") and labels:
         shown = ", ".join(map(repr, labels[:3])) + (", ..." if len(labels) > 3 else "")
         raise OversamplingError(
-            f"{method.upper()} works with numbers only, however {len(labels)} columns hold labels ({shown}). Use "
-            "--method smotenc or gan, or exclude the columns."
+            f"{method.upper()} works with numbers only, however labels stand in {counted(len(labels), 'column')} "
+            f"({shown}). Use --method smotenc or gan, or exclude the columns."
         )
     if method == "smotenc" and len(labels) in (0, features):
         what = "labels" if not labels else "numbers"
@@ -211,7 +211,7 @@ def _check_gaps(method: Method, real: Table, features: list[str]) -> None:
     gaps = gaps[gaps > 0]
     if len(gaps):
         raise OversamplingError(
-            f"{method.upper()} cannot work with missing values, however {len(gaps)} columns have some "
+            f"{method.upper()} cannot work with missing values, however some stand in {counted(len(gaps), 'column')} "
             f"({gaps.index[0]!r} in {int(gaps.iloc[0])} rows). Use --method gan, which learns them, or fill them."
         )
 

@@ -82,7 +82,7 @@ def test_missing_values_are_refused_by_what_cannot_work_with_them(tmp_path, meth
           ["age", "pressure", "stay", "readmitted"]].to_csv(path, index=False)  # fmt: skip
     result, out = balanced(path, drafted(path, tmp_path, "readmitted"), "--method", method)
     assert result.exit_code == 2
-    assert "cannot work with missing values, however 1 columns have some ('pressure'" in result.output
+    assert "cannot work with missing values, however some stand in 1 column ('pressure'" in result.output
     assert "--method gan" in result.output
     assert not out.exists()
 
@@ -91,7 +91,7 @@ def test_missing_values_are_refused_by_what_cannot_work_with_them(tmp_path, meth
 def test_labels_are_refused_by_what_works_with_numbers(ward_files, tmp_path, method):
     result, out = balanced(*ward_files, "--method", method, "--out", str(tmp_path / "out.csv"))
     assert result.exit_code == 2
-    assert "works with numbers only, however 2 columns hold labels ('sex', 'smoker')" in result.output
+    assert "works with numbers only, however labels stand in 2 columns ('sex', 'smoker')" in result.output
     assert "--method smotenc or gan" in result.output
     assert not out.exists()
 
