@@ -191,13 +191,7 @@ def _random_cuts(records: Records, table: str, title: str) -> list[Matrix]:
         lead = (
             None if row == generators.DEFAULT else gain(ours, records[table, row, "random"], "imbalanced", "accuracy")
         )
-        rows.append(
-            (
-                name_of(row),
-                *(_written(each) for each in found),
-                "" if lead is None else _signed(lead),
-            )
-        )
+        rows.append((name_of(row), *(_written(each) for each in found), "" if lead is None else _signed(lead)))
     header = ("Training rows", "Accuracy", "Precision", "Recall", f"{name_of(generators.DEFAULT)}: accuracy above it")
     note = (
         f"{len(ours)} repetitions, each on a cut of its own, 70% to train on and 30% to test, the same for all rows. "
