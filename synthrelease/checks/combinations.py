@@ -9,7 +9,7 @@ half of the patients tell which sets to look at, the other half, whose labels th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations as subsets
 
@@ -94,11 +94,9 @@ BEAM = 12
 GROWN = 10
 TRIED = 150
 """Sets tried at each size while searching, the ``BEAM`` best of which grow; the ``GROWN`` best of all are tested."""
-SHARES = (0.6, 0.2, 0.2)
-"""How the error is shared between the fixed sets and the two searches (weighted Bonferroni)."""
-SEARCH_DRAWS = 9_999
+SMALLEST_GAIN = 0.01
 FEWEST_CELLS = 20
-MOST_BITS = 8.0
+LEAST_BITS, MOST_BITS = 0.01, 8.0
 
 
 def measure(evidence: Evidence) -> CheckResult:
@@ -116,12 +114,11 @@ def measure(evidence: Evidence) -> CheckResult:
 
 
 def _scan(rng: np.random.Generator, pool: Pool, made: Table, n: int) -> Metric:
-    finding, scores = group_scan(rng, pool.member, exposures(pool, made), margin=MARGIN)
-    looks = [finding, *_searched(rng, pool, made)]
-    p, finding = min(
-        ((min(1.0, look.p / share), look) for look, share in zip(looks, SHARES, strict=True)), key=lambda pair: pair[0]
-    )
-    finding = replace(finding, p=p)
+    cells = cell_keys(pool.table)
+    finding, scores = group_scan(rng, pool.member, exposures(pool, made, column_sets(cells, pool.table)), margin=MARGIN)
+    looks = [finding, _of_declared(rng, pool, made, cells), *_searched(rng, pool, made)]
+    finding = min(looks, key=lambda look: look.p)
+    finding = replace(finding, p=min(1.0, len(looks) * finding.p))
     text = (
         f"{len(scores):,} sets of columns were looked at, and more were searched for; rare combinations of training "
         f"patients come back most often in {finding.name or 'none of them'}. As much shows by chance in "
@@ -131,18 +128,22 @@ def _scan(rng: np.random.Generator, pool: Pool, made: Table, n: int) -> Metric:
     return Metric("combination_p", bounds.value, bounds.low, bounds.high, SPEC.metrics[0].unit, n, text, 1.0)
 
 
+def _of_declared(rng: np.random.Generator, pool: Pool, made: Table, cells: Keys) -> Finding:
+    """The quasi-identifiers with the sensitive columns by themselves: few sets, in which chance seldom shows much."""
+    looks = exposures(pool, made, declared_sets(pool.table, _varied(cells)))
+    return group_scan(rng, pool.member, looks, margin=MARGIN)[0]
+
+
 def _searched(rng: np.random.Generator, pool: Pool, made: Table) -> list[Finding]:
     """Two searches: either half of the patients chooses sets of columns, and the other half tests them."""
     real, synthetic = cell_keys(pool.table), cell_keys(made)
-    names = [column.name for column in pool.table.schema.learned]
     first = rng.permutation(len(pool.member)) < len(pool.member) // 2
     findings = []
     for chooses in (first, ~first):
         chosen = _grown(rng, real, synthetic, pool, chooses)
         tests = ~chooses
-        blocks = [([" + ".join(names[i] for i in columns)], weight[None, tests]) for columns, weight in chosen]
-        draws = SEARCH_DRAWS if blocks else 0
-        findings.append(group_scan(rng, pool.member[tests], blocks, margin=MARGIN, draws=draws)[0])
+        blocks = [([_named(pool.table, columns)], weight[None, tests]) for columns, weight in chosen]
+        findings.append(group_scan(rng, pool.member[tests], blocks, margin=MARGIN)[0])
     return findings
 
 
@@ -150,7 +151,7 @@ def _grown(
     rng: np.random.Generator, real: Keys, synthetic: Keys, pool: Pool, chooses: BoolArray
 ) -> list[tuple[tuple[int, ...], Weights]]:
     """The sets in which training patients of one half stand out most, grown column by column from pairs."""
-    varied = np.flatnonzero(entropies(real) > 0.01).tolist()
+    varied = _varied(real)
     beam: list[tuple[int, ...]] = [(i,) for i in varied]
     found: dict[tuple[int, ...], tuple[float, Weights]] = {}
     for _ in range(1, min(LARGEST_SET, len(varied))):
@@ -168,16 +169,18 @@ def _grown(
     return [(columns, found[columns][1]) for columns in best]
 
 
-def exposures(pool: Pool, made: Table) -> Iterator[tuple[list[str], Weights]]:
+def exposures(pool: Pool, made: Table, sets: Sequence[tuple[int, ...]]) -> Iterator[tuple[list[str], Weights]]:
     """For blocks of column sets: names, and how strongly each patient's rare combinations return: (sets, patients)."""
     real, synthetic = cell_keys(pool.table), cell_keys(made)
-    names = [column.name for column in pool.table.schema.learned]
-    chosen = column_sets(real, pool.table)
-    for start in range(0, len(chosen), BLOCK):
-        found = [(columns, returns(real, synthetic, columns, pool)) for columns in chosen[start : start + BLOCK]]
-        kept = [(" + ".join(names[i] for i in columns), weight) for columns, weight in found if weight is not None]
+    for start in range(0, len(sets), BLOCK):
+        found = [(columns, returns(real, synthetic, columns, pool)) for columns in sets[start : start + BLOCK]]
+        kept = [(_named(pool.table, columns), weight) for columns, weight in found if weight is not None]
         if kept:
             yield [name for name, _ in kept], np.stack([weight for _, weight in kept])
+
+
+def _named(table: Table, columns: tuple[int, ...]) -> str:
+    return " + ".join(table.schema.learned[i].name for i in columns)
 
 
 def column_sets(cells: Keys, table: Table) -> list[tuple[int, ...]]:
@@ -186,7 +189,7 @@ def column_sets(cells: Keys, table: Table) -> list[tuple[int, ...]]:
     Columns that carry more bits are drawn more often; every column alone and every declared set is always there.
     """
     bits = np.minimum(entropies(cells), MOST_BITS)
-    varied = np.flatnonzero(bits > 0.01)
+    varied = np.flatnonzero(bits > LEAST_BITS)
     rng = np.random.default_rng(len(bits))
     chosen = dict.fromkeys((int(i),) for i in varied)
     pairs = list(subsets(varied.tolist(), 2))
@@ -196,42 +199,70 @@ def column_sets(cells: Keys, table: Table) -> list[tuple[int, ...]]:
             size = min(int(rng.integers(3, LARGEST_SET + 1)), len(varied))
             drawn = rng.choice(varied, size, replace=False, p=bits[varied] / bits[varied].sum())
             chosen[tuple(sorted(drawn.tolist()))] = None
-    return list(chosen | dict.fromkeys(_declared(table, set(varied.tolist()))))
+    declared = declared_sets(table, varied.tolist())
+    return list(chosen | dict.fromkeys((*declared, *_parts_of_declared(table, varied.tolist()))))
 
 
-def _declared(table: Table, varied: set[int]) -> list[tuple[int, ...]]:
-    """All quasi-identifiers, alone and with each sensitive column, and pairs and triples of them with one."""
-    known, hidden = telling(table)
-    place = {column.name: i for i, column in enumerate(table.schema.learned)}
-    know = tuple(place[c.name] for c in known if place[c.name] in varied)
-    hide = tuple(place[c.name] for c in hidden if place[c.name] in varied)
+def declared_sets(table: Table, varied: Sequence[int]) -> list[tuple[int, ...]]:
+    """All quasi-identifiers: alone, with each sensitive column, and with all of them."""
+    know, hide = _declared(table, varied)
     if not know:
         return []
-    sets = [know, *(tuple(sorted((*know, each))) for each in hide), tuple(sorted((*know, *hide)))]
+    sets = (know, *(tuple(sorted((*know, each))) for each in hide), tuple(sorted((*know, *hide))))
+    return list(dict.fromkeys(sets))
+
+
+def _parts_of_declared(table: Table, varied: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Pairs and triples of quasi-identifiers, each with one sensitive column."""
+    know, hide = _declared(table, varied)
     for size in (2, 3):
         few = [tuple(sorted((*group, each))) for each in hide for group in subsets(know, size)]
-        sets += few[:DECLARED_SETS]
-    return sets
+        yield from few[:DECLARED_SETS]
+
+
+def _declared(table: Table, varied: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Places of the quasi-identifiers and of the sensitive columns, of those that vary."""
+    known, hidden = ({column.name for column in each} for each in telling(table))
+    names = [column.name for column in table.schema.learned]
+    return tuple(i for i in varied if names[i] in known), tuple(i for i in varied if names[i] in hidden)
+
+
+def _varied(cells: Keys) -> list[int]:
+    varied: list[int] = np.flatnonzero(entropies(cells) > LEAST_BITS).tolist()
+    return varied
 
 
 def returns(real: Keys, synthetic: Keys, columns: tuple[int, ...], pool: Pool) -> Weights | None:
-    """How often each patient's combination returns, per patient who shares it; 0 for common ones: (patients,).
+    """How strongly it shows that each patient's rare combination was copied; 0 for common ones: (patients,).
+
+    A combination that ``held`` patients of the pool share and that returns in ``made`` rows weighs made / (held + made
+    - 1): by how much one copied row makes that count likelier, where combinations are as rare as in the logarithmic
+    series of Fisher, Corbet & Williams (1943, J. Animal Ecology 12), whose counts given ``held`` are negative binomial.
+    That is the score test, the most powerful one for small leaks. The usual weight of combinations that as many
+    patients share is taken off. The unit is what one more row of a patient's own combination would add on average.
 
     None where too few rare combinations exist to tell anything.
     """
     number = numbered(np.concatenate([combined(real, columns), combined(synthetic, columns)]))
-    which, made = number[: len(real)], number[len(real) :]
+    which = number[: len(real)]
     held = np.bincount(which)
+    made = np.bincount(number[len(real) :], minlength=len(held))[: len(held)]
     rare = held <= RARE
-    if int(rare.sum()) < FEWEST_CELLS:
+    if int(rare.sum()) < FEWEST_CELLS or not made[rare].any():
         return None
-    returned = np.bincount(made, minlength=len(held))[: len(held)]
-    weight = np.where(rare, np.minimum(returned, held + 2) / held, 0.0)
-    if not weight.any():
-        return None
-    weight[rare] -= np.average(weight[rare], weights=held[rare])
-    out: Weights = np.bincount(pool.patient, weights=weight[which], minlength=len(pool.member)).astype(np.float32)
+    sharing, made = held[rare], made[rare]
+    weight = _weight(sharing, made)
+    usual = np.bincount(sharing, weight * sharing) / np.maximum(np.bincount(sharing, sharing), 1)
+    gain = max(float(np.average(_weight(sharing, made + 1) - weight, weights=sharing)), SMALLEST_GAIN)
+    each = np.zeros(len(held))
+    each[rare] = (weight - usual[sharing]) / gain
+    out: Weights = np.bincount(pool.patient, weights=each[which], minlength=len(pool.member)).astype(np.float32)
     return out
+
+
+def _weight(held: IntArray, made: IntArray) -> FloatArray:
+    weight: FloatArray = np.where(made > 0, made / np.maximum(held + made - 1, 1), 0.0)
+    return weight
 
 
 # Small cells of quasi-identifiers.

@@ -36,7 +36,10 @@ from leaks import LEAKS, leaky
 
 from synthrelease import drafting, levels, pipeline, policy, schema, tables
 from synthrelease.audit import run as run_checks
+from synthrelease.checks import combinations
+from synthrelease.checks._pool import pooled
 from synthrelease.contracts import CheckResult, Evidence, Policy, Table
+from synthrelease.exchange import group_scan
 
 POLICY = "partner_handoff"
 GATE = ("copies", "near_tail", "combinations", "membership")
@@ -166,11 +169,28 @@ def recognisable(train: Table, fresh: Table, made: Table) -> float:
 
     Where it is 0, nobody stands out in what was leaked, and no test of rare combinations can find it.
     """
-    leaked = [name for name in fresh.frame if not fresh.frame[name].equals(made.frame[name])]
+    leaked = leaked_columns(fresh, made)
     if not leaked:
         return 0.0
     held = train.frame.groupby(leaked, dropna=False, observed=True)[leaked[0]].transform("size")
     return float((held <= FEW).mean())
+
+
+def leaked_columns(fresh: Table, made: Table) -> list[str]:
+    """The columns in which the judged table differs from the honest one."""
+    return [name for name in fresh.frame if not fresh.frame[name].equals(made.frame[name])]
+
+
+def told_p(evidence: Evidence, leaked: list[str]) -> float:
+    """The p of the rare combinations test if somebody tells it which columns leak: one look, and no margin.
+
+    What is not found like this either is not lost by searching for the columns or by leaving room for honest traces.
+    """
+    rng = np.random.default_rng(evidence.seed)
+    pool = pooled(rng, evidence)
+    names = [column.name for column in evidence.train.schema.learned]
+    looks = combinations.exposures(pool, evidence.synthetic, [tuple(sorted(names.index(name) for name in leaked))])
+    return group_scan(rng, pool.member, looks)[0].p
 
 
 def audited(task: Task) -> dict[str, Any]:
@@ -178,13 +198,16 @@ def audited(task: Task) -> dict[str, Any]:
     train, holdout, fresh, made = parts(task)
     confidence = rules().confidence
     started, worked = time.perf_counter(), time.process_time()
-    results = run_checks(Evidence(train, holdout, made, task.seed, confidence), only=task.checks)
+    evidence = Evidence(train, holdout, made, task.seed, confidence)
+    results = run_checks(evidence, only=task.checks)
     seconds, worked = time.perf_counter() - started, time.process_time() - worked
+    is_partial = task.leak.startswith(("columns", "sensitive"))
     return asdict(task) | {
         "key": task.key,
         "seconds": round(seconds, 2),
         "processor_seconds": round(worked, 2),
-        "recognisable": round(recognisable(train, fresh, made), 4) if task.leak.startswith("columns") else None,
+        "recognisable": round(recognisable(train, fresh, made), 4) if is_partial else None,
+        "told_p": round(told_p(evidence, leaked_columns(fresh, made)), 4) if is_partial else None,
         "checks": {r.check: {"status": r.status, "seconds": round(r.seconds, 2)} | _values(r) for r in results},
     }
 

@@ -30,6 +30,8 @@ GOALS = {
 FALSE_ALARMS = 0.02
 RECOGNISABLE = 0.05
 """Share of training patients from which on leaked columns are said to tell somebody apart."""
+TOLD_LIMIT = 0.002
+"""What partner_handoff asks of the rare combinations test."""
 
 
 def write_page(records: Iterable[Mapping[str, Any]], out: Path, words: Mapping[str, str], planned: int) -> None:
@@ -39,7 +41,7 @@ def write_page(records: Iterable[Mapping[str, Any]], out: Path, words: Mapping[s
     out.mkdir(parents=True, exist_ok=True)
     rows.to_csv(out / "audit-power.csv", index=False)
     (out / "audit-power.html").write_text(
-        _page(rows, words, _unrecognisable(records) + _peers(out / "audit-peers.csv", words, planned)),
+        _page(rows, words, _partial(records) + _peers(out / "audit-peers.csv", words, planned)),
         encoding="utf-8",
     )
 
@@ -70,26 +72,29 @@ def _exact(hits: int, trials: int) -> tuple[float, float]:
     return round(float(interval.low), 4), round(float(interval.high), 4)
 
 
-def _unrecognisable(records: list[Mapping[str, Any]]) -> str:
-    """Which leaks of columns hold nothing that tells a patient apart, and what the gate finds of the others."""
+def _partial(records: list[Mapping[str, Any]]) -> str:
+    """Leaks of a part of the columns: whom they tell apart, what the gate finds, and what a test that is told would."""
     lines = []
-    leaks = [record for record in records if record.get("recognisable") is not None]
-    for table, n in sorted({(str(record["table"]), int(record["n"])) for record in leaks}, key=lambda pair: pair[::-1]):
-        mine = [record for record in leaks if (record["table"], record["n"]) == (table, n)]
-        telling = [record for record in mine if record["recognisable"] >= RECOGNISABLE]
-        hits = sum(any(severity == "block" for _, _, severity in record["breached"]) for record in telling)
-        lines.append(
-            f"<tr><td>{html.escape(table)}</td><td>{n:,}</td><td>{len(mine) - len(telling)} of {len(mine)}</td>"
-            f"<td>{hits} of {len(telling)}</td></tr>"
-        )
+    leaks = [record for record in records if record.get("told_p") is not None]
+    cells = {(int(record["n"]), str(record["table"]), str(record["leak"])) for record in leaks}
+    for n, table, leak in sorted(cells):
+        mine = [record for record in leaks if (record["n"], record["table"], record["leak"]) == (n, table, leak)]
+        nobody = sum(record["recognisable"] < RECOGNISABLE for record in mine)
+        hits = sum(any(severity == "block" for _, _, severity in record["breached"]) for record in mine)
+        told = sum(record["told_p"] < TOLD_LIMIT for record in mine)
+        row = "".join(f"<td>{count} of {len(mine)}</td>" for count in (nobody, hits, told))
+        lines.append(f"<tr><td>{html.escape(table)}</td><td>{n:,}</td><td>{html.escape(leak)}</td>{row}</tr>")
     if not lines:
         return ""
-    head = "".join(f"<th>{text}</th>" for text in ("table", "n", "nobody to recognise", "the others: found"))
+    head = ("table", "n", "leak", "nobody to recognise", "the gate finds", "a test told the columns finds")
     return (
-        "<h2>Leaks of columns that tell nobody apart</h2><p>Which columns leak is drawn at random. Where fewer than "
+        "<h2>Leaks of a part of the columns</h2><p>Which columns leak is drawn at random. Where fewer than "
         f"{RECOGNISABLE:.0%} of training patients have a combination of the leaked columns that at most four patients "
         "share (such as a sex and two yes-or-no answers), nobody can be recognised by it, and there is nothing for the "
-        f"audit to find; the cells above count these tables all the same.</p><table><thead><tr>{head}</tr></thead>"
+        "audit to find; the cells above count these tables all the same. The last column is a test of rare "
+        f"combinations that is told which columns leaked, finds something from p below {TOLD_LIMIT}, as the gate does, "
+        "and leaves no room for honest traces. What it misses is not lost by looking in the wrong columns.</p>"
+        f"<table><thead><tr>{''.join(f'<th>{text}</th>' for text in head)}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table>"
     )
 
