@@ -41,7 +41,7 @@ def write_page(records: Iterable[Mapping[str, Any]], out: Path, words: Mapping[s
     out.mkdir(parents=True, exist_ok=True)
     rows.to_csv(out / "audit-power.csv", index=False)
     (out / "audit-power.html").write_text(
-        _page(rows, words, _partial(records) + _peers(out / "audit-peers.csv", words, planned)),
+        _page(rows, words, _partial(records, words) + _peers(out / "audit-peers.csv", words, planned)),
         encoding="utf-8",
     )
 
@@ -72,7 +72,7 @@ def _exact(hits: int, trials: int) -> tuple[float, float]:
     return round(float(interval.low), 4), round(float(interval.high), 4)
 
 
-def _partial(records: list[Mapping[str, Any]]) -> str:
+def _partial(records: list[Mapping[str, Any]], words: Mapping[str, str]) -> str:
     """Leaks of a part of the columns: whom they tell apart, what the gate finds, and what a test that is told would."""
     lines = []
     leaks = [record for record in records if record.get("told_p") is not None]
@@ -83,7 +83,7 @@ def _partial(records: list[Mapping[str, Any]]) -> str:
         hits = sum(any(severity == "block" for _, _, severity in record["breached"]) for record in mine)
         told = sum(record["told_p"] < TOLD_LIMIT for record in mine)
         row = "".join(f"<td>{count} of {len(mine)}</td>" for count in (nobody, hits, told))
-        lines.append(f"<tr><td>{html.escape(table)}</td><td>{n:,}</td><td>{html.escape(leak)}</td>{row}</tr>")
+        lines.append(f"<tr><td>{html.escape(table)}</td><td>{n:,}</td><td>{html.escape(words[leak])}</td>{row}</tr>")
     if not lines:
         return ""
     head = ("table", "n", "leak", "nobody to recognise", "the gate finds", "a test told the columns finds")
