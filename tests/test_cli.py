@@ -246,7 +246,10 @@ def wait_for(condition, process) -> None:
 
 def begun(out: Path) -> float:
     """When the run folder's record was last written; 0 if there is none."""
-    return (out / "run.json").stat().st_mtime if (out / "run.json").exists() else 0.0
+    try:
+        return (out / "run.json").stat().st_mtime
+    except FileNotFoundError:  # a --force build may replace it at this very moment
+        return 0.0
 
 
 def is_whole(release: Path) -> bool:

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.spatial import cKDTree
 
-from synthrelease.checks import _foreseen, _risk, combinations, copies, distances, inference
+from synthrelease.checks import _foreseen, _risk, combinations, copies, distances, inference, membership
+from synthrelease.checks._attacks import Side
 from synthrelease.contracts import Column, Evidence, Schema, Table
 from synthrelease.exchange import group_scan, tail_scan
 from synthrelease.intervals import (
@@ -102,11 +104,28 @@ def helped_risk(rng: np.random.Generator) -> Bounds:
     return _risk.risk(_risk.Trials("x", counts[0], counts[1], (0, 900), *_risk.chance_of(hits, control)), LEVEL)
 
 
+def crossed_areas(rng: np.random.Generator) -> Bounds:
+    """A density ratio attack on 200 patients a side, either half of the others being the other half's reference."""
+    members, others, made = (rng.normal(size=(200, 5)) for _ in range(3))
+    fold, crowd = np.arange(200) % 2 == 0, cKDTree(made)
+    sides = []
+    for points in (members, others):
+        score = -np.log(crowd.query(points, [1, 5])[0]).mean(axis=1)
+        for half in (False, True):
+            reference = cKDTree(others[fold != half])
+            score[fold == half] += np.log(reference.query(points[fold == half], [1, 5])[0]).mean(axis=1)
+        sides.append(Side({"attack": score}, fold, np.zeros(200)))
+    folds = membership._folds(*sides, membership._area)
+    found = membership._auc("mia_auc", folds, 200, LEVEL, membership.FOLDS_TOGETHER)
+    return Bounds(found.value, found.low, found.high)
+
+
 CASES: dict[str, tuple[Sample, float]] = {
     "proportion": (share, 0.3),
     "difference of proportions": (difference, 0.06),
     "no difference of rare proportions": (no_difference, 0.0),
     "AUC of guessing": (guessing, 0.5),
+    "AUC of folds that are each other's reference": (crossed_areas, 0.5),
     "AUC": (better_than_guessing, float(stats.norm.cdf(1 / np.sqrt(2)))),
     "share at equal sizes": (near_share, 0.6),
     "WP29 risk": (wp29_risk, 0.10 / 0.80),

@@ -17,7 +17,7 @@ from scipy import stats
 
 from synthrelease.checks._attacks import Side, attacked
 from synthrelease.contracts import CheckResult, CheckSpec, Evidence, Figure, FloatArray, Line, Metric, MetricSpec
-from synthrelease.intervals import Bounds, auc, proportion, proportion_difference, z_score
+from synthrelease.intervals import Bounds, auc, proportion, proportion_difference
 
 SPEC = CheckSpec(
     name="membership",
@@ -79,6 +79,13 @@ SPEC = CheckSpec(
 )
 
 GUESSING = 0.5
+FOLDS_TOGETHER = 0.3
+"""Correlation of the two folds' areas where either half of the holdout is the other half's reference.
+
+Where the halves differ by chance, both folds' areas move alike. In 400 honest tables (adult, diabetes130 and stroke,
+500 to 10,000 rows a side) the mean of two areas scattered 1.14 times as far as of independent folds, which is 0.3;
+between normal points it is 0.16 to 0.25. A reference sample of its own makes the folds independent.
+"""
 ISOLATED_SHARE = 0.05
 ISOLATED = 500
 LARGEST_ISOLATED_SHARE = 0.25
@@ -106,11 +113,12 @@ def measure(evidence: Evidence) -> CheckResult:
     isolated = _isolated(members, others)
     confidence = evidence.confidence
     by_area = _folds(members, others, _area)
+    together = FOLDS_TOGETHER if evidence.reference is None else 0.0
     n = min(len(members), len(others))
     few = min(len(side) for side in isolated)
     metrics = (
-        _auc("mia_auc", by_area, n, confidence),
-        _auc("mia_auc_vulnerable", _folds(*isolated, _area), few, confidence),
+        _auc("mia_auc", by_area, n, confidence, together),
+        _auc("mia_auc_vulnerable", _folds(*isolated, _area), few, confidence, together),
         _rate("tpr_at_1pct_fpr", (members, others), 0.01, confidence),
         _rate("tpr_at_01pct_fpr", (members, others), 0.001, confidence),
         _rate("tpr_vulnerable", isolated, 0.01, confidence),
@@ -150,12 +158,12 @@ def _area(members: FloatArray, others: FloatArray) -> float:
     return auc(members, others, 0.95).value
 
 
-def _auc(name: str, folds: list[_Fold], n: int, confidence: float) -> Metric:
-    """The mean of the two folds' areas, their errors added up."""
+def _auc(name: str, folds: list[_Fold], n: int, confidence: float, together: float) -> Metric:
+    """The mean of the two folds' areas, whose errors have the correlation ``together``."""
     parts = [auc(fold.members, fold.others, confidence) for fold in folds]
     value = float(np.mean([part.value for part in parts]))
-    spread = float(np.sqrt(sum(((part.high - part.low) / 2) ** 2 for part in parts))) / 2 / z_score(confidence)
-    reach = z_score(confidence) * spread
+    first, second = ((part.high - part.low) / 2 for part in parts)
+    reach = float(np.sqrt(first**2 + second**2 + 2 * together * first * second)) / 2
     bounds = Bounds(value, max(0.0, value - reach), min(1.0, value + reach))
     who = "most isolated patients of either group" if name.endswith("vulnerable") else "patients of either group"
     attacks = " and ".join(dict.fromkeys(fold.attack for fold in folds))
