@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -33,6 +34,19 @@ RECOGNISABLE = 0.05
 TOLD_LIMIT = 0.002
 """What partner_handoff asks of the rare combinations test."""
 
+TRUTHS = {
+    "copies": {"near_copy_excess": 0.0},
+    "combinations": {"small_group_excess": 0.0},
+    "distances": {"dcr_share": 0.5, "nndr_gap": 0.0},
+    "membership": {"mia_auc": 0.5, "mia_auc_vulnerable": 0.5},
+    "singling_out": {"singling_out_risk": 0.0},
+    "linkability": {"linkability_risk": 0.0},
+    "inference": {"inference_risk": 0.0},
+    "identity": {"identity_risk": 0.0},
+    "attributes": {"attribute_gap": 0.0},
+}
+"""What fresh rows of the same population would measure if there were endless patients."""
+
 
 def write_page(records: Iterable[Mapping[str, Any]], out: Path, words: Mapping[str, str], planned: int) -> None:
     """Write ``audit-power.csv`` and ``audit-power.html`` into ``out``; ``planned`` tables are for other tools."""
@@ -41,7 +55,9 @@ def write_page(records: Iterable[Mapping[str, Any]], out: Path, words: Mapping[s
     out.mkdir(parents=True, exist_ok=True)
     rows.to_csv(out / "audit-power.csv", index=False)
     (out / "audit-power.html").write_text(
-        _page(rows, words, _partial(records, words) + _peers(out / "audit-peers.csv", words, planned)),
+        _page(
+            rows, words, _partial(records, words) + _coverage(records) + _peers(out / "audit-peers.csv", words, planned)
+        ),
         encoding="utf-8",
     )
 
@@ -96,6 +112,28 @@ def _partial(records: list[Mapping[str, Any]], words: Mapping[str, str]) -> str:
         "and leaves no room for honest traces. What it misses is not lost by looking in the wrong columns.</p>"
         f"<table><thead><tr>{''.join(f'<th>{text}</th>' for text in head)}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table>"
+    )
+
+
+def _coverage(records: list[Mapping[str, Any]]) -> str:
+    """How often the one-sided 95% bounds of each measure hold on honest tables."""
+    honest = [record["checks"] for record in records if record["leak"] == "honest"]
+    lines = []
+    for check, measures in TRUTHS.items():
+        for name, truth in measures.items():
+            found = [record[check][name] for record in honest if name in record.get(check, {})]
+            known = [(low, high) for value, low, high in found if None not in (value, low, high)]
+            if known:
+                holds = np.mean([(low <= truth + 1e-9, truth - 1e-9 <= high) for low, high in known], axis=0)
+                lines.append(
+                    f"<tr><td>{name}</td><td>{truth}</td><td>{len(known)}</td><td>{holds[0]:.1%}</td>"
+                    f"<td>{holds[1]:.1%}</td></tr>"
+                )
+    head = "".join(f"<th>{text}</th>" for text in ("measure", "truth", "tables", "lower holds", "upper holds"))
+    return (
+        "<h2>Do the intervals hold?</h2><p>Each bound is meant to hold in 95% of honest tables; with 400 tables a rate "
+        "is known to one per cent, and a bound of differences seen seldom holds more often. Upper bounds decide what "
+        f"passes.</p><table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     )
 
 
