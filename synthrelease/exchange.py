@@ -46,7 +46,9 @@ class Finding:
     @property
     def chance(self) -> str:
         """``p`` in words: a smallest probability is a bound, because only so many exchanges of labels were drawn."""
-        one_in = f"at most 1 in {1 / self.p:,.0f}" if self.p * DRAWS < 2 else f"{self.p:.1%} of"
+        one_in = (
+            f"at most 1 in {1 / self.p:,.0f}" if self.p * DRAWS < 2 else f"{self.p:.{2 if self.p < 0.01 else 1}%} of"
+        )
         return f"{one_in} tables without a leak"
 
 

@@ -245,6 +245,22 @@ def shares(held: list[int], made: list[int]) -> np.ndarray[Any, Any]:
     return weights[np.cumsum([0, *held[:-1]])]  # the first patient of each group
 
 
+def test_what_stays_the_same_over_a_patients_rows_is_counted_once():
+    """12 visits a patient: a combination that two patients hold is rare, though 24 rows have it."""
+    schema = Schema((Column("code", "categorical", categories=tuple(f"v{i}" for i in range(40))),))
+
+    def visits(codes: np.ndarray[Any, Any], origin: str = "real") -> Table:
+        frame = pd.DataFrame({"code": pd.Categorical.from_codes(codes, list(schema.columns[0].categories))})
+        return Table(frame, schema, origin)
+
+    patients, codes = np.repeat(np.arange(80), 12), np.repeat(np.arange(80) % 40, 12)
+    pool = Pool(visits(codes), patients, np.arange(80) < 40)
+    keys = combinations.cell_keys(pool.table), combinations.cell_keys(visits(np.arange(10), "synthetic"))
+    weights = combinations.returns(*keys, (0,), pool)
+    single = Pool(visits(np.arange(80) % 40), np.arange(80), pool.member)
+    assert weights == pytest.approx(combinations.returns(combinations.cell_keys(single.table), keys[1], (0,), single))
+
+
 def test_a_weight_says_how_much_a_copy_would_explain_and_not_how_often_a_combination_came_back():
     held = [1] * 30 + [2] * 30
     made = [0] * 10 + [1] * 10 + [3] * 10 + [0] * 10 + [1] * 10 + [3] * 10

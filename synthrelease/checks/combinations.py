@@ -216,7 +216,7 @@ def _parts_of_declared(table: Table, varied: Sequence[int]) -> Iterator[tuple[in
     """Pairs and triples of quasi-identifiers, each with one sensitive column."""
     know, hide = _declared(table, varied)
     for size in (2, 3):
-        few = [tuple(sorted((*group, each))) for each in hide for group in subsets(know, size)]
+        few = [tuple(sorted((*group, each))) for group in subsets(know, size) for each in hide]
         yield from few[:DECLARED_SETS]
 
 
@@ -244,7 +244,7 @@ def returns(real: Keys, synthetic: Keys, columns: tuple[int, ...], pool: Pool) -
     None where too few rare combinations exist to tell anything.
     """
     number = numbered(np.concatenate([combined(real, columns), combined(synthetic, columns)]))
-    which = number[: len(real)]
+    which, patient = _once_a_patient(number[: len(real)], pool)
     held = np.bincount(which)
     made = np.bincount(number[len(real) :], minlength=len(held))[: len(held)]
     rare = held <= RARE
@@ -256,8 +256,17 @@ def returns(real: Keys, synthetic: Keys, columns: tuple[int, ...], pool: Pool) -
     gain = max(float(np.average(_weight(sharing, made + 1) - weight, weights=sharing)), SMALLEST_GAIN)
     each = np.zeros(len(held))
     each[rare] = (weight - usual[sharing]) / gain
-    out: Weights = np.bincount(pool.patient, weights=each[which], minlength=len(pool.member)).astype(np.float32)
+    out: Weights = np.bincount(patient, weights=each[which], minlength=len(pool.member)).astype(np.float32)
     return out
+
+
+def _once_a_patient(which: IntArray, pool: Pool) -> tuple[IntArray, IntArray]:
+    """Combination and patient of each row, but once where several rows of a patient have the same combination."""
+    if len(pool.member) == len(which):
+        return which, pool.patient
+    people = len(pool.member)
+    pairs = np.unique(which * people + pool.patient)
+    return pairs // people, pairs % people
 
 
 def _weight(held: IntArray, made: IntArray) -> FloatArray:

@@ -52,7 +52,7 @@ EXPENSIVE = 10_000
 """From this size on, membership runs on the full seeds alone, and leaks heavier than another one on few seeds."""
 FEW_SEEDS = 2
 FEW = 4
-"""Patients who share a combination of cells that still tells them apart, as ``combinations`` counts."""
+"""Training patients who share a combination of cells that still tells them apart."""
 EXPORTED_ROWS, EXPORTED_SEEDS = 500, 2
 """Other tools take a minute or two a table."""
 HEAVIER = ("copies_2", "copies_5", "copies_20", "jitter_0.1")

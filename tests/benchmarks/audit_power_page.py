@@ -104,12 +104,13 @@ def _partial(records: list[Mapping[str, Any]], words: Mapping[str, str]) -> str:
         return ""
     head = ("table", "n", "leak", "nobody to recognise", "the gate finds", "a test told the columns finds")
     return (
-        "<h2>Leaks of a part of the columns</h2><p>Which columns leak is drawn at random. Where fewer than "
-        f"{RECOGNISABLE:.0%} of training patients have a combination of the leaked columns that at most four patients "
-        "share (such as a sex and two yes-or-no answers), nobody can be recognised by it, and there is nothing for the "
-        "audit to find; the cells above count these tables all the same. The last column is a test of rare "
-        f"combinations that is told which columns leaked, finds something from p below {TOLD_LIMIT}, as the gate does, "
-        "and leaves no room for honest traces. What it misses is not lost by looking in the wrong columns.</p>"
+        "<h2>Leaks of a part of the columns</h2><p>Leaks of columns take 40% of them at random; leaks of a sensitive "
+        f"column take it with all quasi-identifiers. Where fewer than {RECOGNISABLE:.0%} of training patients have a "
+        "combination of the leaked columns that at most four of them share (such as a sex and two yes-or-no answers), "
+        "nobody can be recognised by it, and there is nothing for the audit to find; the cells above count these "
+        "tables all the same. The last column is a test of rare combinations that is told which columns leaked, leaves "
+        f"no room for honest traces, and speaks up at p below {TOLD_LIMIT}, where each of the gate's four looks needs "
+        "a quarter of that. What it misses is not lost by looking in the wrong columns.</p>"
         f"<table><thead><tr>{''.join(f'<th>{text}</th>' for text in head)}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table>"
     )
