@@ -9,7 +9,7 @@ exactly, dependence included (Westfall & Young 1993, min-P).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ TAILS = (8, 16, 32, 64, 128, 256, 512)
 CAP = 2.0
 GROUP_DRAWS = 9_999
 PARTS = 4
+FREE_PATIENTS = 1_500
+"""Up to so many patients labels are exchanged freely: with so few, p would depend on the order in which they turn."""
 TIED = 6
 """Decimals of standard scores; smaller differences are rounding errors."""
 
@@ -125,12 +127,13 @@ def group_scan(
 ) -> tuple[Finding, dict[str, float]]:
     """Test whether training patients carry more weight: the largest of all groups, and all that stand out together.
 
-    Labels are exchanged by turning each part of the patients, who are in random order, by a random number of places.
-    These turns are a group, and random draws from a group give an exact test (Hemerik & Goeman 2018, TEST 27, theorem
-    2). The sums of all turns of a part come from one Fourier transform, where free exchanges need a sum for each.
+    Among few patients labels are exchanged freely, among more by turning each part of the patients, who are in random
+    order, by a random number of places. Turns are a group, and random draws from a group give an exact test (Hemerik &
+    Goeman 2018, TEST 27, theorem 2). The sums of all turns of a part come from one Fourier transform, where free
+    exchanges need a sum for each.
 
     Args:
-        rng: draws the order and the turns.
+        rng: draws the random labels.
         member: (patients,).
         blocks: (names, weights) of some groups at a time; no weight may use ``member``.
         margin: weight a member that is taken for granted: what does not exceed it in a group counts as nothing there.
@@ -140,19 +143,13 @@ def group_scan(
         score of every group.
     """
     share = float(member.mean())
-    order = rng.permutation(len(member))
-    parts = np.array_split(order, min(PARTS, len(order)))
-    turns = [np.append(0, rng.integers(len(part), size=GROUP_DRAWS)) for part in parts]  # the first is no turn
-    spectra = [np.conj(fft.rfft(member[part] - share)) for part in parts]
+    sums_of = _exchanged(rng, member) if len(member) <= FREE_PATIENTS else _turned(rng, member)
     largest = np.full(1 + GROUP_DRAWS, -np.inf)
     excess = np.zeros(1 + GROUP_DRAWS)
     scores: dict[str, float] = {}
     for names, weights in blocks:
         centred = weights - weights.mean(axis=1, keepdims=True)
-        sums = np.zeros((len(names), 1 + GROUP_DRAWS))
-        for part, turn, spectrum in zip(parts, turns, spectra, strict=True):
-            sums += fft.irfft(fft.rfft(centred[:, part].astype(np.float64)) * spectrum, n=len(part))[:, turn]
-        standard = np.round(sums / _spread(centred, share)[:, None], TIED)  # what is equal stays equal
+        standard = np.round(sums_of(centred) / _spread(centred, share)[:, None], TIED)  # what is equal stays equal
         standard[:, 0] = _beyond(standard[:, 0], centred, member, margin)
         largest = np.maximum(largest, standard.max(axis=0))
         excess += (np.maximum(standard - CAP, 0.0) ** 2).sum(axis=0)
@@ -161,6 +158,28 @@ def group_scan(
         return Finding(1.0, "", 0, 0), scores
     ranks = np.minimum(_upper_ranks(largest), _upper_ranks(excess))
     return Finding(_rank_p(ranks), max(scores, key=lambda name: scores[name]), 0, 0), scores
+
+
+def _exchanged(rng: np.random.Generator, member: BoolArray) -> Callable[[Weights], FloatArray]:
+    """Sums of members' weights for the true labels, first, and for random ones: (groups, 1 + GROUP_DRAWS)."""
+    labels = np.tile(member - float(member.mean()), (1 + GROUP_DRAWS, 1))
+    rng.permuted(labels[1:], axis=1, out=labels[1:])
+    return lambda centred: centred.astype(np.float64) @ labels.T
+
+
+def _turned(rng: np.random.Generator, member: BoolArray) -> Callable[[Weights], FloatArray]:
+    """The same, where random labels are the true ones after each part of the patients has turned."""
+    parts = np.array_split(rng.permutation(len(member)), PARTS)
+    turns = [np.append(0, rng.integers(len(part), size=GROUP_DRAWS)) for part in parts]  # the first is no turn
+    spectra = [np.conj(fft.rfft(member[part] - float(member.mean()))) for part in parts]
+
+    def sums_of(centred: Weights) -> FloatArray:
+        sums = np.zeros((len(centred), 1 + GROUP_DRAWS))
+        for part, turn, spectrum in zip(parts, turns, spectra, strict=True):
+            sums += fft.irfft(fft.rfft(centred[:, part].astype(np.float64)) * spectrum, n=len(part))[:, turn]
+        return sums
+
+    return sums_of
 
 
 def standard_scores(member: BoolArray, weights: Weights, *, margin: float) -> FloatArray:

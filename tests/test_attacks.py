@@ -219,6 +219,16 @@ def test_the_search_finds_the_columns_that_leak_and_only_its_own_half_of_the_lab
     assert all(len(set(look.name.split(" + ")) & set(leaking)) >= 4 for look in found)
 
 
+def test_a_table_without_rare_combinations_says_so():
+    schema = Schema((SCHEMA.columns[1], SCHEMA.columns[4]), target="died")
+    sides = [
+        Table(people(400, i).frame[["sex", "died"]], schema, o) for i, o in enumerate(("real", "real", "synthetic"))
+    ]
+    found = combinations.measure(Evidence(*sides, seed=1)).metric("combination_p")
+    assert found.value == 1.0
+    assert "No set of columns has enough rare combinations" in found.reading
+
+
 def test_a_rare_combination_counts_per_patient_and_common_ones_do_not():
     train, holdout = people(30, 1), people(30, 2)
     pool = pooled(np.random.default_rng(0), Evidence(train, holdout, people(30, 1, "synthetic"), seed=1))

@@ -43,6 +43,13 @@ def test_missing_values_are_equal_to_each_other_in_a_copy():
     assert found.metric("exact_copy_excess").value == pytest.approx(1 / 50)
 
 
+def test_where_one_patient_is_the_closest_of_all_rows_the_nndr_gap_is_not_known():
+    alike = table([1.0] * 40, ["p"] * 40)
+    found = distances.measure(evidence(alike, table([2.0] * 40, ["p"] * 40), alike)).metric("nndr_gap")
+    assert np.isnan(found.low)
+    assert np.isnan(found.high)
+
+
 def test_nndr_is_one_where_both_neighbours_are_at_no_distance():
     assert distances.nndr(np.array([[0.0, 0.0], [0.0, 2.0], [1.0, 2.0]])).tolist() == [1.0, 0.0, 0.5]
 

@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 from scipy.spatial import cKDTree
 
+from synthrelease import exchange, levels
 from synthrelease.checks import _foreseen, _risk, combinations, copies, distances, inference, membership
 from synthrelease.checks._attacks import Side
 from synthrelease.contracts import Column, Evidence, Schema, Table
@@ -170,6 +171,33 @@ def test_bounds_of_dcr_and_nndr_hold():
     assert (rates <= MOST + 0.01).all(), rates
 
 
+CODES = tuple(map(str, range(60)))
+CODED = Schema(tuple(Column(f"c{i}", "categorical", categories=CODES, learns_levels=True) for i in range(8)))
+
+
+def coded(rng: np.random.Generator, rows: int, origin: str = "real") -> Table:
+    """Codes as diagnoses are spread: a few common ones, and many that some ten patients have."""
+    often = 1 / np.arange(1, len(CODES) + 1)
+    drawn = rng.choice(len(CODES), size=(rows, 8), p=often / often.sum())
+    frame = {column.name: pd.Categorical.from_codes(drawn[:, i], list(CODES)) for i, column in enumerate(CODED.columns)}
+    return Table(pd.DataFrame(frame), CODED, origin)
+
+
+@pytest.mark.slow
+def test_labels_that_training_rows_decide_about_pull_honest_rows_to_neither_side():
+    """Rare labels are merged by their number in the training rows: the merged one is commoner in the holdout."""
+    rng = np.random.default_rng(7)
+    shares, held = [], []
+    for seed in range(100):
+        raw = coded(rng, 500), coded(rng, 500), coded(rng, 500, "synthetic")
+        known = levels.learned(raw[0], min_cell=10)
+        found = distances.measure(Evidence(*(levels.coded(table, known) for table in raw), seed)).metric("dcr_share")
+        shares.append(found.value)
+        held.append((found.low <= 0.5, found.high >= 0.5))
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.008)  # .46 where the training rows alone decide
+    assert (np.mean(held, axis=0) >= LEAST - 0.03).all(), np.mean(held, axis=0)
+
+
 GRID = Schema(
     (
         *(Column(f"c{i}", "categorical", categories=("a", "b", "c")) for i in range(9)),
@@ -235,7 +263,9 @@ def test_the_tail_scan_cries_wolf_no_more_often_than_it_says():
     assert np.mean(np.array(found) <= 0.2) > 0.1
 
 
-def test_the_group_scan_cries_wolf_no_more_often_than_it_says():
+@pytest.mark.parametrize("freely", [0, 200])
+def test_the_group_scan_cries_wolf_no_more_often_than_it_says(freely, monkeypatch):
+    monkeypatch.setattr(exchange, "FREE_PATIENTS", freely)
     rng = np.random.default_rng(4)
     member = np.arange(200) < 120
     found = []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from synthrelease.exchange import DRAWS, TAILS, group_scan, tail_bound, tail_scan
+from synthrelease.exchange import DRAWS, GROUP_DRAWS, TAILS, group_scan, tail_bound, tail_scan
 
 
 def test_one_tail_alone_gives_the_hypergeometric_probability():
@@ -57,3 +57,13 @@ def test_a_group_of_members_stands_out_and_a_margin_takes_it_back():
 
 def test_no_group_at_all_shows_nothing():
     assert group_scan(np.random.default_rng(8), np.arange(10) < 5, [])[0].p == 1.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_among_few_patients_p_does_not_hang_on_the_order_in_which_they_stand(seed):
+    member = np.arange(200) < 100
+    weights = np.zeros((1, 200), dtype=np.float32)
+    weights[0, 86:106] = 1.0  # 14 of 20 are members
+    exact = stats.hypergeom.sf(13, 200, 100, 20)
+    found = group_scan(np.random.default_rng(seed), member, [(["a"], weights)])[0].p
+    assert found == pytest.approx(exact, abs=4 * np.sqrt(exact / GROUP_DRAWS))

@@ -7,11 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from synthrelease import levels
 from synthrelease.contracts import BoolArray, Column, Evidence, FloatArray, IntArray, Table
-from synthrelease.intervals import draw
+from synthrelease.intervals import draw, patients
 
 MOST_PEOPLE = 20_000
 """Rows of either side; more of them are a random sample of patients."""
+
+FEWEST_BEHIND_LABEL = 11
+"""A label that is learned belongs to so many training patients, by the strictest of the policies."""
+BEYOND_DOUBT = 1.5
+"""Times as many, and the training part alone will hardly have decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,32 @@ def pooled(rng: np.random.Generator, evidence: Evidence, most: int = MOST_PEOPLE
     member = np.arange(int(patient.max()) + 1) < first
     table = Table(frame.iloc[order].reset_index(drop=True), sides[0].schema, "real", patient[order])
     return Pool(table, patient[order], member)
+
+
+def alike(evidence: Evidence) -> Evidence:
+    """Merge learned labels by how many patients of both sides have them, where the training part alone had decided.
+
+    A label that one training patient too few has is merged, although the holdout may have more of it, and the other way
+    round it is kept. So more holdout patients share the merged label, and honest rows look nearer to them: a DCR share
+    of .486 in place of .5 in diabetes130 with 500 patients a side, .497 with this; .461 and .499 in a table of eight
+    columns with 60 codes each.
+    """
+    sides = evidence.train, evidence.holdout
+    least = BEYOND_DOUBT * FEWEST_BEHIND_LABEL * (1.0 + patients(evidence.holdout) / patients(evidence.train))
+
+    def merged(column: Column) -> Column:
+        if not column.learns_levels or column.other not in column.categories:
+            return column
+        held = sum(levels.patients_per_label(side, column) for side in sides)
+        pairs = zip(column.categories, np.asarray(held).tolist(), strict=True)
+        kept = tuple(label for label, n in pairs if n >= least or label == column.other)
+        return replace(column, categories=kept) if len(kept) > 1 else column
+
+    schema = evidence.train.schema
+    columns = tuple(merged(column) if column.is_learned else column for column in schema.columns)
+    schema = replace(schema, columns=columns)
+    train, holdout, synthetic = (levels.coded(table, schema) for table in (*sides, evidence.synthetic))
+    return replace(evidence, train=train, holdout=holdout, synthetic=synthetic)
 
 
 def within(table: Table, columns: tuple[Column, ...]) -> Table:

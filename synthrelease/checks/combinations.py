@@ -95,6 +95,7 @@ GROWN = 10
 TRIED = 150
 """Sets tried at each size while searching, the ``BEAM`` best of which grow; the ``GROWN`` best of all are tested."""
 SMALLEST_GAIN = 0.01
+"""The unit of weights is at least this: where one more row would hardly count, no excess is made out of rounding."""
 FEWEST_CELLS = 20
 LEAST_BITS, MOST_BITS = 0.01, 8.0
 
@@ -117,13 +118,15 @@ def _scan(rng: np.random.Generator, pool: Pool, made: Table, n: int) -> Metric:
     cells = cell_keys(pool.table)
     finding, scores = group_scan(rng, pool.member, exposures(pool, made, column_sets(cells, pool.table)), margin=MARGIN)
     looks = [finding, _of_declared(rng, pool, made, cells), *_searched(rng, pool, made)]
-    finding = min(looks, key=lambda look: look.p)
-    finding = replace(finding, p=min(1.0, len(looks) * finding.p))
-    text = (
-        f"{len(scores):,} sets of columns were looked at, and more were searched for; rare combinations of training "
-        f"patients come back most often in {finding.name or 'none of them'}. As much shows by chance in "
-        f"{finding.chance}."
-    )
+    tested = [look for look in looks if look.name] or looks[:1]
+    finding = min(tested, key=lambda look: look.p)
+    finding = replace(finding, p=min(1.0, len(tested) * finding.p))
+    text = "No set of columns has enough rare combinations that come back to tell anything."
+    if finding.name:
+        text = (
+            f"{len(scores):,} sets of columns were looked at, and more were searched for; rare combinations of "
+            f"training patients come back most often in {finding.name}. As much shows by chance in {finding.chance}."
+        )
     bounds = exactly(finding.p)
     return Metric("combination_p", bounds.value, bounds.low, bounds.high, SPEC.metrics[0].unit, n, text, 1.0)
 

@@ -13,6 +13,7 @@ from scipy import stats
 
 from synthrelease.checks._attacks import FLOOR
 from synthrelease.checks._foreseen import FEWEST_PATIENTS, foreseen
+from synthrelease.checks._pool import alike
 from synthrelease.contracts import (
     CheckResult,
     CheckSpec,
@@ -85,6 +86,7 @@ class _Sides:
 def measure(evidence: Evidence) -> CheckResult:
     """Compare the synthetic rows' distances to training and to holdout patients."""
     rng = np.random.default_rng(evidence.seed)
+    evidence = alike(evidence)
     train, holdout = evidence.train, evidence.holdout
     space = Space.fit(train, holdout)
     real = (space.embed(train.frame), space.embed(holdout.frame))
@@ -198,11 +200,14 @@ def _nearness(rng: np.random.Generator, points: Points) -> FloatArray:
 def _nndr_gap(rng: np.random.Generator, sides: _Sides, confidence: float) -> Bounds:
     """Difference of the 5th percentiles of NNDR, which hardly depends on how many rows a side has.
 
-    The error is that of a jackknife over 30 random groups of real patients with all synthetic rows closest to them.
+    The error is that of a jackknife over 30 random groups of real patients with all synthetic rows closest to them; it
+    is not known where one patient is the closest of all rows.
     """
     ratios = [nndr(side.distance) for side in (sides.holdout, sides.train)]
     value = float(np.quantile(ratios[0], TAIL) - np.quantile(ratios[1], TAIL))
     group = rng.integers(GROUPS, size=int(sides.closest.max()) + 1)[sides.closest]
+    if len(np.unique(group)) < 2:
+        return Bounds(value, float("nan"), float("nan"))
     without = [
         float(np.quantile(ratios[0][group != g], TAIL) - np.quantile(ratios[1][group != g], TAIL))
         for g in np.unique(group)
