@@ -7,6 +7,7 @@ Seeds are fixed, so a test either always passes or never does. With 2,000 sample
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,25 @@ from scipy import stats
 from scipy.spatial import cKDTree
 
 from synthrelease import exchange, levels
-from synthrelease.checks import _foreseen, _risk, combinations, copies, distances, inference, membership
+from synthrelease.checks import (
+    _foreseen,
+    _risk,
+    _scores,
+    attributes,
+    combinations,
+    copies,
+    distances,
+    downstream,
+    fidelity,
+    identity,
+    inference,
+    membership,
+    realism,
+    shadow,
+)
 from synthrelease.checks._attacks import Side
+from synthrelease.checks._coding import coded as coded_cells
+from synthrelease.checks._models import Task
 from synthrelease.contracts import Column, Evidence, Schema, Table
 from synthrelease.exchange import group_scan, tail_scan
 from synthrelease.intervals import (
@@ -121,6 +139,88 @@ def crossed_areas(rng: np.random.Generator) -> Bounds:
     return Bounds(found.value, found.low, found.high)
 
 
+def difference_of_areas(rng: np.random.Generator) -> Bounds:
+    first, second = (auc(rng.normal(0.8, 1.0, n), rng.normal(size=m), LEVEL) for n, m in ((120, 200), (100, 150)))
+    return attributes._difference(first, second, LEVEL)
+
+
+SECRETS = {
+    "two labels": Column("s", "boolean", categories=("no", "yes")),
+    "labels": Column("s", "categorical", categories=("a", "b", "c")),
+    "number": Column("s", "numeric"),
+}
+
+
+def attribute_gap(kind: str) -> Sample:
+    """Guesses at a secret of 300 and of 200 patients that are equally good, beside guesses that know no table."""
+
+    def guessed(rng: np.random.Generator, size: int) -> attributes._Guessed:
+        known, noise = rng.normal(size=size), rng.normal(size=(3, size))
+        if kind == "number":
+            return attributes._Guessed(known + noise[0], 0.7 * known + 0.3 * noise[1], 0.8 * known + 0.3 * noise[2])
+        if kind == "two labels":
+            truth = (rng.random(size) < 1 / (1 + np.exp(-known))).astype(float)
+            return attributes._Guessed(truth, known + noise[1], known + noise[2])
+        truth, is_easy = rng.integers(3, size=size).astype(float), rng.random(size) < 0.4
+        said, control = (np.where(is_easy | (luck > 0.8), truth, (truth + 1) % 3) for luck in noise[1:])
+        return attributes._Guessed(truth, said, control)
+
+    def sample(rng: np.random.Generator) -> Bounds:
+        measured = [attributes._scored(SECRETS[kind], guessed(rng, size)) for size in (300, 200)]
+        return attributes._controlled_gap(measured, LEVEL, fewest=200)
+
+    return sample
+
+
+def shadow_models(rng: np.random.Generator) -> Bounds:
+    """24 releases that tell nothing about 100 patients, half of whom each was trained on."""
+    inside = np.array([rng.permutation(100) < 50 for _ in range(24)])
+    found = shadow._auc(shadow._Shadows(inside, rng.normal(size=(24, 100))), LEVEL)
+    return Bounds(found.value, found.low, found.high)
+
+
+def drawn_patients(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """A number of each holdout patient, and resamples of them."""
+    number = rng.normal(size=rows)
+    table = Table(pd.DataFrame({"x": number}), Schema((Column("x", "numeric"),)), "real")
+    return number, _scores.resamples(rng, table, 100)
+
+
+def loss_of_area(rng: np.random.Generator) -> Bounds:
+    """What one model's AUC has beyond a worse one's, both tried on the same 300 patients."""
+    noise, weights = drawn_patients(rng, 300)
+    is_ill = rng.random(300) < 0.3
+    good = 1.2 * is_ill + noise
+    worse = 0.7 * (good + rng.normal(size=300))
+    return downstream._bounded(
+        _scores.weighted_auc(is_ill, good, weights) - _scores.weighted_auc(is_ill, worse, weights), LEVEL
+    )
+
+
+def loss_of_r2(rng: np.random.Generator) -> Bounds:
+    known, weights = drawn_patients(rng, 400)
+    truth = known + rng.normal(size=400)
+    good, worse = (_scores.regression(truth, slope * known, weights)["r2"] for slope in (1.0, 0.6))
+    return downstream._bounded(good - worse, LEVEL)
+
+
+def added_miscalibration(rng: np.random.Generator) -> Bounds:
+    """400 patients whose risks, Beta(1, 2) distributed, one model says and the other squares."""
+    _, weights = drawn_patients(rng, 400)
+    risk = rng.beta(1, 2, 400)
+    task = Task(Column("y", "boolean", categories=("no", "yes")), 2, 1)
+    truth = (rng.random(400) < risk).astype(np.int64)
+    part = downstream._Test(numbers(rng, 1), truth, weights, task)
+    found = downstream._calibration([risk, risk**2], part, LEVEL)
+    return Bounds(found.value, found.low, found.high)
+
+
+def importances(rng: np.random.Generator) -> Bounds:
+    first = rng.normal(size=12)
+    second = 0.7 * first + np.sqrt(1 - 0.49) * rng.normal(size=12)
+    return downstream._agreement(first.tolist(), second.tolist(), LEVEL)
+
+
 CASES: dict[str, tuple[Sample, float]] = {
     "proportion": (share, 0.3),
     "difference of proportions": (difference, 0.06),
@@ -135,6 +235,15 @@ CASES: dict[str, tuple[Sample, float]] = {
     "mean": (mean, 0.5),
     "gap with a control": (helped_gap, 0.1),
     "WP29 risk with a control": (helped_risk, 0.0),
+    "difference of two AUCs": (difference_of_areas, 0.0),
+    "attribute gap of two labels": (attribute_gap("two labels"), 0.0),
+    "attribute gap of labels": (attribute_gap("labels"), 0.0),
+    "attribute gap of a number": (attribute_gap("number"), 0.0),
+    "AUC of shadow models": (shadow_models, 0.5),
+    "loss of AUC": (loss_of_area, float(stats.norm.cdf(1.2 / np.sqrt(2)) - stats.norm.cdf(1.2 / 2))),
+    "loss of R2": (loss_of_r2, 0.5 - 0.42),
+    "added miscalibration": (added_miscalibration, 0.1817),
+    "agreement of importances": (importances, float(6 / np.pi * np.arcsin(0.7 / 2))),
 }
 
 
@@ -147,6 +256,29 @@ def test_one_sided_bounds_hold_as_often_as_they_say(name):
     above = np.mean([truth - 1e-12 <= b.high for b in bounds])
     assert LEAST <= below <= MOST
     assert LEAST <= above <= MOST
+
+
+def test_an_attack_s_rates_at_thresholds_of_other_patients_hold():
+    """The truth is the rate beyond the very thresholds that were drawn. The favourable end of TPR is lower on purpose.
+
+    It allows for what a threshold of few people may let through beyond plan.
+    """
+    rng = np.random.default_rng(8)
+    rate, lead = [], []
+    for _ in range(SAMPLES):
+        scores = [rng.normal(shift, 1.0, size) for size, shift in ((400, 1.0), (300, 0.0))]
+        sides = [Side({"attack": s}, np.arange(len(s)) % 2 == 0, np.zeros(len(s))) for s in scores]
+        folds = membership._folds(*sides, membership._area)
+        limits = np.array([membership._upper_quantile(fold.tuning_others, 0.1) for fold in folds])
+        found = membership._rate("tpr_at_1pct_fpr", (sides[0], sides[1]), 0.1, LEVEL)
+        truth = stats.norm.sf(limits - 1.0).mean()
+        rate.append((found.low <= truth, truth <= found.high))
+        limits = np.array([membership._best_threshold(fold) for fold in folds])
+        found, truth = membership._advantage(folds, LEVEL), (stats.norm.sf(limits - 1.0) - stats.norm.sf(limits)).mean()
+        lead.append((found.low <= truth, truth <= found.high))
+    assert np.mean(rate, axis=0)[0] >= LEAST
+    for held in (np.mean(rate, axis=0)[1], *np.mean(lead, axis=0)):
+        assert LEAST <= held <= MOST
 
 
 NUMBERS = Schema(tuple(Column(f"n{i}", "numeric") for i in range(3)))
@@ -230,6 +362,49 @@ def test_bounds_that_use_a_control_hold_in_large_honest_tables():
         held.append((near.low <= 0, near.high >= 0, share.low <= 0.5, share.high >= 0.5, risk.low <= 0, risk.high >= 0))
     rates = np.mean(held, axis=0)
     assert (rates >= LEAST - 0.03).all(), rates
+
+
+@pytest.mark.slow
+def test_bounds_of_identity_risk_hold():
+    rng = np.random.default_rng(9)
+    known = {"c0", "c1", "c2", "n"}
+    columns = tuple(replace(c, role="quasi_identifier" if c.name in known else c.role) for c in GRID.columns)
+    held = []
+    for seed in range(400):
+        rows = (grid(rng, 300), grid(rng, 300), grid(rng, 300, "synthetic"))
+        tables = [replace(table, schema=replace(GRID, columns=columns)) for table in rows]
+        found = identity.measure(Evidence(*tables, seed, LEVEL)).metric("identity_risk")
+        held.append((found.low <= 0.0, found.high >= 0.0))
+    rates = np.mean(held, axis=0)
+    assert (rates >= LEAST - 0.01).all(), rates
+    assert (rates <= MOST + 0.01).all(), rates
+
+
+@pytest.mark.slow
+def test_bounds_of_the_two_sample_test_hold():
+    """150 honest tables. The areas of its two halves go together, which its bounds have to allow for."""
+    rng = np.random.default_rng(10)
+    held = []
+    for seed in range(150):
+        made = Evidence(numbers(rng, 150), numbers(rng, 150), numbers(rng, 150, "synthetic"), seed, LEVEL)
+        found = realism._c2st(np.random.default_rng(seed), made)
+        held.append((found.low <= 0.5, found.high >= 0.5))
+    assert (np.mean(held, axis=0) >= LEAST - 0.03).all(), np.mean(held, axis=0)
+
+
+@pytest.mark.slow
+def test_bounds_of_distances_between_marginals_hold_at_least():
+    """They are wider than they say (some 99% hold): random halves of a table differ by more than two tables would."""
+    rng = np.random.default_rng(11)
+    wanted = {"marginal_tvd_excess": 0.0, "pair_tvd_excess": 0.0, "dependence_kept": 1.0, "triple_tvd_excess": 0.0}
+    held = []
+    for seed in range(60):
+        made = Evidence(grid(rng, 300), grid(rng, 300), grid(rng, 300, "synthetic"), seed, LEVEL)
+        draws = np.random.default_rng(seed)
+        triples = realism._triples(draws, made, coded_cells(made, bins=5), 150)
+        found = {m.name: m for m in (*fidelity.measure(made).metrics, *triples)}
+        held.append([(found[name].low <= truth, found[name].high >= truth) for name, truth in wanted.items()])
+    assert (np.mean(held, axis=0) >= LEAST - 0.03).all(), np.mean(held, axis=0)
 
 
 def test_a_control_does_not_take_off_what_a_model_learned_of_its_training_rows():

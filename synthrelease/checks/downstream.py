@@ -68,9 +68,9 @@ SPEC = CheckSpec(
     ),
     about=(
         "Trains gradient boosting on real rows, on as many synthetic rows, and on both together. Compares on holdout "
-        "patients how far predicted probabilities are off (calibration error over ten equal groups, without what chance "
-        "adds to it), how much the score falls when a column is shuffled, and the loss in every declared group of at "
-        "least 100 patients. The largest loss in a group is corrected for having looked at all groups."
+        "patients how far predicted probabilities are off (calibration error over ten equal groups, without what "
+        "chance adds to it), how much the score falls when a column is shuffled, and the loss in every declared group "
+        "of at least 100 patients. The largest loss in a group is corrected for having looked at all groups."
     ),
     cost=3,
 )
@@ -193,7 +193,7 @@ def _squared_miscalibration(output: FloatArray, test: _Test) -> FloatArray:
 
     Groups of a few dozen patients are off by chance, and all the more so in comparison where a model is right. So the
     variance of each group's mean is taken off (the debiased estimator of Kumar, Liang & Ma 2019, arXiv 1909.10155); it
-    may be negative. Plain absolute gaps were too small by .02 to .05 with 400 patients, and their bounds held in a third.
+    may be negative. Plain absolute gaps came out .02 to .05 too small with 400 patients.
     """
     turn = stats.rankdata(output, method="ordinal")
     group = ((turn - 1) * BINS // len(output)).astype(np.int64)

@@ -223,16 +223,21 @@ def _advantage(folds: list[_Fold], confidence: float) -> Metric:
     """TPR - FPR at the threshold that is best on the other fold, with Newcombe's bounds."""
     hits = false = n = m = 0
     for fold in folds:
-        grid = np.unique(np.concatenate([fold.tuning_members, fold.tuning_others]))
-        gain = np.searchsorted(np.sort(fold.tuning_others), grid) / len(fold.tuning_others)
-        gain -= np.searchsorted(np.sort(fold.tuning_members), grid) / len(fold.tuning_members)
-        threshold = grid[gain.argmax()]
+        threshold = _best_threshold(fold)
         hits += int((fold.members >= threshold).sum())
         false += int((fold.others >= threshold).sum())
         n, m = n + len(fold.members), m + len(fold.others)
     bounds = proportion_difference((hits, n), (false, m), confidence)
     text = f"The attack points at {100 * bounds.value:.0f} more of 100 training patients than of 100 others."
     return _metric("mia_advantage", bounds, min(n, m), text, 0.0)
+
+
+def _best_threshold(fold: _Fold) -> float:
+    """The score from which on TPR - FPR is largest on the other fold."""
+    grid = np.unique(np.concatenate([fold.tuning_members, fold.tuning_others]))
+    gain = np.searchsorted(np.sort(fold.tuning_others), grid) / len(fold.tuning_others)
+    gain -= np.searchsorted(np.sort(fold.tuning_members), grid) / len(fold.tuning_members)
+    return float(grid[gain.argmax()])
 
 
 def _metric(name: str, bounds: Bounds, n: int, reading: str, reference: float) -> Metric:

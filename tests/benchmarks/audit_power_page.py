@@ -38,7 +38,8 @@ TRUTHS = {
     "copies": {"near_copy_excess": 0.0},
     "combinations": {"small_group_excess": 0.0},
     "distances": {"dcr_share": 0.5, "nndr_gap": 0.0},
-    "membership": {"mia_auc": 0.5, "mia_auc_vulnerable": 0.5},
+    "near_tail": {"near_tail_share": 0.5},
+    "membership": {"mia_auc": 0.5, "mia_auc_vulnerable": 0.5, "tpr_at_1pct_fpr": 0.01, "mia_advantage": 0.0},
     "singling_out": {"singling_out_risk": 0.0},
     "linkability": {"linkability_risk": 0.0},
     "inference": {"inference_risk": 0.0},
@@ -133,8 +134,9 @@ def _coverage(records: list[Mapping[str, Any]]) -> str:
     head = "".join(f"<th>{text}</th>" for text in ("measure", "truth", "tables", "lower holds", "upper holds"))
     return (
         "<h2>Do the intervals hold?</h2><p>Each bound is meant to hold in 95% of honest tables; with 400 tables a rate "
-        "is known to one per cent, and a bound of differences seen seldom holds more often. Upper bounds decide what "
-        f"passes.</p><table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+        "is known to one per cent, and a bound of differences seen seldom holds more often. The lower bound of a true "
+        "positive rate allows for a threshold that was set on few people, so it holds more often as well. Upper bounds "
+        f"decide what passes.</p><table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     )
 
 
@@ -156,8 +158,8 @@ def _peers(path: Path, words: Mapping[str, str], planned: int) -> str:
     times = "; ".join(f"{int(r.n):,} rows in {float(r.seconds):,.0f} s" for r in speed.itertuples())
     return (
         "<h2>Other tools</h2><p>The same tables by other tools' own rules (<code>make bench-audit-peers</code>). "
-        f"{tables} of {planned} planned tables have been judged, the rest has not been run. "
-        f"SDMetrics' DCR on three tables of 15 numbers: {times}; it was not tried on larger ones.</p>"
+        f"{'All' if tables == planned else f'{tables} of'} {planned} planned tables have been judged. "
+        f"SDMetrics' DCR on three tables of 15 numbers: {times}; the first above five minutes was the last one tried.</p>"
         f"<table><thead><tr><th>leak</th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     )
 
