@@ -74,7 +74,7 @@ SPEC = CheckSpec(
         "quasi-identifiers with fewer than ten patients. Extremes are a column's largest and smallest value, where a "
         "single patient has it."
     ),
-    cost=23,
+    cost=8,
 )
 
 SMALL = 10

@@ -183,8 +183,8 @@ def _calibration(outputs: list[FloatArray], test: _Test, confidence: float) -> M
     gap = made - real
     squared = normal_bounds(float(gap[0]), float(np.std(gap[1:], ddof=1)), confidence)
     bounds = Bounds(_root(squared.value), _root(squared.low), _root(squared.high))
-    off = [max(0.0, _root(float(side[0]))) for side in (made, real)]
-    text = f"Predicted probabilities are typically off by {off[0]:.3f}; by {off[1]:.3f} when trained on real rows."
+    ours, theirs = (_in_words(float(side[0])) for side in (made, real))
+    text = f"Predicted probabilities are typically off by {ours}; by {theirs} when trained on real rows."
     return _metric("calibration_gap", bounds, n, text, 0.0)
 
 
@@ -204,12 +204,17 @@ def _squared_miscalibration(output: FloatArray, test: _Test) -> FloatArray:
         held = np.maximum(weights.sum(axis=1), 1.0)
         mean, square = weights @ off[group == b] / held, weights @ off[group == b] ** 2 / held
         total += held * (mean**2 - np.maximum(square - mean**2, 0.0) / np.maximum(held - 1.0, 1.0))
-    return total / test.weights.sum(axis=1)
+    error: FloatArray = total / test.weights.sum(axis=1)
+    return error
 
 
 def _root(squared: float) -> float:
     """The square root, with the sign kept."""
     return float(np.sign(squared) * np.sqrt(abs(squared)))
+
+
+def _in_words(squared: float) -> str:
+    return f"{_root(squared):.3f}" if squared > 0 else "no more than chance"
 
 
 def _importances(rng: np.random.Generator, fitted: list[Any], test: _Test, confidence: float) -> tuple[Metric, Figure]:

@@ -159,7 +159,7 @@ def _peers(path: Path, words: Mapping[str, str], planned: int) -> str:
     return (
         "<h2>Other tools</h2><p>The same tables by other tools' own rules (<code>make bench-audit-peers</code>). "
         f"{'All' if tables == planned else f'{tables} of'} {planned} planned tables have been judged. "
-        f"SDMetrics' DCR on three tables of 15 numbers: {times}; the first above five minutes was the last one tried.</p>"
+        f"SDMetrics' DCR on three tables of 15 numbers: {times}; the first above five minutes was the last tried.</p>"
         f"<table><thead><tr><th>leak</th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     )
 
