@@ -71,9 +71,10 @@ def alike(evidence: Evidence) -> Evidence:
         kept = tuple(label for label, n in pairs if n >= least or label == column.other)
         return replace(column, categories=kept) if len(kept) > 1 else column
 
-    schema = evidence.train.schema
-    columns = tuple(merged(column) if column.is_learned else column for column in schema.columns)
-    schema = replace(schema, columns=columns)
+    before = evidence.train.schema
+    schema = replace(before, columns=tuple(merged(each) if each.is_learned else each for each in before.columns))
+    if schema == before:
+        return evidence
     train, holdout, synthetic = (levels.coded(table, schema) for table in (*sides, evidence.synthetic))
     return replace(evidence, train=train, holdout=holdout, synthetic=synthetic)
 
