@@ -57,7 +57,7 @@ def learned(train: Table, *, min_cell: int) -> Schema:
 def _learned(column: Column, train: Table, min_cell: int) -> Column:
     if not (column.is_learned and column.learns_levels):
         return column
-    held = patients_per_label(train, column)
+    held = _patients_per_label(train, column)
     kept = [label for label, count in zip(column.categories, held.tolist(), strict=True) if count >= min_cell]
     if not kept:
         raise InputError(
@@ -68,7 +68,7 @@ def _learned(column: Column, train: Table, min_cell: int) -> Column:
     return replace(column, categories=(*kept, *rest))
 
 
-def patients_per_label(table: Table, column: Column) -> IntArray:
+def _patients_per_label(table: Table, column: Column) -> IntArray:
     """How many patients hold each category at least once: int64 (categories,)."""
     codes = table.frame[column.name].cat.codes.to_numpy().astype(np.int64)
     units = np.arange(len(table)) if table.units is None else table.units

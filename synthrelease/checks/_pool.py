@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from synthrelease import levels
-from synthrelease.contracts import BoolArray, Column, Evidence, FloatArray, IntArray, Table
-from synthrelease.intervals import draw, patients
+from synthrelease.contracts import BoolArray, Column, Evidence, FloatArray, IntArray, Schema, Table
+from synthrelease.intervals import draw, patient_of, patients
 
 MOST_PEOPLE = 20_000
 """Rows of either side; more of them are a random sample of patients."""
@@ -66,17 +65,40 @@ def alike(evidence: Evidence) -> Evidence:
     def merged(column: Column) -> Column:
         if not column.learns_levels or column.other not in column.categories:
             return column
-        held = sum(levels.patients_per_label(side, column) for side in sides)
-        pairs = zip(column.categories, np.asarray(held).tolist(), strict=True)
-        kept = tuple(label for label, n in pairs if n >= least or label == column.other)
+        held = _held(sides[0], column) + _held(sides[1], column)
+        kept = tuple(
+            label for label, n in zip(column.categories, held, strict=True) if n >= least or label == column.other
+        )
         return replace(column, categories=kept) if len(kept) > 1 else column
 
     before = evidence.train.schema
     schema = replace(before, columns=tuple(merged(each) if each.is_learned else each for each in before.columns))
     if schema == before:
         return evidence
-    train, holdout, synthetic = (levels.coded(table, schema) for table in (*sides, evidence.synthetic))
+    train, holdout, synthetic = (_recoded(table, schema) for table in (*sides, evidence.synthetic))
     return replace(evidence, train=train, holdout=holdout, synthetic=synthetic)
+
+
+def _held(table: Table, column: Column) -> IntArray:
+    """How many patients have each label: (categories,)."""
+    codes = table.frame[column.name].cat.codes.to_numpy().astype(np.int64)
+    owned = np.unique(np.column_stack([codes, patient_of(table)]), axis=0)[:, 0]
+    held: IntArray = np.bincount(owned + 1, minlength=1 + len(column.categories))[1:]
+    return held
+
+
+def _recoded(table: Table, schema: Schema) -> Table:
+    """The table by a schema with fewer labels; a label that it lacks becomes the other one, a missing one stays so."""
+    recoded: dict[str, pd.Categorical] = {}
+    for column in schema.learned:
+        was = table.schema.column(column.name).categories
+        if was != column.categories:
+            place = {label: at for at, label in enumerate(column.categories)}
+            places = np.array([*(place.get(label, place[column.other]) for label in was), -1])
+            codes = places[table.frame[column.name].cat.codes.to_numpy()]
+            dtype = pd.CategoricalDtype(list(column.categories))
+            recoded[column.name] = pd.Categorical.from_codes(codes, dtype=dtype)
+    return replace(table, frame=table.frame.assign(**recoded), schema=schema)
 
 
 def within(table: Table, columns: tuple[Column, ...]) -> Table:
