@@ -210,7 +210,7 @@ def added_miscalibration(rng: np.random.Generator) -> Bounds:
     risk = rng.beta(1, 2, 400)
     task = Task(Column("y", "boolean", categories=("no", "yes")), 2, 1)
     truth = (rng.random(400) < risk).astype(np.int64)
-    part = downstream._Test(numbers(rng, 1), truth, weights, task)
+    part = downstream._Test(numbers(rng, 400), truth, weights, task)
     found = downstream._calibration([risk, risk**2], part, LEVEL)
     return Bounds(found.value, found.low, found.high)
 
@@ -304,30 +304,33 @@ def test_bounds_of_dcr_and_nndr_hold():
 
 
 CODES = tuple(map(str, range(60)))
-CODED = Schema(tuple(Column(f"c{i}", "categorical", categories=CODES, learns_levels=True) for i in range(8)))
 
 
-def coded(rng: np.random.Generator, rows: int, origin: str = "real") -> Table:
-    """Codes as diagnoses are spread: a few common ones, and many that some ten patients have."""
-    often = 1 / np.arange(1, len(CODES) + 1)
-    drawn = rng.choice(len(CODES), size=(rows, 8), p=often / often.sum())
-    frame = {column.name: pd.Categorical.from_codes(drawn[:, i], list(CODES)) for i, column in enumerate(CODED.columns)}
-    return Table(pd.DataFrame(frame), CODED, origin)
+def coded(rng: np.random.Generator, rows: int, origin: str, often: np.ndarray, other: str) -> Table:
+    """Eight columns of codes, as often as ``often`` says, whose rare ones become ``other``, or missing if it is ""."""
+    column = Column("", "categorical", categories=CODES[: len(often)], learns_levels=True, other=other)
+    columns = tuple(replace(column, name=f"c{i}") for i in range(8))
+    drawn = rng.choice(len(often), size=(rows, 8), p=often / often.sum())
+    frame = {c.name: pd.Categorical.from_codes(drawn[:, i], list(c.categories)) for i, c in enumerate(columns)}
+    return Table(pd.DataFrame(frame), Schema(columns), origin)
 
 
 @pytest.mark.slow
-def test_labels_that_training_rows_decide_about_pull_honest_rows_to_neither_side():
+@pytest.mark.parametrize(
+    ("often", "other"), [(1 / np.arange(1, 61), "Other"), (1 / np.arange(1, 61), ""), (np.ones(50), "Other")]
+)
+def test_labels_that_training_rows_decide_about_pull_honest_rows_to_neither_side(often, other):
     """Rare labels are merged by their number in the training rows: the merged one is commoner in the holdout."""
     rng = np.random.default_rng(7)
     shares, held = [], []
-    for seed in range(100):
-        raw = coded(rng, 500), coded(rng, 500), coded(rng, 500, "synthetic")
+    for seed in range(60):
+        raw = [coded(rng, 500, origin, often, other) for origin in ("real", "real", "synthetic")]
         known = levels.learned(raw[0], min_cell=10)
         found = distances.measure(Evidence(*(levels.coded(table, known) for table in raw), seed)).metric("dcr_share")
         shares.append(found.value)
         held.append((found.low <= 0.5, found.high >= 0.5))
-    assert np.mean(shares) == pytest.approx(0.5, abs=0.008)  # .46 where the training rows alone decide
-    assert (np.mean(held, axis=0) >= LEAST - 0.03).all(), np.mean(held, axis=0)
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.01)  # .42 to .48 where the training rows alone decide
+    assert (np.mean(held, axis=0) >= LEAST - 0.05).all(), np.mean(held, axis=0)
 
 
 GRID = Schema(

@@ -63,13 +63,13 @@ def alike(evidence: Evidence) -> Evidence:
     least = BEYOND_DOUBT * FEWEST_BEHIND_LABEL * (1.0 + patients(evidence.holdout) / patients(evidence.train))
 
     def merged(column: Column) -> Column:
-        if not column.learns_levels or column.other not in column.categories:
+        if not column.learns_levels:
             return column
         held = _held(sides[0], column) + _held(sides[1], column)
         kept = tuple(
             label for label, n in zip(column.categories, held, strict=True) if n >= least or label == column.other
         )
-        return replace(column, categories=kept) if len(kept) > 1 else column
+        return replace(column, categories=kept) if kept else column
 
     before = evidence.train.schema
     schema = replace(before, columns=tuple(merged(each) if each.is_learned else each for each in before.columns))
@@ -88,17 +88,17 @@ def _held(table: Table, column: Column) -> IntArray:
 
 
 def _recoded(table: Table, schema: Schema) -> Table:
-    """The table by a schema with fewer labels; a label that it lacks becomes the other one, a missing one stays so."""
-    recoded: dict[str, pd.Categorical] = {}
+    """The table by a schema with fewer labels: one that it lacks becomes the other one, or missing without one."""
+    frame = table.frame.copy(deep=False)
     for column in schema.learned:
         was = table.schema.column(column.name).categories
         if was != column.categories:
             place = {label: at for at, label in enumerate(column.categories)}
-            places = np.array([*(place.get(label, place[column.other]) for label in was), -1])
-            codes = places[table.frame[column.name].cat.codes.to_numpy()]
+            places = np.array([*(place.get(label, place.get(column.other, -1)) for label in was), -1])
             dtype = pd.CategoricalDtype(list(column.categories))
-            recoded[column.name] = pd.Categorical.from_codes(codes, dtype=dtype)
-    return replace(table, frame=table.frame.assign(**recoded), schema=schema)
+            codes = places[table.frame[column.name].cat.codes.to_numpy()]
+            frame[column.name] = pd.Categorical.from_codes(codes, dtype=dtype)
+    return replace(table, frame=frame, schema=schema)
 
 
 def within(table: Table, columns: tuple[Column, ...]) -> Table:
