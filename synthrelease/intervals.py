@@ -132,6 +132,25 @@ def normal_bounds(value: float, spread: float, confidence: float) -> Bounds:
     return Bounds(value, value - reach, value + reach)
 
 
+def ratio(top: float, bottom: float, covariance: FloatArray, confidence: float) -> Bounds:
+    """Bounds of top / bottom by Fieller's theorem (J. R. Stat. Soc. B 16, 1954); NaN where bottom may well be 0.
+
+    Args:
+        top: an estimate of normal error.
+        bottom: another one, above 0.
+        covariance: of the two, (2, 2).
+        confidence: one-sided level.
+    """
+    z = z_score(confidence)
+    a = bottom**2 - z**2 * float(covariance[1, 1])
+    if bottom <= 0.0 or a <= 0.0:
+        return Bounds(float("nan"), float("nan"), float("nan"))
+    b = top * bottom - z**2 * float(covariance[0, 1])
+    c = top**2 - z**2 * float(covariance[0, 0])
+    reach = float(np.sqrt(max(b**2 - a * c, 0.0)))
+    return Bounds(top / bottom, (b - reach) / a, (b + reach) / a)
+
+
 def draw(rng: np.random.Generator, table: Table, rows: int) -> IntArray:
     """Positions of ``rows`` random rows, taken patient by patient so that one patient's rows stay together."""
     if table.units is None:

@@ -10,13 +10,19 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from synthrelease import intervals
+from synthrelease import halving, intervals
 from synthrelease.contracts import Column, Schema, Table
 
 
 def table(rows: int, units=None) -> Table:
     frame = pd.DataFrame({"x": np.arange(rows, dtype=float)})
     return Table(frame, Schema((Column("x", "numeric"),)), "real", units)
+
+
+def visits(patients: int, rows_each: int) -> Table:
+    """As many rows of each patient, in random order of the patients' numbers."""
+    owner = np.random.default_rng(patients).permutation(patients)
+    return table(patients * rows_each, np.repeat(owner, rows_each) if rows_each > 1 else None)
 
 
 def test_proportion_is_clopper_pearson():
@@ -77,3 +83,39 @@ def test_the_most_exposed_row_speaks_for_the_patient():
     assert intervals.per_patient(values, rows, largest=True).tolist() == [4.0, 3.0]
     assert intervals.per_patient(values, rows, largest=False).tolist() == [1.0, 0.0]
     assert intervals.per_patient(values, table(5), largest=True) is values
+
+
+@pytest.mark.parametrize("rows_each", [1, 3])
+def test_halves_share_no_patient_and_are_equally_large(rows_each):
+    rng = np.random.default_rng(4)
+    tables = [visits(patients, rows_each) for patients in (90, 130, 1_000)]
+    parts = halving.halved(rng, tuple(tables), 10_000, pairs=20)
+    for table, part in zip(tables, parts, strict=True):
+        owner = np.repeat(np.arange(len(table) // rows_each), rows_each)
+        inside = part.rows() > 0
+        assert (part.shares(np.zeros(len(table), dtype=np.int64), 1) == 1.0).all()
+        for first, second in inside.reshape(20, 2, -1):
+            held = [set(owner[half]) for half in (first, second)]
+            assert not held[0] & held[1]
+            assert [len(each) for each in held] == [44, 44]  # 45 patients are half of the smallest table: 22 twos
+            assert [int(half.sum()) for half in (first, second)] == [44 * rows_each] * 2
+
+
+def test_halves_of_large_tables_are_cut_to_the_rows_wanted():
+    (part,) = halving.halved(np.random.default_rng(1), (visits(5_000, 2),), 1_000, pairs=3)
+    assert part.rows().sum(axis=1) == pytest.approx(1_000, rel=0.05)
+
+
+def test_counts_of_halves_are_those_of_their_rows():
+    rng = np.random.default_rng(2)
+    table = visits(60, 2)
+    (part,) = halving.halved(rng, (table,), 1_000, pairs=5)
+    codes = rng.integers(4, size=len(table))
+    expected = [np.bincount(codes[half > 0], minlength=4) for half in part.rows()]
+    np.testing.assert_array_equal(part.counts(codes, 4), expected)
+
+
+def test_a_ratio_to_what_may_be_nothing_has_no_bounds():
+    assert np.isnan(intervals.ratio(1.0, 0.1, np.diag([0.01, 0.01]), 0.95).high)
+    found = intervals.ratio(1.0, 2.0, np.zeros((2, 2)), 0.95)
+    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)

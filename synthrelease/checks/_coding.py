@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from synthrelease.contracts import Column, Evidence, IntArray
+from synthrelease.checks._pool import alike
+from synthrelease.contracts import Column, Evidence, FloatArray, IntArray
+from synthrelease.halving import Counts, Halves
 
 MOST_LEVELS = 30
 
@@ -22,8 +25,34 @@ class Codes:
     levels: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The coded tables and random halves of them: of the synthetic, the training and the holdout rows."""
+
+    codes: Codes
+    halves: tuple[Halves, ...]
+
+    def shares(self, columns: tuple[int, ...]) -> tuple[Counts, Counts, Counts]:
+        """Joint relative frequencies of some columns in the halves of each table, (halves, cells) each."""
+        tables = (self.codes.synthetic, self.codes.train, self.codes.holdout)
+        levels = [self.codes.levels[column] for column in columns]
+        keys = [np.ravel_multi_index(tuple(table[:, column] for column in columns), levels) for table in tables]
+        made, train, real = (half.shares(key, math.prod(levels)) for half, key in zip(self.halves, keys, strict=True))
+        return made, train, real
+
+    def tvd(self, columns: tuple[int, ...]) -> FloatArray:
+        """Total variation distance of synthetic and of training rows to holdout rows: (halves, 2)."""
+        made, train, real = self.shares(columns)
+        return np.stack([np.abs(side - real).sum(axis=1, dtype=np.float64) / 2 for side in (made, train)], axis=1)
+
+
 def coded(evidence: Evidence, bins: int) -> Codes:
-    """Code all three tables alike: ``bins`` quantile bins a number, the 30 commonest labels a label column."""
+    """Code all three tables alike: ``bins`` quantile bins a number, the 30 commonest labels a label column.
+
+    Labels that the training rows alone have decided about are merged: training rows have more of those that were kept
+    than the holdout, so fresh rows would look nearer to the holdout than training rows do.
+    """
+    evidence = alike(evidence)
     tables = (evidence.train, evidence.holdout, evidence.synthetic)
     out: list[list[IntArray]] = [[], [], []]
     levels = []

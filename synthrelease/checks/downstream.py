@@ -6,7 +6,7 @@ All figures are of gradient boosting, tested on holdout patients; intervals by r
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from synthrelease.contracts import (
     MetricSpec,
     Table,
 )
+from synthrelease.halving import halved, spread
 from synthrelease.intervals import Bounds, draw, normal_bounds, patient_of, z_score
 
 SPEC = CheckSpec(
@@ -117,7 +118,7 @@ def measure(evidence: Evidence) -> CheckResult:
     agreement, importances = _importances(rng, fitted, test, evidence.confidence)
     gap, groups = _groups(outputs, test, evidence.confidence)
     metrics = (
-        _calibration(outputs, test, evidence.confidence),
+        _calibration(rng, outputs, test, evidence.confidence),
         agreement,
         gap,
         _difference(
@@ -172,16 +173,18 @@ def _quality(output: FloatArray, test: _Test, rows: np.ndarray[Any, Any]) -> Flo
     return _scores.weighted_auc(test.truth[rows] == test.task.positive, output[rows], weights)
 
 
-def _calibration(outputs: list[FloatArray], test: _Test, confidence: float) -> Metric:
+def _calibration(rng: np.random.Generator, outputs: list[FloatArray], test: _Test, confidence: float) -> Metric:
     n = len(test.truth)
     if test.task.is_regression:
         nothing = Bounds(float("nan"), float("nan"), float("nan"))
         return _metric(
             "calibration_gap", nothing, n, "A number is predicted, so there is no probability to calibrate.", 0.0
         )
-    real, made = (_squared_miscalibration(output, test) for output in outputs[:2])
+    (halves,) = halved(rng, (test.table,), n)
+    parts = replace(test, weights=np.vstack([np.ones((1, n)), halves.rows()]))
+    real, made = (_squared_miscalibration(output, parts) for output in outputs[:2])
     gap = made - real
-    squared = normal_bounds(float(gap[0]), float(np.std(gap[1:], ddof=1)), confidence)
+    squared = normal_bounds(float(gap[0]), spread(gap[1:]), confidence)
     bounds = Bounds(_root(squared.value), _root(squared.low), _root(squared.high))
     ours, theirs = (_in_words(float(side[0])) for side in (made, real))
     text = f"Predicted probabilities are typically off by {ours}; by {theirs} when trained on real rows."
@@ -189,7 +192,7 @@ def _calibration(outputs: list[FloatArray], test: _Test, confidence: float) -> M
 
 
 def _squared_miscalibration(output: FloatArray, test: _Test) -> FloatArray:
-    """Mean square of how far ten equally large groups of predictions are off: (1 + resamples,).
+    """Mean square of how far ten equally large groups of predictions are off: (draws,), as the weights.
 
     Groups of a few dozen patients are off by chance, and all the more so in comparison where a model is right. So the
     variance of each group's mean is taken off (the debiased estimator of Kumar, Liang & Ma 2019, arXiv 1909.10155),
@@ -202,7 +205,7 @@ def _squared_miscalibration(output: FloatArray, test: _Test) -> FloatArray:
     for b in range(BINS):
         rows = np.flatnonzero(group == b)
         first, who = np.unique(owner[rows], return_index=True, return_inverse=True)[1:]
-        weights = test.weights[:, rows[first]]  # (1 + resamples, patients of the group)
+        weights = test.weights[:, rows[first]]  # (draws, patients of the group)
         sums, counts = np.bincount(who, off[rows]), np.bincount(who).astype(np.float64)
         held, people = np.maximum(weights @ counts, 1.0), weights.sum(axis=1)
         mean = weights @ sums / held

@@ -7,25 +7,24 @@ the training rows is their excess.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from synthrelease.checks import _pictures
-from synthrelease.checks._coding import Codes, coded
+from synthrelease.checks._coding import Sides, coded
 from synthrelease.contracts import (
     CheckResult,
     CheckSpec,
     Evidence,
     Figure,
     FloatArray,
-    IntArray,
     Line,
     Metric,
     MetricSpec,
 )
-from synthrelease.intervals import draw, normal_bounds
+from synthrelease.halving import Counts, bounds, covariance, halved
+from synthrelease.intervals import ratio
 
 SPEC = CheckSpec(
     name="fidelity",
@@ -66,84 +65,54 @@ SPEC = CheckSpec(
     cost=0.5,
 )
 
-DRAWS = 30
 MOST_ROWS = 20_000
 MOST_PAIRS = 200
 MOST_IN_MATRIX = 14
-MATRIX_DRAWS = 6
 MOST_PICTURED = 12
 
 
 def measure(evidence: Evidence) -> CheckResult:
-    """Compare marginals at equal sizes over random halves of the rows."""
+    """Compare marginals over random halves of equally many patients."""
     rng = np.random.default_rng(evidence.seed)
     size = min(len(evidence.train), len(evidence.holdout), len(evidence.synthetic), MOST_ROWS) // 2
     codes = coded(evidence, bins=int(np.clip(round(size ** (1 / 3)), 3, 20)))
     pairs = _pairs(rng, len(codes.levels))
-    draws = [_one_draw(rng, evidence, codes, pairs, size) for _ in range(DRAWS)]
+    sides = Sides(codes, halved(rng, (evidence.synthetic, evidence.train, evidence.holdout), size))
     n = 2 * size
-    metrics = [_excess("marginal_tvd_excess", np.array([d.single.mean(axis=1) for d in draws]), evidence.confidence, n)]
+    single = np.stack([sides.tvd((column,)) for column in range(len(codes.levels))])  # (columns, halves, 2)
+    metrics = [_excess("marginal_tvd_excess", single.mean(axis=0), evidence.confidence, n)]
+    figures = [_worst_columns([column.name for column in evidence.train.schema.learned], single.mean(axis=1).T)]
     if pairs:
+        double, shared = _two_by_two(sides, pairs)
         metrics += [
-            _excess("pair_tvd_excess", np.array([d.double.mean(axis=1) for d in draws]), evidence.confidence, n),
-            _kept(np.array([d.shared for d in draws]), evidence.confidence, n),
+            _excess("pair_tvd_excess", double.mean(axis=0), evidence.confidence, n),
+            _kept(shared, evidence.confidence, n),
         ]
-    single = np.mean([d.single for d in draws], axis=0)
-    figures = [_worst_columns([column.name for column in evidence.train.schema.learned], single)]
-    if pairs:
-        double = np.mean([d.double for d in draws], axis=0)
-        figures.append(_worst_pairs(rng, evidence, codes, _far_columns(pairs, double, len(codes.levels)), size))
-    figures += _pictured(evidence, single)
+        far = _far_columns(pairs, double.mean(axis=1).T, len(codes.levels))
+        figures.append(_worst_pairs(sides, [column.name for column in evidence.train.schema.learned], far))
+    figures += _pictured(evidence, single.mean(axis=1).T)
     return CheckResult(check=SPEC.name, status="measured", n=n, metrics=tuple(metrics), figures=tuple(figures))
 
 
-@dataclass(frozen=True, slots=True)
-class _Draw:
-    """One random half, synthetic side first, training side second.
+def _two_by_two(sides: Sides, pairs: list[tuple[int, int]]) -> tuple[FloatArray, FloatArray]:
+    """Distances of pairs of columns, (pairs, halves, 2), and how much of the real dependence comes back, (halves, 2).
 
-    ``single`` (2, columns) and ``double`` (2, pairs) are TVDs to the holdout; ``shared`` (2,) is the inner product of
-    the side's dependence with the holdout's, summed over pairs.
+    The latter is the inner product of the side's dependence with the holdout's, summed over pairs.
     """
-
-    single: FloatArray
-    double: FloatArray
-    shared: FloatArray
-
-
-def _one_draw(
-    rng: np.random.Generator, evidence: Evidence, codes: Codes, pairs: list[tuple[int, int]], size: int
-) -> _Draw:
-    sides = (codes.synthetic[draw(rng, evidence.synthetic, size)], codes.train[draw(rng, evidence.train, size)])
-    holdout = codes.holdout[draw(rng, evidence.holdout, size)]
-    single = [[_tvd(side[:, c], holdout[:, c], k) for c, k in enumerate(codes.levels)] for side in sides]
-    double = np.zeros((2, len(pairs)))
-    shared = np.zeros(2)
-    for place, pair in enumerate(pairs):
-        real = _joint(holdout, pair, codes.levels)
-        for s, side in enumerate(sides):
-            joint = _joint(side, pair, codes.levels)
-            double[s, place] = np.abs(joint - real).sum() / 2
-            shared[s] += (_dependence(joint) * _dependence(real)).sum()
-    return _Draw(np.array(single), double, shared)
+    double, shared = [], []
+    for pair in pairs:
+        made, train, real = sides.shares(pair)
+        double.append(np.stack([np.abs(side - real).sum(axis=1) / 2 for side in (made, train)], axis=1))
+        levels = (sides.codes.levels[pair[0]], sides.codes.levels[pair[1]])
+        ties = [_dependence(side.reshape(len(side), *levels)) for side in (made, train, real)]
+        shared.append(np.stack([(side * ties[2]).sum(axis=(1, 2)) for side in ties[:2]], axis=1))
+    return np.stack(double).astype(np.float64), np.sum(shared, axis=0, dtype=np.float64)
 
 
-def _joint(codes: IntArray, pair: tuple[int, int], levels: tuple[int, ...]) -> FloatArray:
-    """Relative frequencies of a pair of columns: (levels a, levels b)."""
-    a, b = pair
-    counts = np.bincount(codes[:, a] * levels[b] + codes[:, b], minlength=levels[a] * levels[b])
-    shares: FloatArray = counts.reshape(levels[a], levels[b]) / len(codes)
-    return shares
-
-
-def _dependence(joint: FloatArray) -> FloatArray:
-    """What the joint frequencies have beyond the product of their margins."""
-    apart: FloatArray = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    return joint - apart
-
-
-def _tvd(first: IntArray, second: IntArray, levels: int) -> float:
-    gap = np.bincount(first, minlength=levels) - np.bincount(second, minlength=levels)
-    return float(np.abs(gap).sum() / (2 * len(first)))
+def _dependence(joint: Counts) -> Counts:
+    """What joint frequencies, (halves, levels, levels), have beyond the product of their margins."""
+    apart: Counts = joint - joint.sum(axis=2, keepdims=True) * joint.sum(axis=1, keepdims=True)
+    return apart
 
 
 def _pairs(rng: np.random.Generator, columns: int) -> list[tuple[int, int]]:
@@ -155,33 +124,32 @@ def _pairs(rng: np.random.Generator, columns: int) -> list[tuple[int, int]]:
 
 
 def _excess(name: str, tvd: FloatArray, confidence: float, n: int) -> Metric:
-    """``tvd`` is (draws, 2): synthetic and floor."""
-    gap = tvd[:, 0] - tvd[:, 1]
-    bounds = normal_bounds(float(gap.mean()), float(gap.std(ddof=1)), confidence)
+    """``tvd`` is (halves, 2): synthetic and floor."""
+    found = bounds(tvd[:, 0] - tvd[:, 1], confidence)
     reading = f"Mean distance to unseen real rows {tvd[:, 0].mean():.3f}; fresh real rows score {tvd[:, 1].mean():.3f}."
     unit = next(spec.unit for spec in SPEC.metrics if spec.name == name)
-    return Metric(name, bounds.value, bounds.low, bounds.high, unit, n, reading, 0.0)
+    return Metric(name, found.value, found.low, found.high, unit, n, reading, 0.0)
 
 
 def _kept(shared: FloatArray, confidence: float, n: int) -> Metric:
-    """Share of the real dependence that comes back: <synthetic, holdout> / <train, holdout>, delta method over draws.
+    """Share of the real dependence that comes back: <synthetic, holdout> / <train, holdout>.
 
     Linear in the synthetic table's own dependence, so it is unbiased by sampling noise. Where the training rows
     themselves share no measurable dependence with the holdout there is nothing to keep: NaN, which meets no rule.
     """
-    synthetic, train = shared[:, 0], shared[:, 1]
+    top, bottom = (float(side) for side in shared.mean(axis=0))
+    doubt = covariance(shared)
     name, unit = "dependence_kept", SPEC.metrics[2].unit
-    if train.mean() <= 2 * train.std(ddof=1):
+    found = ratio(top, bottom, doubt, confidence)
+    if bottom <= 2 * np.sqrt(doubt[1, 1]) or np.isnan(found.value):
         nan = float("nan")
         reading = "The real columns depend on each other too little for this to be measured with so few rows."
         return Metric(name, nan, nan, nan, unit, n, reading, 1.0)
-    ratio = float(synthetic.mean() / train.mean())
-    bounds = normal_bounds(ratio, float((synthetic - ratio * train).std(ddof=1) / train.mean()), confidence)
     reading = (
-        f"{ratio:.0%} of the real dependence between columns comes back; independent columns give back none, fresh "
-        "real rows all of it. An end of the range above 1 is chance: not more than all can come back."
+        f"{found.value:.0%} of the real dependence between columns comes back; independent columns give back none, "
+        "fresh real rows all of it. An end of the range above 1 is chance: not more than all can come back."
     )
-    return Metric(name, bounds.value, bounds.low, bounds.high, unit, n, reading, 1.0)
+    return Metric(name, found.value, found.low, found.high, unit, n, reading, 1.0)
 
 
 def _worst_columns(names: list[str], single: FloatArray) -> Figure:
@@ -217,12 +185,10 @@ def _far_columns(pairs: list[tuple[int, int]], double: FloatArray, columns: int)
     return sorted(int(at) for at in np.argsort(-mean, kind="stable")[:MOST_IN_MATRIX])
 
 
-def _worst_pairs(rng: np.random.Generator, evidence: Evidence, codes: Codes, chosen: list[int], size: int) -> Figure:
+def _worst_pairs(sides: Sides, names: list[str], chosen: list[int]) -> Figure:
     """The excess of every pair among the columns that fare worst, as a triangle."""
     pairs = list(combinations(chosen, 2))
-    draws = [_one_draw(rng, evidence, codes, pairs, size).double for _ in range(MATRIX_DRAWS)]
-    mean = np.mean(draws, axis=0)
-    names = [column.name for column in evidence.train.schema.learned]
+    mean = np.stack([sides.tvd(pair).mean(axis=0) for pair in pairs]).T
     worst = pairs[int(np.argmax(mean[0] - mean[1]))]
     among = "all columns" if len(chosen) == len(names) else f"the {len(chosen)} columns that fare worst"
     return Figure(

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from synthrelease.checks._attacks import Side, attacked
 from synthrelease.contracts import CheckResult, CheckSpec, Evidence, Figure, FloatArray, Line, Metric, MetricSpec
@@ -185,7 +184,7 @@ def _rate(name: str, sides: tuple[Side, Side], share: float, confidence: float) 
         threshold = _upper_quantile(fold.tuning_others, share)
         hits += int((fold.members > threshold).sum())
         false += int((fold.others > threshold).sum())
-    bounds = _with_threshold_doubt((hits, n), (false, m), share, confidence)
+    bounds = _beyond_false_alarms((hits, n), (false, m), share, confidence)
     text = (
         f"The attack finds {hits:,} of {n:,} training patients. Its threshold was set on other patients so as to "
         f"accuse {share:.1%} of strangers wrongly; here it accused {false / m:.1%}."
@@ -199,20 +198,16 @@ def _found(members: FloatArray, others: FloatArray, share: float) -> float:
     return float((members > _upper_quantile(others, share)).mean())
 
 
-def _with_threshold_doubt(hits: tuple[int, int], false: tuple[int, int], share: float, confidence: float) -> Bounds:
-    """Bounds of the true positive rate, the favourable end lowered by what the threshold may let through beyond plan.
+def _beyond_false_alarms(hits: tuple[int, int], false: tuple[int, int], share: float, confidence: float) -> Bounds:
+    """Clopper-Pearson bounds of the true positive rate at thresholds of other patients.
 
-    The threshold was set on few people. Two allowances are made and the larger one counts: the exact false positive
-    rate of a threshold at the r-th highest of n scores is Beta(r, n - r + 1) distributed; and where rows tie, more
-    false alarms may be seen than were meant, which the difference of the two rates takes into account.
+    Such a threshold may accuse more strangers than was meant, by chance or because rows tie, and what it finds beyond
+    plan is no leak. So the lower bound is one of the rate less the false alarms above ``share``: that of the difference
+    of the two rates where it is the lower one.
     """
     rate = proportion(*hits, confidence)
-    fold = max(2, false[1] // 2)
-    rank = max(1, round(share * fold))
-    most = float(stats.beta.ppf(confidence, rank, fold - rank + 1))
-    beyond_seen = proportion_difference(hits, false, confidence).low + share
-    low = min(rate.low - max(0.0, most - share), beyond_seen)
-    return Bounds(rate.value, max(0.0, low), rate.high)
+    beyond = proportion_difference(hits, false, confidence).low + share
+    return Bounds(rate.value, max(0.0, min(rate.low, beyond)), rate.high)
 
 
 def _upper_quantile(values: FloatArray, share: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from synthrelease.checks._attacks import numbers
-from synthrelease.checks._coding import Codes, coded
-from synthrelease.contracts import CheckResult, CheckSpec, Evidence, FloatArray, IntArray, Metric, MetricSpec, Table
+from synthrelease.checks._coding import Codes, Sides, coded
+from synthrelease.contracts import CheckResult, CheckSpec, Evidence, FloatArray, Metric, MetricSpec
+from synthrelease.halving import PAIRS, Halves, bounds, halved, spread
 from synthrelease.intervals import Bounds, auc, draw, exactly, normal_bounds, z_score
 
 SPEC = CheckSpec(
@@ -67,20 +69,20 @@ SPEC = CheckSpec(
     cost=1,
 )
 
-DRAWS = 20
 MOST_ROWS = 20_000
 MOST_TRIPLES = 150
 BINS = 5
+MOST_CELLS, FEWEST_PAIRS = 100_000_000, 25
+"""Fewer pairs of halves than usual where the triples have very many cells."""
 FREQUENT = 20
 
 
 def measure(evidence: Evidence) -> CheckResult:
-    """Compare triples and correlations at equal sizes over random halves; count labels; train the classifier."""
+    """Compare triples and correlations over random halves; count labels; train the classifier."""
     rng = np.random.default_rng(evidence.seed)
     size = min(len(evidence.train), len(evidence.holdout), len(evidence.synthetic), MOST_ROWS) // 2
-    codes = coded(evidence, bins=BINS)
     metrics = (
-        *_triples(rng, evidence, codes, size),
+        *_triples(rng, evidence, coded(evidence, bins=BINS), size),
         _correlations(rng, evidence, size),
         _coverage(evidence),
         _c2st(rng, evidence),
@@ -103,12 +105,14 @@ def _triples(rng: np.random.Generator, evidence: Evidence, codes: Codes, size: i
             _metric("triple_tvd_excess", nothing, 2 * size, text, 0.0),
             _metric("k_marginal_score", nothing, 2 * size, text, None),
         )
-    draws = np.array([_one_draw(rng, evidence, codes, chosen, size) for _ in range(DRAWS)])  # (draws, 2)
-    gap = draws[:, 0] - draws[:, 1]
-    excess = normal_bounds(float(gap.mean()), float(gap.std(ddof=1)), evidence.confidence)
-    score = normal_bounds(
-        1_000 * (1 - float(draws[:, 0].mean())), 1_000 * float(draws[:, 0].std(ddof=1)), evidence.confidence
-    )
+    cells = sum(math.prod(codes.levels[column] for column in triple) for triple in chosen)
+    pairs = int(np.clip(MOST_CELLS // cells, FEWEST_PAIRS, PAIRS))
+    sides = Sides(codes, halved(rng, (evidence.synthetic, evidence.train, evidence.holdout), size, pairs))
+    draws = np.mean([sides.tvd(triple) for triple in chosen], axis=0)  # (halves, 2)
+    excess = bounds(draws[:, 0] - draws[:, 1], evidence.confidence)
+    # By its own spread alone a table that lies close by luck would seem surer than it is.
+    doubt = 1_000 * max(spread(draws[:, side]) for side in (0, 1))
+    score = normal_bounds(1_000 * (1 - float(draws[:, 0].mean())), doubt, evidence.confidence)
     floor = 1_000 * (1 - float(draws[:, 1].mean()))
     text = (
         f"Mean distance to unseen real rows {draws[:, 0].mean():.3f}; fresh real rows score {draws[:, 1].mean():.3f}."
@@ -125,46 +129,38 @@ def _triples(rng: np.random.Generator, evidence: Evidence, codes: Codes, size: i
     )
 
 
-def _one_draw(
-    rng: np.random.Generator, evidence: Evidence, codes: Codes, triples: list[tuple[int, ...]], size: int
-) -> tuple[float, float]:
-    """Mean distance of synthetic and of training rows to the holdout, all three cut to one size."""
-    holdout = codes.holdout[draw(rng, evidence.holdout, size)]
-    sides = (codes.synthetic[draw(rng, evidence.synthetic, size)], codes.train[draw(rng, evidence.train, size)])
-    distances = [np.mean([_distance(side, holdout, triple, codes.levels) for triple in triples]) for side in sides]
-    return float(distances[0]), float(distances[1])
-
-
-def _distance(first: IntArray, second: IntArray, columns: tuple[int, ...], levels: tuple[int, ...]) -> float:
-    a, b, c = columns
-    keys = [(side[:, a] * levels[b] + side[:, b]) * levels[c] + side[:, c] for side in (first, second)]
-    length = levels[a] * levels[b] * levels[c]
-    gap = np.bincount(keys[0], minlength=length) - np.bincount(keys[1], minlength=length)
-    return float(np.abs(gap).sum() / (2 * len(first)))
-
-
 def _correlations(rng: np.random.Generator, evidence: Evidence, size: int) -> Metric:
     names = [column.name for column in evidence.train.schema.learned if column.is_number]
     if len(names) < 2:
         nothing = Bounds(float("nan"), float("nan"), float("nan"))
         return _metric("correlation_gap", nothing, 2 * size, "There are fewer than two columns of numbers.", 0.0)
-    gaps = []
-    for _ in range(DRAWS):
-        real = _ranked(rng, evidence.holdout, names, size)
-        sides = [_ranked(rng, table, names, size) for table in (evidence.synthetic, evidence.train)]
-        away = [float(np.nanmean(np.abs(side - real))) for side in sides]
-        gaps.append(away[0] - away[1])
-    bounds = normal_bounds(float(np.mean(gaps)), float(np.std(gaps, ddof=1)), evidence.confidence)
-    text = f"Rank correlations differ by {bounds.value:+.3f} more than those of fresh real rows do."
-    return _metric("correlation_gap", bounds, 2 * size, text, 0.0)
+    tables = (evidence.synthetic, evidence.train, evidence.holdout)
+    halves = halved(rng, tables, size)
+    made, train, real = (_correlated(table.frame[names], half) for table, half in zip(tables, halves, strict=True))
+    away = [np.nanmean(np.abs(side - real), axis=1) for side in (made, train)]
+    found = bounds(away[0] - away[1], evidence.confidence)
+    text = f"Rank correlations differ by {found.value:+.3f} more than those of fresh real rows do."
+    return _metric("correlation_gap", found, 2 * size, text, 0.0)
 
 
-def _ranked(rng: np.random.Generator, table: Table, names: list[str], size: int) -> FloatArray:
-    """Rank correlations of some random rows, the upper triangle: (pairs,)."""
-    frame = table.frame[names].iloc[draw(rng, table, size)]
-    matrix = frame.corr(method="spearman").to_numpy()
-    upper: FloatArray = matrix[np.triu_indices(len(names), 1)]
-    return upper
+def _correlated(frame: pd.DataFrame, halves: Halves) -> FloatArray:
+    """Correlations of ranks within the table, over the rows of each half that have both: (halves, pairs of columns)."""
+    ranks = frame.rank(pct=True).to_numpy(np.float64) - 0.5
+    groups = halves.chosen.shape[1]
+    upper = np.triu_indices(frame.shape[1], 1)
+    sums = np.zeros((groups, 6, len(upper[0])))
+    for group in range(groups):
+        rows = ranks[halves.group == group]
+        there = (~np.isnan(rows)).astype(np.float64)
+        rows = np.nan_to_num(rows)
+        first, square = rows.T @ there, (rows**2).T @ there
+        parts = (there.T @ there, first, first.T, square, square.T, rows.T @ rows)
+        sums[group] = [part[upper] for part in parts]
+    n, x, y, xx, yy, xy = np.moveaxis(np.tensordot(halves.chosen.astype(np.float64), sums, axes=1), 1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = np.sqrt((xx - x**2 / n) * (yy - y**2 / n))
+        found: FloatArray = np.where(scale > 1e-9, (xy - x * y / n) / scale, np.nan)
+    return found
 
 
 def _coverage(evidence: Evidence) -> Metric:
