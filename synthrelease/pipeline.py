@@ -21,6 +21,7 @@ from synthrelease import (
     conditions,
     constraints,
     filing,
+    gate,
     generators,
     history,
     outcomes,
@@ -294,7 +295,7 @@ def _judge(run: Run, filed: Filing, evidence: Evidence, ledger: CheckResult) -> 
     """Audit, decide, write the internal files, and release the table if the verdict says so and nobody must sign."""
     with run.stage("Auditing the synthetic table"):
         results = (*run_checks(evidence, on_check=lambda title: run.listener.stage(f"  {title}")), ledger)
-    verdict = policy.decide(run.policy, results, known_checks())
+    verdict = gate.decide(run.policy, results, known_checks())
     facts = _facts(run, filed.folder, evidence)
     with run.stage("Writing the report"):
         page = report.render(verdict, results, facts, known_checks())

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthrelease import checks, pipeline, policy
+from synthrelease import checks, gate, pipeline, policy
 from synthrelease.audit import run
 from synthrelease.contracts import CheckResult, CheckSpec, Evidence, MetricSpec, Refits, Table
 
@@ -105,7 +105,7 @@ def test_a_fault_in_any_check_is_a_crash_and_no_rule_is_met_by_it(ward_table, mo
     assert result.status == "crashed"
     assert result.metrics == ()
     for each in loaded:
-        found = policy.decide(each, [result], known)
+        found = gate.decide(each, [result], known)
         assert all(outcome.outcome == "no_evidence" for outcome in found.outcomes)
         assert found.decision == "undecided"
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import TARGETS, drafted, real_file, ward
 from planted import LEAKS, PLANTS, USELESS, thirds
 
-from synthrelease import budget, pipeline, policy, schema, tables
+from synthrelease import budget, gate, pipeline, policy, schema, tables
 from synthrelease.audit import run as run_checks
 from synthrelease.contracts import CheckResult, Evidence, Table, Verdict
 
@@ -60,7 +60,7 @@ def audited(read_table):
 def verdict(audited, name: str, plant: str, policy_name: str) -> Verdict:
     known = pipeline.known_checks()
     rules = policy.load(policy_name, known)
-    return policy.decide(rules, audited(name, plant, rules.confidence), known)
+    return gate.decide(rules, audited(name, plant, rules.confidence), known)
 
 
 def asked(policy_name: str, name: str) -> None:

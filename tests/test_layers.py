@@ -13,8 +13,9 @@ TABLES = BASE | {"schema", "generalise", "moments"}
 ALLOWED: dict[str, set[str]] = {
     "declarations": set(),
     "claims": set(),
+    "demands": set(),
     "witnessing": set(),
-    "contracts": {"claims", "declarations", "witnessing"},
+    "contracts": {"claims", "declarations", "demands", "witnessing"},
     "errors": set(),
     "wording": {"contracts"},
     "scales": set(),
@@ -35,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "croissant": {"wording"},
     "report": {"ceilings", "contracts", "datacard", "front", "gaps", "ledger", "pages", "phrases", "regulations"}
     | {"views", "wording"},
-    "policy": BASE | {"phrases", "wording"},
+    "policy": BASE | {"wording"},
+    "gate": BASE | {"phrases", "wording"},
     "osnoise": {"contracts"},
     "accounting": {"contracts"},
     "budget": BASE | {"accounting", "ceilings"},
@@ -133,6 +135,7 @@ ALLOWED: dict[str, set[str]] = {
         "checks",
         "demonstration",
         "formats",
+        "gate",
         "generators",
         "policy",
         "record",

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from synthrelease import pipeline, policy
+from synthrelease import gate, pipeline, policy
 from synthrelease.contracts import CheckResult, CheckSpec, Metric, MetricSpec, Policy, Rule
 from synthrelease.errors import PolicyError
 
@@ -46,7 +46,7 @@ def found(check: str, value: float, low: float, high: float, n: int = 500) -> Ch
 
 
 def decision(rules, *results) -> str:
-    return policy.decide(made(*rules), results, SPECS).decision
+    return gate.decide(made(*rules), results, SPECS).decision
 
 
 @pytest.mark.parametrize(
@@ -86,21 +86,21 @@ def test_a_rule_may_refuse_where_nothing_is_claimed_and_only_there():
     strict = replace(RISK, if_nothing_declared="refuse")
     good = found("worth", 0.9, 0.8, 1.0)
     nothing = replace(found("leak", 0.5, 0.4, 0.5), status="not_applicable", note="It makes no claim.")
-    verdict = policy.decide(made(strict, KEPT), [good, nothing], SPECS)
+    verdict = gate.decide(made(strict, KEPT), [good, nothing], SPECS)
     assert verdict.decision == "refuse"
     assert "1 of 2 blocking rules is breached" in verdict.deciding
     assert "It makes no claim." in verdict.deciding
     for status in ("too_few_rows", "crashed", "measured"):
         silent = replace(nothing, status=status, metrics=())
-        assert policy.decide(made(strict, KEPT), [good, silent], SPECS).decision == "undecided"
-    assert policy.decide(made(strict, KEPT), [good], SPECS).decision == "undecided"
+        assert gate.decide(made(strict, KEPT), [good, silent], SPECS).decision == "undecided"
+    assert gate.decide(made(strict, KEPT), [good], SPECS).decision == "undecided"
 
 
 def test_a_rule_may_warn_where_nothing_is_declared_and_only_there():
     lenient = replace(RISK, if_nothing_declared="warn")
     good = found("worth", 0.9, 0.8, 1.0)
     nothing = replace(found("leak", 0.5, 0.4, 0.5), status="not_applicable")
-    verdict = policy.decide(made(lenient, KEPT), [good, nothing], SPECS)
+    verdict = gate.decide(made(lenient, KEPT), [good, nothing], SPECS)
     assert verdict.decision == "release"
     assert "Of the 1 advisory rules, 1 has no answer." in verdict.deciding
     held = next(outcome for outcome in verdict.outcomes if outcome.rule.check == "leak")
@@ -111,21 +111,21 @@ def test_a_rule_may_warn_where_nothing_is_declared_and_only_there():
     assert decision([lenient, KEPT], good) == "undecided"
     assert decision([lenient, KEPT], good, found("leak", float("nan"), float("nan"), float("nan"))) == "undecided"
     with pytest.raises(PolicyError, match="at least one blocking rule"):
-        policy.decide(made(lenient), [nothing], SPECS)
+        gate.decide(made(lenient), [nothing], SPECS)
 
 
 def test_a_breach_outweighs_missing_evidence_and_warnings_decide_nothing():
     bad = found("leak", 0.9, 0.8, 1.0)
     assert decision([RISK, KEPT], bad) == "refuse"
     warning = replace(RISK, severity="warn")
-    verdict = policy.decide(made(warning, KEPT), [bad, found("worth", 0.9, 0.8, 1.0)], SPECS)
+    verdict = gate.decide(made(warning, KEPT), [bad, found("worth", 0.9, 0.8, 1.0)], SPECS)
     assert verdict.decision == "release"
     assert verdict.outcomes[0].outcome == "breached"
     assert "Of the 1 advisory rules, 1 is breached." in verdict.deciding
 
 
 def test_outcomes_stand_worst_first_and_the_deciding_sentence_names_the_worst():
-    verdict = policy.decide(made(KEPT, RISK), [found("leak", 0.9, 0.8, 1.0), found("worth", 0.9, 0.8, 1.0)], SPECS)
+    verdict = gate.decide(made(KEPT, RISK), [found("leak", 0.9, 0.8, 1.0), found("worth", 0.9, 0.8, 1.0)], SPECS)
     assert [o.outcome for o in verdict.outcomes] == ["breached", "met"]
     assert verdict.deciding.startswith("Refused")
     assert "Is there a risk?" in verdict.deciding
@@ -135,12 +135,12 @@ def test_outcomes_stand_worst_first_and_the_deciding_sentence_names_the_worst():
 def test_a_policy_without_a_blocking_rule_cannot_decide():
     for rules in ([], [replace(RISK, severity="warn")]):
         with pytest.raises(PolicyError, match="at least one blocking rule"):
-            policy.decide(made(*rules), [found("leak", 0.5, 0.4, 0.5)], SPECS)
+            gate.decide(made(*rules), [found("leak", 0.5, 0.4, 0.5)], SPECS)
 
 
 def test_two_answers_of_one_check_are_refused():
     with pytest.raises(PolicyError, match="once"):
-        policy.decide(made(RISK), [found("leak", 0.9, 0.8, 1.0), found("leak", 0.5, 0.4, 0.5)], SPECS)
+        gate.decide(made(RISK), [found("leak", 0.9, 0.8, 1.0), found("leak", 0.5, 0.4, 0.5)], SPECS)
 
 
 def loaded(tmp_path, text: str) -> Policy:
