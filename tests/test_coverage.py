@@ -397,7 +397,7 @@ def test_bounds_that_use_a_control_hold_in_large_honest_tables():
     """Near copies, nearest rows and inference above the size from which they foresee by real rows."""
     rng = np.random.default_rng(5)
     held = []
-    for seed in range(250):
+    for seed in range(200):
         made = Evidence(grid(rng, 1_200), grid(rng, 1_000), grid(rng, 1_000, "synthetic"), seed, LEVEL)
         near = copies.measure(made).metric("near_copy_excess")
         share = distances.measure(made).metric("dcr_share")
