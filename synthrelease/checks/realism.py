@@ -77,7 +77,7 @@ MOST_CELLS, FEWEST_PAIRS = 100_000_000, 25
 FREQUENT = 20
 FEWEST_PATIENTS = 4
 HALVES_TOGETHER = 0.75
-"""Correlation of the two classifiers' areas in honest tables (measured: .71 and .74). What either model learned is right
+"""Correlation of both classifiers' areas in honest tables (measured: .71 and .74). What either model learned is right
 in the other half for the same reason, how alike the halves' chance is: the mean of both is hardly surer than one."""
 
 

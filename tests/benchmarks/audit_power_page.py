@@ -134,7 +134,8 @@ def _coverage(records: list[Mapping[str, Any]]) -> str:
     head = "".join(f"<th>{text}</th>" for text in ("measure", "truth", "tables", "lower holds", "upper holds"))
     return (
         "<h2>Do the intervals hold?</h2><p>Each bound is meant to hold in 95% of honest tables; with 400 tables a rate "
-        "is known to one per cent, and a bound of differences seen seldom holds more often. Upper bounds "
+        "is known to one per cent, and a bound of differences seen seldom holds more often; so does the "
+        "upper bound of an attribute gap, which is the largest of several columns' and allows for that. Upper bounds "
         f"decide what passes.</p><table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     )
 
