@@ -132,16 +132,15 @@ def normal_bounds(value: float, spread: float, confidence: float) -> Bounds:
     return Bounds(value, value - reach, value + reach)
 
 
-def ratio(top: float, bottom: float, covariance: FloatArray, confidence: float) -> Bounds:
+def ratio(top: float, bottom: float, covariance: FloatArray, z: float) -> Bounds:
     """Bounds of top / bottom by Fieller's theorem (J. R. Stat. Soc. B 16, 1954); NaN where bottom may well be 0.
 
     Args:
         top: an estimate of normal error.
         bottom: another one, above 0.
         covariance: of the two, (2, 2).
-        confidence: one-sided level.
+        z: how many standard errors the bounds reach.
     """
-    z = z_score(confidence)
     a = bottom**2 - z**2 * float(covariance[1, 1])
     if bottom <= 0.0 or a <= 0.0:
         return Bounds(float("nan"), float("nan"), float("nan"))

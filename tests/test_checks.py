@@ -9,8 +9,21 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, precision_score, r2_score, recall_score, roc_auc_score
 
-from synthrelease.checks import _coding, _scores, copies, distances, fidelity, membership, near_tail, utility, validity
-from synthrelease.contracts import Column, Evidence, Schema, Table
+from synthrelease.checks import (
+    _coding,
+    _scores,
+    copies,
+    cross_audit,
+    distances,
+    downstream,
+    fidelity,
+    membership,
+    near_tail,
+    realism,
+    utility,
+    validity,
+)
+from synthrelease.contracts import Column, Evidence, Metric, Schema, Table
 
 NUMBER = Schema((Column("x", "numeric"), Column("y", "categorical", "target", categories=("n", "p"))), target="y")
 
@@ -89,11 +102,56 @@ def test_fidelity_knows_margins_from_structure():
         return [result.metric(name) for name in ("marginal_tvd_excess", "dependence_kept")]
 
     honest, split, other = values(fresh), values(broken), values(lopsided)
-    assert honest[0].low < 0 < honest[0].high
+    assert honest[0].low < 0.01
+    assert honest[0].high > 0
     assert honest[1].low < 1 < honest[1].high
-    assert split[0].low < 0 < split[0].high
+    assert split[0].low < 0.01
+    assert split[0].high > 0
     assert split[1].high < 0.2
     assert other[0].low > 0.2
+
+
+@pytest.mark.parametrize("check", [fidelity, realism])
+def test_likeness_counts_patients_and_needs_ten(check):
+    rng = np.random.default_rng(7)
+
+    def visits(patients):
+        return replace(table(rng.random(120), rng.choice(["n", "p"], 120)), units=np.arange(120) % patients)
+
+    assert check.measure(evidence(visits(9), visits(40), visits(40))).status == "too_few_rows"
+    found = check.measure(evidence(visits(30), visits(40), visits(40)))
+    assert found.n == 30
+    assert all(metric.n <= 120 for metric in found.metrics)
+
+
+def test_a_rare_event_leaves_no_half_without_a_correlation():
+    """Halves in which a column is constant count it as going with nothing, whatever rounding says."""
+    rng = np.random.default_rng(8)
+    schema = Schema((Column("x", "numeric"), Column("event", "numeric")))
+
+    def rare(events):
+        frame = pd.DataFrame({"x": rng.normal(size=600), "event": rng.permutation(600) < events}).astype(float)
+        return Table(frame, schema, "real")
+
+    for events in (4, 5, 6, 7):
+        made = Evidence(rare(events), rare(events), replace(rare(events), origin="synthetic"), 1)
+        found = realism.measure(made).metric("correlation_gap")
+        assert found.low < 0 < found.high
+
+
+def test_more_folds_do_not_shrink_what_false_alarms_take_off():
+    fold = Metric("tpr_at_1pct_fpr", 0.05, 0.001, 0.12, "share", 40, "", 0.01)
+    found = cross_audit._pooled(
+        "cross_tpr_at_1pct_fpr", [fold] * 10, evidence(table([1.0]), table([1.0]), table([1.0]))
+    )
+    assert found.low == pytest.approx(0.001)
+    assert found.high == pytest.approx(0.05 + 0.07 / np.sqrt(10))
+
+
+def test_calibration_of_few_patients_is_no_figure():
+    rng = np.random.default_rng(9)
+    sides = [table(x, np.where(x + rng.normal(size=len(x)) > 0, "p", "n")) for x in rng.normal(size=(3, 99))]
+    assert np.isnan(downstream.measure(evidence(*sides)).metric("calibration_gap").high)
 
 
 def test_fidelity_gives_no_figure_where_there_is_no_structure_to_keep():

@@ -85,20 +85,22 @@ def test_the_most_exposed_row_speaks_for_the_patient():
     assert intervals.per_patient(values, table(5), largest=True) is values
 
 
-@pytest.mark.parametrize("rows_each", [1, 3])
+@pytest.mark.parametrize("rows_each", [(1, 1, 1), (3, 3, 3), (10, 10, 1), (1, 4, 2)])
 def test_halves_share_no_patient_and_are_equally_large(rows_each):
+    """Equally large in rows, whatever a patient has of them: chance adds as much to the distance of either table."""
     rng = np.random.default_rng(4)
-    tables = [visits(patients, rows_each) for patients in (90, 130, 1_000)]
+    tables = [visits(patients, each) for patients, each in zip((400, 130, 1_000), rows_each, strict=True)]
+    smallest = min(map(len, tables))
     parts = halving.halved(rng, tuple(tables), 10_000, pairs=20)
-    for table, part in zip(tables, parts, strict=True):
-        owner = np.repeat(np.arange(len(table) // rows_each), rows_each)
+    for table, part, each in zip(tables, parts, rows_each, strict=True):
+        owner = np.repeat(np.arange(len(table) // each), each)
         inside = part.rows() > 0
-        assert (part.shares(np.zeros(len(table), dtype=np.int64), 1) == 1.0).all()
+        assert part.shares(np.zeros(len(table), dtype=np.int64), 1) == pytest.approx(1.0)
         for first, second in inside.reshape(20, 2, -1):
             held = [set(owner[half]) for half in (first, second)]
             assert not held[0] & held[1]
-            assert [len(each) for each in held] == [44, 44]  # 45 patients are half of the smallest table: 22 twos
-            assert [int(half.sum()) for half in (first, second)] == [44 * rows_each] * 2
+            assert [len(people) * each for people in held] == [int(half.sum()) for half in (first, second)]
+        assert inside.sum(axis=1).mean() == pytest.approx(smallest / 2, rel=0.08)
 
 
 def test_halves_of_large_tables_are_cut_to_the_rows_wanted():
@@ -116,6 +118,16 @@ def test_counts_of_halves_are_those_of_their_rows():
 
 
 def test_a_ratio_to_what_may_be_nothing_has_no_bounds():
-    assert np.isnan(intervals.ratio(1.0, 0.1, np.diag([0.01, 0.01]), 0.95).high)
-    found = intervals.ratio(1.0, 2.0, np.zeros((2, 2)), 0.95)
+    assert np.isnan(intervals.ratio(1.0, 0.1, np.diag([0.01, 0.01]), 1.645).high)
+    found = intervals.ratio(1.0, 2.0, np.zeros((2, 2)), 1.645)
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
+
+
+def test_covariances_of_halves_can_belong_to_numbers():
+    """However the draws fall: no variance below a fifth of what halves differ by, and nothing that cannot be."""
+    for seed in range(200):
+        values = np.random.default_rng(seed).normal(size=(20, 2)) @ np.array([[1.0, 0.9], [0.0, 0.5]])
+        found = halving.covariance(values)
+        assert np.linalg.eigvalsh(found)[0] >= -1e-12
+        apart = ((values[::2] - values[1::2]) ** 2).mean(axis=0) / 4
+        assert (np.diag(found) >= halving.LEAST * apart - 1e-12).all()

@@ -49,8 +49,9 @@ class Sides:
 def coded(evidence: Evidence, bins: int) -> Codes:
     """Code all three tables alike: ``bins`` quantile bins a number, the 30 commonest labels a label column.
 
-    Labels that the training rows alone have decided about are merged: training rows have more of those that were kept
-    than the holdout, so fresh rows would look nearer to the holdout than training rows do.
+    Bins and labels are the holdout's: what both other tables are compared with may favour neither. Labels that the
+    training rows alone have decided about are merged for the same reason: training rows have more of those that were
+    kept, so fresh rows would look nearer to the holdout than they do.
     """
     evidence = alike(evidence)
     tables = (evidence.train, evidence.holdout, evidence.synthetic)
@@ -67,8 +68,8 @@ def coded(evidence: Evidence, bins: int) -> Codes:
 
 
 def _number_codes(cells: list[pd.Series[float]], bins: int) -> list[IntArray]:
-    """Quantile bins of the real rows; 0 stands for missing, the first and last bins are open."""
-    real = np.concatenate([cells[0].to_numpy(np.float64), cells[1].to_numpy(np.float64)])
+    """Quantile bins of the holdout; 0 stands for missing, the first and last bins are open."""
+    real = cells[1].to_numpy(np.float64)
     real = real[~np.isnan(real)]
     edges = np.unique(np.quantile(real, np.linspace(0, 1, bins + 1)[1:-1])) if len(real) else np.empty(0)
     values = [cell.to_numpy(np.float64) for cell in cells]
@@ -80,7 +81,7 @@ def _label_codes(cells: list[pd.Series[float]], column: Column) -> list[IntArray
     codes = [cell.cat.codes.to_numpy().astype(np.int64) for cell in cells]
     if len(column.categories) <= MOST_LEVELS:
         return [code + 1 for code in codes]
-    real = np.concatenate(codes[:2])
+    real = codes[1]
     counts = np.bincount(real[real >= 0], minlength=len(column.categories))
     place = np.full(len(column.categories) + 1, MOST_LEVELS + 1)
     place[np.argsort(-counts, kind="stable")[:MOST_LEVELS]] = np.arange(1, MOST_LEVELS + 1)

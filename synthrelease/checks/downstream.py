@@ -1,6 +1,7 @@
 """What a user of the synthetic table would meet beyond an average score: calibration, importances, groups, more rows.
 
-All figures are of gradient boosting, tested on holdout patients; intervals by resampling those patients whole.
+All figures are of gradient boosting, tested on holdout patients; intervals by resampling those patients whole, that of
+calibration by halves of them.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from synthrelease.contracts import (
     MetricSpec,
     Table,
 )
-from synthrelease.halving import halved, spread
-from synthrelease.intervals import Bounds, draw, normal_bounds, patient_of, z_score
+from synthrelease.halving import around, halved, spread
+from synthrelease.intervals import Bounds, draw, normal_bounds, patient_of, patients, z_score
 
 SPEC = CheckSpec(
     name="downstream",
@@ -79,6 +80,8 @@ SPEC = CheckSpec(
 MOST_ROWS = 20_000
 RESAMPLES = 100
 BINS = 10
+FEWEST_CALIBRATED = 100
+"""Patients; with fewer a group of one half has too few to tell how its mean varies."""
 SHUFFLED_ROWS = 2_000
 MOST_FEATURES = 40
 MOST_SHOWN = 15
@@ -180,11 +183,16 @@ def _calibration(rng: np.random.Generator, outputs: list[FloatArray], test: _Tes
         return _metric(
             "calibration_gap", nothing, n, "A number is predicted, so there is no probability to calibrate.", 0.0
         )
-    (halves,) = halved(rng, (test.table,), n)
-    parts = replace(test, weights=np.vstack([np.ones((1, n)), halves.rows()]))
+    people = patients(test.table)
+    if people < FEWEST_CALIBRATED:
+        nothing = Bounds(float("nan"), float("nan"), float("nan"))
+        text = f"Risks are compared in {BINS} groups of patients, which takes {FEWEST_CALIBRATED} patients."
+        return _metric("calibration_gap", nothing, people, text, 0.0)
+    halves = halved(rng, (test.table,), n)
+    parts = replace(test, weights=np.vstack([np.ones((1, n)), halves[0].rows()]))
     real, made = (_squared_miscalibration(output, parts) for output in outputs[:2])
     gap = made - real
-    squared = normal_bounds(float(gap[0]), spread(gap[1:]), confidence)
+    squared = around(float(gap[0]), spread(gap[1:]), halves, confidence)
     bounds = Bounds(_root(squared.value), _root(squared.low), _root(squared.high))
     ours, theirs = (_in_words(float(side[0])) for side in (made, real))
     text = f"Predicted probabilities are typically off by {ours}; by {theirs} when trained on real rows."

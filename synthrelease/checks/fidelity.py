@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+from scipy import stats
 
 from synthrelease.checks import _pictures
 from synthrelease.checks._coding import Sides, coded
@@ -23,8 +24,8 @@ from synthrelease.contracts import (
     Metric,
     MetricSpec,
 )
-from synthrelease.halving import Counts, bounds, covariance, halved
-from synthrelease.intervals import ratio
+from synthrelease.halving import FEWEST_PATIENTS, Counts, bounds, covariance, degrees, halved
+from synthrelease.intervals import patients, ratio
 
 SPEC = CheckSpec(
     name="fidelity",
@@ -72,21 +73,24 @@ MOST_PICTURED = 12
 
 
 def measure(evidence: Evidence) -> CheckResult:
-    """Compare marginals over random halves of equally many patients."""
+    """Compare marginals over random halves of the patients."""
     rng = np.random.default_rng(evidence.seed)
     size = min(len(evidence.train), len(evidence.holdout), len(evidence.synthetic), MOST_ROWS) // 2
     codes = coded(evidence, bins=int(np.clip(round(size ** (1 / 3)), 3, 20)))
     pairs = _pairs(rng, len(codes.levels))
-    sides = Sides(codes, halved(rng, (evidence.synthetic, evidence.train, evidence.holdout), size))
-    n = 2 * size
+    tables = (evidence.synthetic, evidence.train, evidence.holdout)
+    n = min(2 * size, *map(patients, tables))
+    if n < FEWEST_PATIENTS:
+        return CheckResult(SPEC.name, "too_few_rows", n=n, note=f"It takes {FEWEST_PATIENTS} patients.")
+    sides = Sides(codes, halved(rng, tables, size))
     single = np.stack([sides.tvd((column,)) for column in range(len(codes.levels))])  # (columns, halves, 2)
-    metrics = [_excess("marginal_tvd_excess", single.mean(axis=0), evidence.confidence, n)]
+    metrics = [_excess("marginal_tvd_excess", single.mean(axis=0), sides, evidence.confidence, n)]
     figures = [_worst_columns([column.name for column in evidence.train.schema.learned], single.mean(axis=1).T)]
     if pairs:
         double, shared = _two_by_two(sides, pairs)
         metrics += [
-            _excess("pair_tvd_excess", double.mean(axis=0), evidence.confidence, n),
-            _kept(shared, evidence.confidence, n),
+            _excess("pair_tvd_excess", double.mean(axis=0), sides, evidence.confidence, n),
+            _kept(shared, sides, evidence.confidence, n),
         ]
         far = _far_columns(pairs, double.mean(axis=1).T, len(codes.levels))
         figures.append(_worst_pairs(sides, [column.name for column in evidence.train.schema.learned], far))
@@ -123,15 +127,15 @@ def _pairs(rng: np.random.Generator, columns: int) -> list[tuple[int, int]]:
     return [pairs[i] for i in np.sort(rng.choice(len(pairs), MOST_PAIRS, replace=False))]
 
 
-def _excess(name: str, tvd: FloatArray, confidence: float, n: int) -> Metric:
+def _excess(name: str, tvd: FloatArray, sides: Sides, confidence: float, n: int) -> Metric:
     """``tvd`` is (halves, 2): synthetic and floor."""
-    found = bounds(tvd[:, 0] - tvd[:, 1], confidence)
+    found = bounds(tvd[:, 0] - tvd[:, 1], sides.halves, confidence)
     reading = f"Mean distance to unseen real rows {tvd[:, 0].mean():.3f}; fresh real rows score {tvd[:, 1].mean():.3f}."
     unit = next(spec.unit for spec in SPEC.metrics if spec.name == name)
     return Metric(name, found.value, found.low, found.high, unit, n, reading, 0.0)
 
 
-def _kept(shared: FloatArray, confidence: float, n: int) -> Metric:
+def _kept(shared: FloatArray, sides: Sides, confidence: float, n: int) -> Metric:
     """Share of the real dependence that comes back: <synthetic, holdout> / <train, holdout>.
 
     Linear in the synthetic table's own dependence, so it is unbiased by sampling noise. Where the training rows
@@ -140,7 +144,7 @@ def _kept(shared: FloatArray, confidence: float, n: int) -> Metric:
     top, bottom = (float(side) for side in shared.mean(axis=0))
     doubt = covariance(shared)
     name, unit = "dependence_kept", SPEC.metrics[2].unit
-    found = ratio(top, bottom, doubt, confidence)
+    found = ratio(top, bottom, doubt, float(stats.t.ppf(confidence, degrees(sides.halves))))
     if bottom <= 2 * np.sqrt(doubt[1, 1]) or np.isnan(found.value):
         nan = float("nan")
         reading = "The real columns depend on each other too little for this to be measured with so few rows."

@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from synthrelease.checks._attacks import numbers
 from synthrelease.checks._coding import Codes, Sides, coded
 from synthrelease.contracts import CheckResult, CheckSpec, Evidence, FloatArray, IntArray, Metric, MetricSpec
-from synthrelease.halving import PAIRS, Halves, bounds, halved, spread
+from synthrelease.halving import FEWEST_PATIENTS, PAIRS, Halves, around, bounds, halved, spread
 from synthrelease.intervals import Bounds, draw, exactly, normal_bounds, patient_of, patients, placements, two_folds
 
 SPEC = CheckSpec(
@@ -72,10 +72,13 @@ SPEC = CheckSpec(
 MOST_ROWS = 20_000
 MOST_TRIPLES = 150
 BINS = 5
-MOST_CELLS, FEWEST_PAIRS = 100_000_000, 25
-"""Fewer pairs of halves than usual where the triples have very many cells."""
+MOST_COUNTS, FEWEST_PAIRS = 100_000_000, 25
+"""Fewer pairs of halves than usual where the triples have very many cells: so many counts are enough."""
+MOST_NUMBERS = 100
+"""Columns of numbers whose correlations are compared; of more than these a random 100."""
+CONSTANT = 1e-9
+"""A variance of ranks below this is rounding."""
 FREQUENT = 20
-FEWEST_PATIENTS = 4
 HALVES_TOGETHER = 0.75
 """Correlation of both classifiers' areas in honest tables (measured: .71 and .74). What either model learned is right
 in the other half for the same reason, how alike the halves' chance is: the mean of both is hardly surer than one."""
@@ -83,6 +86,9 @@ in the other half for the same reason, how alike the halves' chance is: the mean
 
 def measure(evidence: Evidence) -> CheckResult:
     """Compare triples and correlations over random halves; count labels; train the classifier."""
+    n = _people(evidence)
+    if n < FEWEST_PATIENTS:
+        return CheckResult(SPEC.name, "too_few_rows", n=n, note=f"It takes {FEWEST_PATIENTS} patients.")
     rng = np.random.default_rng(evidence.seed)
     size = min(len(evidence.train), len(evidence.holdout), len(evidence.synthetic), MOST_ROWS) // 2
     metrics = (
@@ -91,7 +97,13 @@ def measure(evidence: Evidence) -> CheckResult:
         _coverage(evidence),
         _c2st(rng, evidence),
     )
-    return CheckResult(SPEC.name, "measured", 2 * size, metrics=metrics)
+    return CheckResult(SPEC.name, "measured", n, metrics=metrics)
+
+
+def _people(evidence: Evidence) -> int:
+    """Patients of the smallest table, as far as they take part."""
+    tables = (evidence.train, evidence.holdout, evidence.synthetic)
+    return min(2 * (min(*map(len, tables), MOST_ROWS) // 2), *map(patients, tables))
 
 
 def _metric(name: str, bounds: Bounds, n: int, reading: str, reference: float | None) -> Metric:
@@ -100,33 +112,34 @@ def _metric(name: str, bounds: Bounds, n: int, reading: str, reference: float | 
 
 
 def _triples(rng: np.random.Generator, evidence: Evidence, codes: Codes, size: int) -> tuple[Metric, Metric]:
+    n = _people(evidence)
     every = list(combinations(range(len(codes.levels)), 3))
     chosen = [every[i] for i in np.sort(rng.permutation(len(every))[:MOST_TRIPLES])]
     if not chosen:
         nothing = Bounds(float("nan"), float("nan"), float("nan"))
         text = "There are fewer than three columns."
         return (
-            _metric("triple_tvd_excess", nothing, 2 * size, text, 0.0),
-            _metric("k_marginal_score", nothing, 2 * size, text, None),
+            _metric("triple_tvd_excess", nothing, n, text, 0.0),
+            _metric("k_marginal_score", nothing, n, text, None),
         )
     cells = sum(math.prod(codes.levels[column] for column in triple) for triple in chosen)
-    pairs = int(np.clip(MOST_CELLS // cells, FEWEST_PAIRS, PAIRS))
+    pairs = int(np.clip(MOST_COUNTS // cells, FEWEST_PAIRS, PAIRS))
     sides = Sides(codes, halved(rng, (evidence.synthetic, evidence.train, evidence.holdout), size, pairs))
     draws = np.mean([sides.tvd(triple) for triple in chosen], axis=0)  # (halves, 2)
-    excess = bounds(draws[:, 0] - draws[:, 1], evidence.confidence)
-    # By its own spread alone a table that lies close by luck would seem surer than it is.
-    doubt = 1_000 * max(spread(draws[:, side]) for side in (0, 1))
-    score = normal_bounds(1_000 * (1 - float(draws[:, 0].mean())), doubt, evidence.confidence)
+    excess = bounds(draws[:, 0] - draws[:, 1], sides.halves, evidence.confidence)
+    # By its own spread alone a table that lies close by luck would seem surer than it is; training rows lend theirs.
+    doubt = 1_000 * math.hypot(*(spread(draws[:, side]) for side in (0, 1))) / math.sqrt(2)
+    score = around(1_000 * (1 - float(draws[:, 0].mean())), doubt, sides.halves, evidence.confidence)
     floor = 1_000 * (1 - float(draws[:, 1].mean()))
     text = (
         f"Mean distance to unseen real rows {draws[:, 0].mean():.3f}; fresh real rows score {draws[:, 1].mean():.3f}."
     )
     return (
-        _metric("triple_tvd_excess", excess, 2 * size, text, 0.0),
+        _metric("triple_tvd_excess", excess, n, text, 0.0),
         _metric(
             "k_marginal_score",
             score,
-            2 * size,
+            n,
             f"{score.value:.0f} of 1,000; fresh real rows reach {floor:.0f}.",
             floor,
         ),
@@ -134,21 +147,26 @@ def _triples(rng: np.random.Generator, evidence: Evidence, codes: Codes, size: i
 
 
 def _correlations(rng: np.random.Generator, evidence: Evidence, size: int) -> Metric:
+    n = _people(evidence)
     names = [column.name for column in evidence.train.schema.learned if column.is_number]
     if len(names) < 2:
         nothing = Bounds(float("nan"), float("nan"), float("nan"))
-        return _metric("correlation_gap", nothing, 2 * size, "There are fewer than two columns of numbers.", 0.0)
+        return _metric("correlation_gap", nothing, n, "There are fewer than two columns of numbers.", 0.0)
+    names = [names[i] for i in np.sort(rng.permutation(len(names))[:MOST_NUMBERS])]
     tables = (evidence.synthetic, evidence.train, evidence.holdout)
     halves = halved(rng, tables, size)
     made, train, real = (_correlated(table.frame[names], half) for table, half in zip(tables, halves, strict=True))
-    away = [np.nanmean(np.abs(side - real), axis=1) for side in (made, train)]
-    found = bounds(away[0] - away[1], evidence.confidence)
+    away = [np.abs(side - real).mean(axis=1) for side in (made, train)]
+    found = bounds(away[0] - away[1], halves, evidence.confidence)
     text = f"Rank correlations differ by {found.value:+.3f} more than those of fresh real rows do."
-    return _metric("correlation_gap", found, 2 * size, text, 0.0)
+    return _metric("correlation_gap", found, n, text, 0.0)
 
 
 def _correlated(frame: pd.DataFrame, halves: Halves) -> FloatArray:
-    """Correlations of ranks within the table, over the rows of each half that have both: (halves, pairs of columns)."""
+    """Correlations of ranks within the table, over the rows of each half that have both: (halves, pairs of columns).
+
+    What is constant goes with nothing: 0.
+    """
     ranks = frame.rank(pct=True).to_numpy(np.float64) - 0.5
     groups = halves.chosen.shape[1]
     upper = np.triu_indices(frame.shape[1], 1)
@@ -161,9 +179,11 @@ def _correlated(frame: pd.DataFrame, halves: Halves) -> FloatArray:
         parts = (there.T @ there, first, first.T, square, square.T, rows.T @ rows)
         sums[group] = [part[upper] for part in parts]
     n, x, y, xx, yy, xy = np.moveaxis(np.tensordot(halves.chosen.astype(np.float64), sums, axes=1), 1, 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scale = np.sqrt((xx - x**2 / n) * (yy - y**2 / n))
-        found: FloatArray = np.where(scale > 1e-9, (xy - x * y / n) / scale, np.nan)
+    n = np.maximum(n, 1.0)
+    spreads = [np.maximum(square / n - (total / n) ** 2, 0.0) for total, square in ((x, xx), (y, yy))]
+    varies = np.minimum(*spreads) > CONSTANT
+    together = xy / n - x * y / n**2
+    found: FloatArray = np.divide(together, np.sqrt(spreads[0] * spreads[1]), out=np.zeros_like(n), where=varies)
     return found
 
 
@@ -192,9 +212,6 @@ def _c2st(rng: np.random.Generator, evidence: Evidence) -> Metric:
     """
     size = min(len(evidence.holdout), len(evidence.synthetic), MOST_ROWS)
     tables = [table.take(draw(rng, table, size)) for table in (evidence.synthetic, evidence.holdout)]
-    if min(map(patients, tables)) < FEWEST_PATIENTS:
-        nothing = Bounds(float("nan"), float("nan"), float("nan"))
-        return _metric("c2st_auc", nothing, size, "There are too few patients to train on one half of them.", 0.5)
     inputs = [numbers(table) for table in tables]
     halves = [two_folds(rng, table) for table in tables]
     owners = [patient_of(table) for table in tables]
