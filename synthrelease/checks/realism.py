@@ -225,9 +225,9 @@ def _c2st(rng: np.random.Generator, evidence: Evidence) -> Metric:
         owner = [each[mask != half] for each, mask in zip(owners, halves, strict=True)]
         areas.append(_area(score, owner))
     value, (first, second) = float(np.mean([area for area, _ in areas])), (error for _, error in areas)
-    spread = float(np.sqrt(first**2 + second**2 + 2 * HALVES_TOGETHER * first * second)) / 2
+    doubt = float(np.sqrt(first**2 + second**2 + 2 * HALVES_TOGETHER * first * second)) / 2
     text = f"Gradient boosting tells synthetic rows from unseen real ones with an AUC of {value:.3f}."
-    return _metric("c2st_auc", normal_bounds(value, spread, evidence.confidence), size, text, 0.5)
+    return _metric("c2st_auc", normal_bounds(value, doubt, evidence.confidence), size, text, 0.5)
 
 
 def _area(scores: list[FloatArray], owners: list[IntArray]) -> tuple[float, float]:
