@@ -34,6 +34,7 @@ TIMES_AS_MANY = 4
 """Groups of a table, at most, for each of a half: larger tables take part with more of their patients."""
 FEWEST_PATIENTS = 10
 """With fewer there is no telling how patients vary."""
+TOO_FEW = f"Halves of the patients are compared, which takes {FEWEST_PATIENTS} patients with rows of their own."
 LEAST = 1 / 5
 """If nothing hung on pairs, the difference of halves alone would give the variance: less than this share of that is not
 believed, but put down to the luck of the draws."""
@@ -55,6 +56,12 @@ class Halves:
         """1 where a half has a row, else 0: (halves, rows)."""
         return np.where(self.group >= 0, self.chosen[:, self.group], 0.0).astype(np.float64)
 
+    def sizes(self) -> FloatArray:
+        """Rows of each half: (halves,)."""
+        held = np.bincount(self.group[self.group >= 0], minlength=self.chosen.shape[1])
+        sizes: FloatArray = self.chosen.astype(np.float64) @ held
+        return sizes
+
     def counts(self, codes: IntArray, cells: int) -> Counts:
         """How many rows of each half have each code: (halves, cells)."""
         taken = self.group >= 0
@@ -66,7 +73,7 @@ class Halves:
     def shares(self, codes: IntArray, cells: int) -> Counts:
         """The same as shares of each half's rows."""
         counts = self.counts(codes, cells)
-        shares: Counts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        shares: Counts = counts / counts.sum(axis=1, keepdims=True)
         return shares
 
 
@@ -105,6 +112,11 @@ def _halves(rng: np.random.Generator, table: Table, size: int, half: int, groups
     for side in range(2):
         np.put_along_axis(chosen[:, side], turn[:, side * half : (side + 1) * half], 1.0, axis=1)
     return Halves(group[owner], chosen.reshape(2 * pairs, groups))
+
+
+def complete(halves: tuple[Halves, ...]) -> bool:
+    """Whether every half has rows: one may have none where a few patients hold most of a table."""
+    return all(bool((half.sizes() > 0).all()) for half in halves)
 
 
 def bounds(values: FloatArray, halves: tuple[Halves, ...], confidence: float) -> Bounds:

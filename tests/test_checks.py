@@ -124,6 +124,16 @@ def test_likeness_counts_patients_and_needs_ten(check):
     assert all(metric.n <= 120 for metric in found.metrics)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("check", [fidelity, realism])
+def test_a_table_that_one_patient_fills_is_no_evidence(check):
+    rng = np.random.default_rng(7)
+    made = table(rng.random(400), rng.choice(["n", "p"], 400))
+    one = replace(made, units=np.maximum(np.arange(400) - 380, 0))
+    found = check.measure(evidence(one, one, made))
+    assert all(np.isnan(m.high) for m in found.metrics if m.name.endswith(("excess", "kept", "score", "gap")))
+
+
 def test_a_rare_event_leaves_no_half_without_a_correlation():
     """Halves in which a column is constant count it as going with nothing, whatever rounding says."""
     rng = np.random.default_rng(8)

@@ -55,6 +55,10 @@ FEWEST_FOLDS = 2
 NAMES = {"cross_mia_auc": "mia_auc", "cross_mia_auc_vulnerable": "mia_auc_vulnerable"}
 
 
+SHARED = ("cross_tpr_at_1pct_fpr",)
+"""Metrics whose lower bound takes off false alarms beyond plan: if every fold has these, so has the mean of many."""
+
+
 def measure(evidence: Evidence) -> CheckResult:
     """Refit once a fold and pool the attacks."""
     refits = evidence.refits
@@ -71,10 +75,6 @@ def measure(evidence: Evidence) -> CheckResult:
     )
     rate = _pooled("cross_tpr_at_1pct_fpr", [result.metric("tpr_at_1pct_fpr") for result in results], evidence)
     return CheckResult(SPEC.name, "measured", n, metrics=(*areas, rate))
-
-
-SHARED = ("cross_tpr_at_1pct_fpr",)
-"""Metrics whose lower bound takes off false alarms beyond plan: all may have them, and more folds do not shrink it."""
 
 
 def _folds(rng: np.random.Generator, evidence: Evidence, refits: Refits) -> list[Evidence]:

@@ -196,7 +196,7 @@ def _calibration(rng: np.random.Generator, outputs: list[FloatArray], test: _Tes
     bounds = Bounds(_root(squared.value), _root(squared.low), _root(squared.high))
     ours, theirs = (_in_words(float(side[0])) for side in (made, real))
     text = f"Predicted probabilities are typically off by {ours}; by {theirs} when trained on real rows."
-    return _metric("calibration_gap", bounds, n, text, 0.0)
+    return _metric("calibration_gap", bounds, people, text, 0.0)
 
 
 def _squared_miscalibration(output: FloatArray, test: _Test) -> FloatArray:

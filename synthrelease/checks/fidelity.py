@@ -24,7 +24,7 @@ from synthrelease.contracts import (
     Metric,
     MetricSpec,
 )
-from synthrelease.halving import FEWEST_PATIENTS, Counts, bounds, covariance, degrees, halved
+from synthrelease.halving import FEWEST_PATIENTS, TOO_FEW, Counts, bounds, complete, covariance, degrees, halved
 from synthrelease.intervals import patients, ratio
 
 SPEC = CheckSpec(
@@ -80,9 +80,10 @@ def measure(evidence: Evidence) -> CheckResult:
     pairs = _pairs(rng, len(codes.levels))
     tables = (evidence.synthetic, evidence.train, evidence.holdout)
     n = min(2 * size, *map(patients, tables))
-    if n < FEWEST_PATIENTS:
-        return CheckResult(SPEC.name, "too_few_rows", n=n, note=f"It takes {FEWEST_PATIENTS} patients.")
-    sides = Sides(codes, halved(rng, tables, size))
+    halves = halved(rng, tables, size)
+    if n < FEWEST_PATIENTS or not complete(halves):
+        return CheckResult(SPEC.name, "too_few_rows", n=n, note=TOO_FEW)
+    sides = Sides(codes, halves)
     single = np.stack([sides.tvd((column,)) for column in range(len(codes.levels))])  # (columns, halves, 2)
     metrics = [_excess("marginal_tvd_excess", single.mean(axis=0), sides, evidence.confidence, n)]
     figures = [_worst_columns([column.name for column in evidence.train.schema.learned], single.mean(axis=1).T)]

@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from synthrelease.checks._attacks import numbers
 from synthrelease.checks._coding import Codes, Sides, coded
 from synthrelease.contracts import CheckResult, CheckSpec, Evidence, FloatArray, IntArray, Metric, MetricSpec
-from synthrelease.halving import FEWEST_PATIENTS, PAIRS, Halves, around, bounds, halved, spread
+from synthrelease.halving import FEWEST_PATIENTS, PAIRS, TOO_FEW, Halves, around, bounds, complete, halved, spread
 from synthrelease.intervals import Bounds, draw, exactly, normal_bounds, patient_of, patients, placements, two_folds
 
 SPEC = CheckSpec(
@@ -88,7 +88,7 @@ def measure(evidence: Evidence) -> CheckResult:
     """Compare triples and correlations over random halves; count labels; train the classifier."""
     n = _people(evidence)
     if n < FEWEST_PATIENTS:
-        return CheckResult(SPEC.name, "too_few_rows", n=n, note=f"It takes {FEWEST_PATIENTS} patients.")
+        return CheckResult(SPEC.name, "too_few_rows", n=n, note=TOO_FEW)
     rng = np.random.default_rng(evidence.seed)
     size = min(len(evidence.train), len(evidence.holdout), len(evidence.synthetic), MOST_ROWS) // 2
     metrics = (
@@ -125,6 +125,12 @@ def _triples(rng: np.random.Generator, evidence: Evidence, codes: Codes, size: i
     cells = sum(math.prod(codes.levels[column] for column in triple) for triple in chosen)
     pairs = int(np.clip(MOST_COUNTS // cells, FEWEST_PAIRS, PAIRS))
     sides = Sides(codes, halved(rng, (evidence.synthetic, evidence.train, evidence.holdout), size, pairs))
+    if not complete(sides.halves):
+        nothing = Bounds(float("nan"), float("nan"), float("nan"))
+        return (
+            _metric("triple_tvd_excess", nothing, n, TOO_FEW, 0.0),
+            _metric("k_marginal_score", nothing, n, TOO_FEW, None),
+        )
     draws = np.mean([sides.tvd(triple) for triple in chosen], axis=0)  # (halves, 2)
     excess = bounds(draws[:, 0] - draws[:, 1], sides.halves, evidence.confidence)
     # By its own spread alone a table that lies close by luck would seem surer than it is; training rows lend theirs.
@@ -155,6 +161,8 @@ def _correlations(rng: np.random.Generator, evidence: Evidence, size: int) -> Me
     names = [names[i] for i in np.sort(rng.permutation(len(names))[:MOST_NUMBERS])]
     tables = (evidence.synthetic, evidence.train, evidence.holdout)
     halves = halved(rng, tables, size)
+    if not complete(halves):
+        return _metric("correlation_gap", Bounds(float("nan"), float("nan"), float("nan")), n, TOO_FEW, 0.0)
     made, train, real = (_correlated(table.frame[names], half) for table, half in zip(tables, halves, strict=True))
     away = [np.abs(side - real).mean(axis=1) for side in (made, train)]
     found = bounds(away[0] - away[1], halves, evidence.confidence)
