@@ -8,10 +8,13 @@ The same objects that the command line prints:
     print(result.verdict.decision, result.verdict.deciding)
 """
 
-from synthrelease.contracts import Policy, Schema, Verdict
-from synthrelease.errors import InputError, SynthreleaseError
-from synthrelease.pipeline import AuditTables, BuildOptions, Outcome, audit, build
-from synthrelease.verification import Verification, verify
+from synthrelease.core.contracts import Policy, Schema, Verdict
+from synthrelease.core.errors import InputError, SynthreleaseError
+from synthrelease.governance.package_verification import Verification, verify
+from synthrelease.workflows.audit import audit
+from synthrelease.workflows.build import build
+from synthrelease.workflows.judge import Outcome
+from synthrelease.workflows.run_options import AuditTables, BuildOptions
 
 __all__ = [
     "AuditTables",

@@ -1,5 +1,5 @@
 """Run the command line as ``python -m synthrelease``."""
 
-from synthrelease.cli import main
+from synthrelease.cli.main import main
 
 main(prog_name="synthrelease")

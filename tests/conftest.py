@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthrelease import drafting, schema, tables
-from synthrelease.contracts import Table
+from synthrelease.core.contracts import Table
+from synthrelease.data import table_reader
+from synthrelease.schema import schema_file as schema_reader
+from synthrelease.workflows.inspect import draft_schema
 
 TARGETS = {"wdbc": "diagnosis", "pima": "Outcome", "stroke": "stroke"}
 
@@ -41,7 +43,7 @@ def real_file(name: str) -> Path:
 def drafted(path: Path, folder: Path, target: str | None) -> Path:
     """A schema drafted from the table and left unedited."""
     out = folder / f"{path.stem}.toml"
-    out.write_text(drafting.draft(path, target=target), encoding="utf-8")
+    out.write_text(draft_schema.draft(path, target=target), encoding="utf-8")
     return out
 
 
@@ -80,4 +82,4 @@ def ward_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def ward_table(ward_files: tuple[Path, Path]) -> Table:
     """The made-up ward as a canonical table."""
     path, schema_file = ward_files
-    return tables.read(path, schema.load(schema_file)).table
+    return table_reader.read(path, schema_reader.load(schema_file)).table

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthrelease import pipeline
+from synthrelease.workflows import audit, build, demo_table, run_options
 
 CHROMIUM = Path("/usr/bin/chromium")
 POLICY = "internal_sandbox"
@@ -30,22 +30,22 @@ def main(reports: Path) -> None:
         folder = Path(made)
         # A register of their own, so that the examples do not count how often they were made before.
         os.environ["SYNTHRELEASE_REGISTER"] = str(folder / "register")
-        table, schema_file = pipeline.demo_files(folder)
+        table, schema_file = demo_table.demo_files(folder)
         parts = apart(table, folder)
-        built = pipeline.build(
+        built = build.build(
             parts["train"],
             schema_file=schema_file,
             out=folder / "wisconsin",
             policy_name=POLICY,
-            options=pipeline.BuildOptions(holdout=parts["holdout"], seed=1),
+            options=run_options.BuildOptions(holdout=parts["holdout"], seed=1),
         )
         vendor = leaky(built.folder, parts["train"], folder / "vendor.csv")
-        audited = pipeline.audit(
-            pipeline.AuditTables(parts["train"], parts["holdout"], vendor),
+        audited = audit.audit(
+            run_options.AuditTables(parts["train"], parts["holdout"], vendor),
             schema_file=schema_file,
             out=folder / "vendor",
             policy_name=POLICY,
-            options=pipeline.BuildOptions(seed=1),
+            options=run_options.BuildOptions(seed=1),
         )
         decisions = (built.verdict.decision, audited.verdict.decision)
         if decisions != ("release", "refuse"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from synthrelease.contracts import Column, FitSettings, Fitted, Schema, Table, TrainingStep
+from synthrelease.core.contracts import Column, FitSettings, Fitted, Schema, Table, TrainingStep
 
 QUICK = FitSettings(seed=1, effort=0.05)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from faker import Faker
 from stdnum import luhn
 
-from synthrelease.identifiers import View
+from synthrelease.schema.identifiers.detection import View
 
 ROWS = 300
 LOCALES = ("en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "pt_BR", "nl_NL", "it_IT")

@@ -11,8 +11,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from synthrelease.generators.papertraining import Block, Pair, Recipe
-from synthrelease.generators.perceptron import Perceptron
+from synthrelease.synthesis.generators.tanaka_aranha.perceptron import Perceptron
+from synthrelease.synthesis.generators.tanaka_aranha.training import Block, Pair, Recipe
 
 
 class GivenDropout(nn.Module):

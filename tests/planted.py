@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from synthrelease.contracts import Column, Table
+from synthrelease.core.contracts import Column, Table
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from synthrelease.contracts import (
+from synthrelease.core.contracts import (
     CheckResult,
     CheckSpec,
     ColumnFact,
@@ -102,7 +102,7 @@ ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The four arguments of ``report.render``."""
+    """The four arguments of ``internal_report.render``."""
 
     verdict: Verdict
     results: tuple[CheckResult, ...]

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from sample_report import Sample, sample
 
-from synthrelease import outcomes, pipeline, policy, record, register, report, runs, signing, trail
-from synthrelease.contracts import Decision, RunFacts, Verdict
-from synthrelease.contracts import Policy as Rules
-from synthrelease.decisions import fragment, inserted
-from synthrelease.outcomes import Stored
-from synthrelease.signing import Signer
-from synthrelease.trail import Trail
+from synthrelease.core import files
+from synthrelease.core.contracts import Decision, RunFacts, Verdict
+from synthrelease.core.contracts import Policy as Rules
+from synthrelease.governance import approval_records, audit_log, finished_run, policy_file, run_folder, source_history
+from synthrelease.governance.approval_records import Signer
+from synthrelease.governance.approvals_html import fragment, inserted
+from synthrelease.governance.finished_run import Stored
+from synthrelease.governance.source_history import Trail
+from synthrelease.report import internal_report, json_records
+from synthrelease.workflows import judge
 
 CSV = "".join(f"{n},{n * 7 % 11},{'yes' if n % 3 else 'no'}\n" for n in range(60))
 STEWARD = Signer("Ada Example", "data steward")
@@ -23,7 +26,7 @@ REVIEWER = Signer("Ben Example", "compliance reviewer")
 
 def rules(name: str = "partner_handoff", **changes: object) -> Rules:
     """A policy of the package, changed."""
-    return replace(policy.load(name, pipeline.known_checks()), **changes)
+    return replace(policy_file.load(name, judge.known_checks()), **changes)
 
 
 def finished(
@@ -32,37 +35,39 @@ def finished(
     """A run folder as a build leaves it, noted in the register in ``where``."""
     made = sample(decision)
     chosen = rules_ or rules()
-    with runs.claimed(folder, force=False, started={}) as run:
+    with run_folder.claimed(folder, force=False, started={}) as run:
         table = run.quarantine / "synthetic.csv"
-        runs.write_text(table, "id,score,sick\n" + CSV)
-        noted = Trail(register.opened(where), "ab" * 32, "ward.csv")
+        files.write_text(table, "id,score,sick\n" + CSV)
+        noted = Trail(audit_log.opened(where), "ab" * 32, "ward.csv")
         known = replace(made.facts, run=folder.name, run_id=folder.name.ljust(16, "0"), **facts)
-        at = trail.begin(noted, chosen, {"run": known.run, "run_id": known.run_id}, event="build")
-        known = replace(known, attempts=at, digests={**known.digests, "synthetic (SHA-256)": outcomes.sha256(table)})
+        at = source_history.begin(noted, chosen, {"run": known.run, "run_id": known.run_id}, event="build")
+        known = replace(
+            known, attempts=at, digests={**known.digests, "synthetic (SHA-256)": finished_run.sha256(table)}
+        )
         verdict = replace(made.verdict, policy=chosen)
-        runs.write_text(run.internal / "policy.toml", chosen.text)
-        runs.write_json(run.internal / "audit.json", record.audit_record(verdict, made.results, known))
-        page = report.render(verdict, made.results, known, made.specs)
-        runs.write_text(run.internal / "report.html", inserted(page, fragment(attempts=at)))
-        outcomes.store(run, Stored(verdict, known, table.name, noted.source, noted.name))
-        trail.judged(noted, verdict, known, outcomes.digests(run, table))
-        run.record("finished", record.run_record(verdict, known, 1, 0))
+        files.write_text(run.internal / "policy.toml", chosen.text)
+        files.write_json(run.internal / "audit.json", json_records.audit_record(verdict, made.results, known))
+        page = internal_report.render(verdict, made.results, known, made.specs)
+        files.write_text(run.internal / "report.html", inserted(page, fragment(attempts=at)))
+        finished_run.store(run, Stored(verdict, known, table.name, noted.source, noted.name))
+        source_history.judged(noted, verdict, known, finished_run.digests(run, table))
+        run.record("finished", json_records.run_record(verdict, known, 1, 0))
     return folder
 
 
 def facts_of(folder: Path) -> RunFacts:
     """The facts that a run stored."""
-    return outcomes.load(runs.RunFolder(folder, ())).facts
+    return finished_run.load(run_folder.RunFolder(folder, ())).facts
 
 
 def verdict_of(folder: Path) -> Verdict:
     """The verdict that a run stored."""
-    return outcomes.load(runs.RunFolder(folder, ())).verdict
+    return finished_run.load(run_folder.RunFolder(folder, ())).verdict
 
 
 def unmet(folder: Path) -> list[str]:
     """The blocking rules of a run that are not met."""
-    return [signing.rule_name(each) for each in signing.unmet(verdict_of(folder))]
+    return [approval_records.rule_name(each) for each in approval_records.unmet(verdict_of(folder))]
 
 
 def opened_up(monkeypatch: pytest.MonkeyPatch) -> None:

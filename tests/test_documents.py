@@ -10,9 +10,12 @@ import pytest
 from click.testing import CliRunner
 from conftest import ward
 
-from synthrelease import checks, pipeline, policy, schema
-from synthrelease.cli import main
-from synthrelease.drafting import draft
+from synthrelease.cli.main import main
+from synthrelease.evaluation import checks
+from synthrelease.governance import policy_file
+from synthrelease.schema import schema_file
+from synthrelease.workflows import judge
+from synthrelease.workflows.inspect.draft_schema import draft
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,13 +63,13 @@ def is_policy(block: str) -> bool:
 @pytest.mark.parametrize("block", [block for block in blocks("toml") if is_policy(block)])
 def test_the_policies_in_the_readme_are_policies(tmp_path, block):
     (tmp_path / "ours.toml").write_text(block, encoding="utf-8")
-    assert policy.load(str(tmp_path / "ours.toml"), pipeline.known_checks()).loosened
+    assert policy_file.load(str(tmp_path / "ours.toml"), judge.known_checks()).loosened
 
 
 @pytest.mark.parametrize("block", [block for block in blocks("toml") if not is_policy(block)])
 def test_the_schemas_in_the_readme_are_schemas(tmp_path, block):
     (tmp_path / "schema.toml").write_text(with_named_columns(block), encoding="utf-8")
-    schema.load(tmp_path / "schema.toml")
+    schema_file.load(tmp_path / "schema.toml")
 
 
 def with_named_columns(block: str) -> str:
@@ -94,7 +97,7 @@ def test_the_policies_command_says_what_is_made_coarser():
 
 
 def test_the_readme_names_every_policy_and_check():
-    for name in (*policy.names(), *checks.registry()):
+    for name in (*policy_file.names(), *checks.registry()):
         assert f"| `{name}` |" in README
 
 

@@ -34,12 +34,16 @@ from audit_power_page import write_page
 from conftest import data_folder
 from leaks import LEAKS, leaky
 
-from synthrelease import drafting, levels, pipeline, policy, schema, tables
-from synthrelease.audit import run as run_checks
-from synthrelease.checks import combinations
-from synthrelease.checks._pool import pooled
-from synthrelease.contracts import CheckResult, Evidence, Policy, Table
-from synthrelease.exchange import group_scan
+from synthrelease.core.contracts import CheckResult, Evidence, Policy, Table
+from synthrelease.data import learned_categories, table_reader
+from synthrelease.evaluation.checks import combinations
+from synthrelease.evaluation.checks._pool import pooled
+from synthrelease.evaluation.runner import run as run_checks
+from synthrelease.evaluation.statistics.permutation_tests import group_scan
+from synthrelease.governance import policy_file
+from synthrelease.schema import schema_file
+from synthrelease.workflows import judge
+from synthrelease.workflows.inspect import draft_schema
 
 POLICY = "partner_handoff"
 GATE = ("copies", "near_tail", "combinations", "membership")
@@ -109,7 +113,7 @@ class Task:
 @cache
 def rules() -> Policy:
     """The policy that judges."""
-    return policy.load(POLICY, pipeline.known_checks())
+    return policy_file.load(POLICY, judge.known_checks())
 
 
 @cache
@@ -122,8 +126,8 @@ def table_of(name: str) -> Table:
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder) / f"{name}.csv", Path(folder) / "schema.toml"
         frame.drop(columns=list(source.dropped)).to_csv(path, index=False)
-        out.write_text(drafting.draft(path, target=source.target, missing=("?", "N/A")), encoding="utf-8")
-        table = tables.read(path, schema.load(out)).table
+        out.write_text(draft_schema.draft(path, target=source.target, missing=("?", "N/A")), encoding="utf-8")
+        table = table_reader.read(path, schema_file.load(out)).table
     roles = dict.fromkeys(source.known, "quasi_identifier") | dict.fromkeys(source.secret, "sensitive")
     columns = tuple(
         replace(c, role=c.role if c.role == "target" else roles.get(c.name, "feature")) for c in table.schema.columns
@@ -159,8 +163,10 @@ def parts(task: Task) -> tuple[Table, Table, Table, Table]:
     rng = np.random.default_rng([task.seed, task.n])
     order = rng.permutation(len(table))
     raw = [table.take(order[i * task.n : (i + 1) * task.n]) for i in range(3)]
-    known = levels.learned(raw[0], min_cell=rules().min_cell)
-    train, holdout, fresh = (levels.coded(each, known) for each in raw)  # as build does: rare labels are merged
+    known = learned_categories.learned(raw[0], min_cell=rules().min_cell)
+    train, holdout, fresh = (
+        learned_categories.coded(each, known) for each in raw
+    )  # as build does: rare labels are merged
     return train, holdout, fresh, leaky(task.leak, train, fresh, rng)
 
 
@@ -214,7 +220,7 @@ def audited(task: Task) -> dict[str, Any]:
 
 def breached(record: dict[str, Any]) -> list[tuple[str, str, str]]:
     """The privacy rules of the policy as it stands now that the measured intervals breach: check, metric, severity."""
-    known, found = pipeline.known_checks(), []
+    known, found = judge.known_checks(), []
     for rule in rules().rules:
         interval = record["checks"].get(rule.check, {}).get(rule.metric)
         if known[rule.check].family != "privacy" or interval is None or None in interval:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthrelease.contracts import Column, Table
-from synthrelease.neighbours import nearest
-from synthrelease.space import Space
+from synthrelease.core.contracts import Column, Table
+from synthrelease.evaluation.statistics.gower_embedding import Space
+from synthrelease.evaluation.statistics.nearest_neighbors import nearest
 
 Rng = np.random.Generator
 Rows = np.ndarray[Any, np.dtype[np.int64]]

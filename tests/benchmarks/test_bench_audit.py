@@ -15,13 +15,16 @@ import pytest
 from audit_power import table_of
 from test_bench_neighbours import seconds
 
-from synthrelease import pipeline, policy, schema, tables
-from synthrelease.audit import run
-from synthrelease.checks import distances
-from synthrelease.contracts import Column, Evidence, Schema, Table
-from synthrelease.exchange import GROUP_DRAWS, group_scan
-from synthrelease.intervals import z_score
-from synthrelease.neighbours import nearest
+from synthrelease.core.contracts import Column, Evidence, Schema, Table
+from synthrelease.data import table_reader
+from synthrelease.evaluation.checks import distances
+from synthrelease.evaluation.runner import run
+from synthrelease.evaluation.statistics.confidence_intervals import z_score
+from synthrelease.evaluation.statistics.nearest_neighbors import nearest
+from synthrelease.evaluation.statistics.permutation_tests import GROUP_DRAWS, group_scan
+from synthrelease.governance import policy_file
+from synthrelease.schema import schema_file as schema_reader
+from synthrelease.workflows import demo_table, judge
 
 ROWS = 100_000
 MINUTES, GIBIBYTES = 12, 4
@@ -66,7 +69,7 @@ def test_the_holdout_that_lets_an_honest_table_pass_dcr():
     s = float(np.mean(found))
     print(f"\ns = {s:.3f}")
     for name in ("partner_handoff", "internal_sandbox", "open_release"):
-        rules = policy.load(name, pipeline.known_checks()).rules
+        rules = policy_file.load(name, judge.known_checks()).rules
         rule = next(rule for rule in rules if rule.metric == "dcr_share")
         wanted = ((z_score(rule.confidence) + z_score(0.8)) * s / (rule.limit - 0.5)) ** 2
         print(f"{name}: {wanted:,.0f} holdout patients, the rule asks for {rule.min_n:,}")
@@ -155,8 +158,8 @@ def test_a_whole_audit_of_a_large_table_in_units_of_one_bare_search():
 
 @pytest.mark.bench
 def test_an_audit_of_the_wisconsin_table_takes_seconds(tmp_path):
-    path, schema_file = pipeline.demo_files(tmp_path)
-    table = tables.read(path, schema.load(schema_file)).table
+    path, schema_file = demo_table.demo_files(tmp_path)
+    table = table_reader.read(path, schema_reader.load(schema_file)).table
     order = np.random.default_rng(0).permutation(len(table))
     train, holdout, made = (table.take(part) for part in np.split(order, [228, 342]))
     started, worked = time.perf_counter(), time.process_time()

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from synthrelease.generators import adversary
-from synthrelease.generators.dpgan import LARGEST_BATCH
-from synthrelease.generators.dpsgd import PrivateTraining, Steps
+from synthrelease.synthesis.generators.private import dp_critic
+from synthrelease.synthesis.generators.private.dp_gan import LARGEST_BATCH
+from synthrelease.synthesis.generators.private.dp_sgd import PrivateTraining, Steps
 
 ROUNDS = 15
 COLUMNS, CODES = 14, 12
@@ -32,8 +32,8 @@ def test_a_private_step_takes_at_most_three_plain_ones(hidden):
     """Ghost clipping, two backward passes and noise from the operating system included."""
     starts = np.arange(COLUMNS + 1) * CODES
     codes = np.random.default_rng(0).integers(0, CODES, (2 * LARGEST_BATCH, COLUMNS))
-    real, made = torch.split(adversary.one_hot(codes, starts), LARGEST_BATCH)
-    private, plain = (adversary.critic_of(COLUMNS * CODES, hidden, seed=0) for _ in range(2))
+    real, made = torch.split(dp_critic.one_hot(codes, starts), LARGEST_BATCH)
+    private, plain = (dp_critic.critic_of(COLUMNS * CODES, hidden, seed=0) for _ in range(2))
     learn = [torch.optim.Adam(each.parameters(), lr=1e-3) for each in (private, plain)]
     training = PrivateTraining(private, Steps(10_000, 0.1, LARGEST_BATCH, 1.0), learn[0])
 

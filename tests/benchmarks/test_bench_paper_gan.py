@@ -9,9 +9,9 @@ import pytest
 import torch
 from plain_gan import straightforward
 
-from synthrelease.generators.paper import recipe_of
-from synthrelease.generators.papertraining import Recipe, train
-from synthrelease.generators.perceptron import one_thread
+from synthrelease.synthesis.generators.tanaka_aranha.generator import recipe_of
+from synthrelease.synthesis.generators.tanaka_aranha.perceptron import one_thread
+from synthrelease.synthesis.generators.tanaka_aranha.training import Recipe, train
 
 EPOCHS = 3
 ROUNDS = 3

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
-from synthrelease.binning import FINE
-from synthrelease.contracts import Column, Schema, Table
-from synthrelease.encoding import Encoder
-from synthrelease.generators.cells import Cells
-from synthrelease.generators.drawing import Manner, choices, draw
-from synthrelease.generators.perceptron import one_thread
-from synthrelease.generators.rowwriter import RowWriter, Width
+from synthrelease.core.contracts import Column, Schema, Table
+from synthrelease.synthesis.encoding.binning import FINE
+from synthrelease.synthesis.encoding.table_encoder import Encoder
+from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells
+from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Width
+from synthrelease.synthesis.generators.autoregressive_gan.sampling import Manner, choices, draw
+from synthrelease.synthesis.generators.tanaka_aranha.perceptron import one_thread
 
 ROUNDS = 5
 

@@ -17,8 +17,12 @@ import pandas as pd
 import torch
 
 from generator.meter import Meter
-from synthrelease import drafting, generators, levels, promise, schema, tables
-from synthrelease.contracts import Column, FitSettings, Generator, Schema
+from synthrelease.core.contracts import Column, FitSettings, Generator, Schema
+from synthrelease.data import learned_categories, table_reader, table_writer
+from synthrelease.schema import schema_file as schema_reader
+from synthrelease.synthesis import generators
+from synthrelease.workflows import private_preparation
+from synthrelease.workflows.inspect import draft_schema
 
 MIN_CELL = 10
 """Labels of fewer patients are merged, as under the policy ``partner_handoff``."""
@@ -47,19 +51,19 @@ def main() -> None:
 
 def _made(chosen: argparse.Namespace, meter: Meter) -> None:
     schema_file = chosen.made.with_suffix(".toml")
-    schema_file.write_text(drafting.draft(chosen.train, target=chosen.target), encoding="utf-8")
+    schema_file.write_text(draft_schema.draft(chosen.train, target=chosen.target), encoding="utf-8")
     fit = generators.load(chosen.generator)
     if chosen.epsilon is not None:
-        _made_privately(chosen, meter, fit, declared(schema.load(schema_file), chosen.train))
+        _made_privately(chosen, meter, fit, declared(schema_reader.load(schema_file), chosen.train))
         return
-    source = tables.read(chosen.train, schema.load(schema_file))
+    source = table_reader.read(chosen.train, schema_reader.load(schema_file))
     with meter.timed("fit"):
-        known = levels.learned(source.table, min_cell=MIN_CELL)
+        known = learned_categories.learned(source.table, min_cell=MIN_CELL)
         settings = FitSettings(seed=chosen.seed, effort=chosen.effort)
-        fitted = fit(levels.coded(source.table, known), settings, lambda step: None)
+        fitted = fit(learned_categories.coded(source.table, known), settings, lambda step: None)
     with meter.timed("sample"):
         frame = pd.concat(list(fitted.sample(len(source.table), seed=chosen.seed)), ignore_index=True)
-    tables.write([frame], levels.laid_out(source.layout, known), chosen.made, seed=chosen.seed)
+    table_writer.write([frame], learned_categories.laid_out(source.layout, known), chosen.made, seed=chosen.seed)
 
 
 def declared(drafted: Schema, train: Path) -> Schema:
@@ -78,15 +82,15 @@ def _open_to_all(column: Column, cells: pd.Series) -> Column:
 
 
 def _made_privately(chosen: argparse.Namespace, meter: Meter, fit: Generator, known: Schema) -> None:
-    source = tables.read(chosen.train, known)
+    source = table_reader.read(chosen.train, known)
     with meter.timed("fit"):
-        budget = promise.wanted(chosen.epsilon, None, source.table)
+        budget = private_preparation.wanted(chosen.epsilon, None, source.table)
         settings = FitSettings(seed=chosen.seed, effort=chosen.effort, privacy=budget)
         fitted = fit(source.table, settings, lambda step: None)
-        promise.claimed(fitted, source.table, budget)
+        private_preparation.claimed(fitted, source.table, budget)
     with meter.timed("sample"):
         frame = pd.concat(list(fitted.sample(len(source.table), seed=chosen.seed)), ignore_index=True)
-    tables.write([frame], promise.public_look(source.layout), chosen.made, seed=chosen.seed)
+    table_writer.write([frame], private_preparation.public_look(source.layout), chosen.made, seed=chosen.seed)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from generator import findings, tradeoff
 from generator.findings import FIGURES, Result
 from generator.inputs import TABLES
 from generator.systems import HERE, LIMIT_SECONDS, SEEDS, SYSTEMS
-from synthrelease import charts
-from synthrelease.runs import utc_now, write_text
-from synthrelease.wording import clean, moment
+from synthrelease.core.files import utc_now, write_text
+from synthrelease.core.formatting import clean, moment
+from synthrelease.report.figures import charts
 
 EFFORTS = tuple(system.name for system in SYSTEMS if system.name.startswith("gan-"))
 KEY = "Discs: this package; squares: peers; rings: systems that rang an alarm."
@@ -121,7 +121,7 @@ def _drawn(found: Sequence[Result], table: str) -> list[dict[str, Any]]:
 def environment() -> Environment:
     """Return templates of this folder and of the package."""
     return Environment(
-        loader=ChoiceLoader([FileSystemLoader(HERE), PackageLoader("synthrelease")]),
+        loader=ChoiceLoader([FileSystemLoader(HERE), PackageLoader("synthrelease.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=lambda value: value if isinstance(value, Markup) else clean(value),

@@ -19,10 +19,10 @@ from generator.systems import (
     REAL,
     SEEDS,
 )
-from synthrelease import charts
-from synthrelease.contracts import Figure, Line
-from synthrelease.runs import utc_now, write_text
-from synthrelease.wording import moment
+from synthrelease.core.contracts import Figure, Line
+from synthrelease.core.files import utc_now, write_text
+from synthrelease.core.formatting import moment
+from synthrelease.report.figures import charts
 
 TABLES = ("adult", "stroke", "pima", "diabetes130")
 CURVES = (

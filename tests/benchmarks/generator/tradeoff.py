@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from synthrelease import charts, svg
-from synthrelease.contracts import Figure, Line
+from synthrelease.core.contracts import Figure, Line
+from synthrelease.report.figures import charts, svg
 
 LEFT, RIGHT, TOP, BOTTOM = 64.0, svg.WIDTH - 18, 34.0, 300.0
 LABEL_HEIGHT, LETTER = 14.0, 7.6

@@ -1,0 +1,1 @@
+"""Core: frozen types that cross stages, errors, formatting of numbers, whole files. Knows nobody."""

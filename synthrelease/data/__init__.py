@@ -1,0 +1,1 @@
+"""Data: files and databases to typed tables and back; split, fingerprint, pseudonyms, learned categories."""

@@ -1,0 +1,1 @@
+"""Evaluation: real and synthetic rows in, measured results out. Runs no generator."""

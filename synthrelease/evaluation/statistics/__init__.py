@@ -1,0 +1,1 @@
+"""Statistics that the checks stand on: intervals, exchange tests, neighbours, distances."""

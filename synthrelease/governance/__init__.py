@@ -1,0 +1,1 @@
+"""Governance: policy, gate, register, keys, approvals, release, hand-off, verification."""

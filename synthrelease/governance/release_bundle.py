@@ -1,0 +1,111 @@
+"""The release: the synthetic table, its data card and a manifest of digests, put together aside and moved as one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from synthrelease.core.contracts import RunFacts, Verdict
+from synthrelease.core.errors import RunFolderError
+from synthrelease.core.files import sync_folder, write_json, write_text
+from synthrelease.governance.approval_records import Record, rule_name, unmet
+from synthrelease.governance.approvals_html import fragment, inserted, on_card
+from synthrelease.governance.finished_run import sha256
+from synthrelease.governance.run_folder import RunFolder
+from synthrelease.report import croissant, internal_report
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Waivers in force, and approvals that count."""
+
+    waivers: tuple[Record, ...] = ()
+    approvals: tuple[Record, ...] = ()
+
+
+def stage(
+    folder: RunFolder, table: Path, facts: RunFacts, verdict: Verdict, decisions: Decisions | None = None
+) -> None:
+    """Move the table out of quarantine into the staging folder, with its data card and manifest.
+
+    Args:
+        folder: the run folder.
+        table: the synthetic table in quarantine.
+        facts: what the card says.
+        verdict: what was decided.
+        decisions: waivers in force and approvals; with waivers for every blocking rule that is not met, a table leaves
+            whatever the verdict is.
+
+    Raises:
+        ValueError: the verdict is not release and not every unmet rule is waived; nothing is moved then.
+        RunFolderError: the table is no longer the one that was audited.
+    """
+    decided = decisions or Decisions()
+    waived = {str(each["rule"]) for each in decided.waivers}
+    if verdict.decision != "release" and not {rule_name(each) for each in unmet(verdict)} <= waived:
+        raise ValueError(f"only a released table leaves quarantine, however the verdict is {verdict.decision}")
+    folder.staging.mkdir()
+    moved = folder.staging / table.name
+    table.replace(moved)
+    if sha256(moved) != facts.digests["synthetic (SHA-256)"]:
+        raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
+    _write_card(folder, moved, facts, verdict, decided)
+    write_json(folder.staging / "manifest.json", _manifest(folder, facts, verdict))
+
+
+def _write_card(folder: RunFolder, table: Path, facts: RunFacts, verdict: Verdict, decided: Decisions) -> None:
+    files, rows = {table.name: sha256(table)}, facts.rows["synthetic"]
+    page, card = internal_report.data_card(facts, replace(verdict, decision="release"), released_rows=rows, files=files)
+    shown = fragment(decided.waivers, decided.approvals)
+    write_text(folder.staging / "data-card.html", inserted(page, shown))
+    write_json(folder.staging / "croissant.json", croissant.metadata(card))
+    card |= on_card(decided.waivers, decided.approvals)
+    write_json(folder.staging / "data-card.json", card)
+
+
+def unstage(folder: RunFolder) -> None:
+    """Undo a release that was cut short before it appeared: the table goes back to quarantine."""
+    if not folder.staging.is_dir():
+        return
+    folder.quarantine.mkdir(mode=0o700, exist_ok=True)
+    for path in folder.staging.glob("synthetic.*"):
+        path.replace(folder.quarantine / path.name)
+    sync_folder(folder.quarantine)
+    shutil.rmtree(folder.staging)
+
+
+def _manifest(folder: RunFolder, facts: RunFacts, verdict: Verdict) -> dict[str, Any]:
+    """Digests of what leaves, and of what stays: the internal files can later be shown to be the ones decided upon."""
+    return {
+        "format": "synthrelease-manifest",
+        "version": 1,
+        "created": facts.created,
+        "synthrelease": facts.versions["synthrelease"],
+        "verdict": verdict.decision,
+        "policy": {"name": verdict.policy.name, "version": verdict.policy.version, "sha256": verdict.policy.digest},
+        "files": _digests(folder.staging),
+        "internal_files": _digests(folder.internal, skip=("digest.key", "sign-offs.jsonl")),
+    }
+
+
+def _digests(folder: Path, skip: tuple[str, ...] = ()) -> Mapping[str, str]:
+    return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name not in skip}
+
+
+def publish(folder: RunFolder) -> None:
+    """Make the staged release appear, by one rename; nothing of the run is written after it."""
+    if folder.quarantine.is_dir() and not any(folder.quarantine.iterdir()):
+        folder.quarantine.rmdir()
+    folder.staging.rename(folder.release)
+    sync_folder(folder.path)
+
+
+def withdraw(folder: RunFolder) -> None:
+    """Take a release back into quarantine, by one rename."""
+    if folder.release.is_dir():
+        folder.quarantine.mkdir(mode=0o700, exist_ok=True)
+        folder.release.rename(folder.quarantine / "withdrawn")
+        sync_folder(folder.path)

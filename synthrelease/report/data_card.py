@@ -1,0 +1,174 @@
+"""The public data card: what leaves with the table, from an allow-list, and nothing that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from synthrelease.core.contracts import Outcome, RuleOutcome, RunFacts, Verdict
+from synthrelease.core.formatting import limit_in_words, moment, number, plain, plain_key
+from synthrelease.report import outcome_terms
+from synthrelease.report.templating import Section, environment
+
+METHODS: Mapping[str, str] = {
+    "gan": "Rows drawn from a generative adversarial network (GAN): one neural network learned to write rows, column "
+    "after column, as they occur among real ones and so that a second network could not tell them apart.",
+    "marginals": "Rows drawn from a neural network that learned how often values, and pairs of values, occur.",
+    "marginals+dp": "Rows drawn from a neural network that learned from noisy tables and a noisy critic (DP-SGD).",
+    "dp": "Rows drawn from a generative adversarial network (GAN) whose critic learned through noise alone (DP-SGD).",
+    "paper": "Rows drawn from a generative adversarial network (GAN) as Tanaka and Aranha described it in 2019: one "
+    "neural network learned to make up rows that a second network could not tell from real ones.",
+    "unknown": "Rows made by a generator that the audit knows nothing about.",
+}
+MADE_UP = (
+    "Every row was made up by a model and is meant to stand for nobody. That none resembles or repeats a real person's "
+    "is not proved, and a resemblance is not evidence about that person."
+)
+MADE_ELSEWHERE = (
+    "The table was made elsewhere; its maker declares it synthetic, and the audit cannot confirm that. Identifiers in "
+    "it were replaced by fresh values."
+)
+CARD_LIMITS = (
+    "Findings must be confirmed on real data before they inform care or policy.",
+    "Rare groups, rare combinations of values and extremes are represented poorly or not at all.",
+    "The privacy tests are empirical: they can reveal a leak and cannot prove that there is none.",
+    "Do not try to identify anyone.",
+)
+
+
+NO_TERMS = "None are stated: what the giver and the receiver have agreed upon holds."
+NO_CONTACT = "Nobody is named: ask whoever handed the table over."
+USEFUL: Mapping[Outcome, str] = {
+    "met": "Shown to be within the limit",
+    "breached": "Shown to be beyond the limit",
+    "no_evidence": "Not shown: too little evidence either way",
+}
+"""What the card says of a rule on usefulness: the limit and on which side the table lies, never the figure."""
+
+
+def _to_order(facts: RunFacts) -> list[str]:
+    """What the recipient must know of rows that were made to order."""
+    sentences = {
+        "conditions": "Every row was made to meet: {}. Other patients are not represented.",
+        "balanced": "The classes of '{}' were made equally frequent; among patients they are not.",
+    }
+    return [text.format(facts.settings[name]) for name, text in sentences.items() if name in facts.settings]
+
+
+def data_card(
+    facts: RunFacts,
+    verdict: Verdict,
+    *,
+    released_rows: int,
+    files: Mapping[str, str] | None = None,
+    sections: Sequence[Section] = (),
+) -> tuple[str, dict[str, Any]]:
+    """Return the public data card as an HTML page and as a dict of plain JSON values.
+
+    Everything on it comes from an allow-list: what was declared, what the policy demands, how many synthetic rows
+    leave. No metric, count, extreme, seed or source name of the real table is passed on. ``files`` maps each released
+    file to its SHA-256. ``sections`` are parts of the page that other modules made (waivers, signatures); whoever makes
+    one answers for what it says.
+
+    Raises:
+        ValueError: the verdict is anything but "release"; a card must not exist for a table that stays inside.
+    """
+    if verdict.decision != "release":
+        raise ValueError(f"a data card goes with a released table, however the verdict is {verdict.decision}")
+    card: dict[str, Any] = {
+        "label": "synthetic data",
+        "title": "Synthetic data card",
+        "purpose": facts.purpose,
+        "created": facts.created,
+        "rows": released_rows,
+        "target": facts.target,
+        "columns": [
+            {"name": column.name, "kind": column.kind, "domain": column.domain, "treatment": column.treatment}
+            for column in facts.columns
+        ],
+        "method": METHODS.get(facts.generator.split("-")[0], f"Rows made by “{facts.generator}”."),
+        "policy": {
+            "name": verdict.policy.name,
+            "version": verdict.policy.version,
+            "title": verdict.policy.title,
+            "recipient": verdict.policy.recipient,
+            "digest": verdict.policy.digest,
+        },
+        "rules": [_card_rule(outcome) for outcome in verdict.outcomes],
+        "differential_privacy": _card_privacy(facts),
+        "utility": _card_utility(verdict.outcomes),
+        "limits": [MADE_ELSEWHERE if facts.generator == "unknown" else MADE_UP, *_to_order(facts), *CARD_LIMITS],
+        "terms": facts.terms or NO_TERMS,
+        "contact": facts.contact or NO_CONTACT,
+        "files": dict(files or {}),
+    }
+    promise = card["differential_privacy"]
+    page = (
+        environment()
+        .get_template("data-card.html")
+        .render(
+            card=card,
+            sections=sections,
+            created=moment(facts.created),
+            rows=number(released_rows),
+            privacy=[
+                (plain_key(key), plain(value)) for key, value in promise.items() if key not in ("claimed", "statement")
+            ],
+            rules=[_shown_rule(item) for item in verdict.outcomes],
+            meanings=outcome_terms.MEANINGS,
+            weighed=outcome_terms.WEIGHED,
+        )
+    )
+    return page, card
+
+
+def _card_rule(item: RuleOutcome) -> dict[str, Any]:
+    """Return a rule with its limit and outcome, never the value that was measured."""
+    unit = item.metric.unit if item.metric else ""
+    return {
+        "question": item.question,
+        "check": item.rule.check,
+        "metric": item.rule.metric,
+        item.rule.direction: item.rule.limit,
+        "limit": limit_in_words(item.rule, unit),
+        "unit": unit,
+        "severity": item.rule.severity,
+        "outcome": item.outcome,
+    }
+
+
+def _shown_rule(item: RuleOutcome) -> dict[str, str]:
+    """The same as the page shows it, in words."""
+    rule, words = _card_rule(item), outcome_terms.shown(item)
+    shown = {key: rule[key] for key in ("question", "limit", "unit")}
+    sign = "none" if words == outcome_terms.NOT_APPLICABLE else item.outcome
+    return {
+        **shown,
+        "weight": outcome_terms.WEIGHTS[item.rule.severity],
+        "outcome": words,
+        "sign": sign,
+        "answer": item.answer,
+    }
+
+
+def _card_utility(outcomes: Sequence[RuleOutcome]) -> list[dict[str, str]]:
+    """The band of every rule on usefulness, in words; empty where the policy asks for none."""
+    return [
+        {
+            "question": item.question,
+            "limit": limit_in_words(item.rule, item.metric.unit if item.metric else ""),
+            "unit": item.metric.unit if item.metric else "",
+            "band": USEFUL[item.outcome],
+        }
+        for item in outcomes
+        if item.rule.check in ("utility", "downstream")
+    ]
+
+
+def _card_privacy(facts: RunFacts) -> dict[str, Any]:
+    privacy = facts.privacy
+    if privacy is None:
+        why = ": whether any was used elsewhere is not known" if facts.generator == "unknown" else ""
+        return {"claimed": False, "statement": f"No differential privacy: no (epsilon, delta) claim is made{why}."}
+    public = {key: privacy[key] for key in ("epsilon", "delta", "unit", "adjacency", "accountant") if key in privacy}
+    return {"claimed": True, "statement": "Made under differential privacy.", **public}

@@ -1,0 +1,1 @@
+"""Schema: what a column is (schema file, kinds, dates, constraints, identifiers, generalisation)."""

@@ -1,0 +1,1 @@
+"""Synthesis: training rows in, synthetic rows out."""

@@ -1,0 +1,1 @@
+"""Encoding: tables as numbers, and back."""

@@ -1,0 +1,1 @@
+"""The default generator: a row column by column, against a critic."""

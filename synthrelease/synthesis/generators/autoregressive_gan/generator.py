@@ -1,0 +1,312 @@
+"""The default generator: a GAN for tables of mixed types whose generator writes a row column by column.
+
+The generator (``rowwriter``) turns one random number a column into a row: each column's number is looked up in its
+distribution given the columns before it. It is trained by the likelihood of training rows and against a critic
+(``training``), and drawn from with evenly spread numbers (``drawing``). Writing a label target last makes the generator
+a classifier of its own rows, which is what models that learn from the table later need.
+
+What is promised about privacy: nothing by itself. There is no differential privacy here; the audit decides. What keeps
+single rows from being learned by heart is a prior on the weights that is worth some rows (``Config.weight_decay``), and
+inner rows that stop training.
+
+If training goes wrong and going back does not mend it, it starts again from another seed, at most ``RESTARTS`` times;
+after that the marginal-only generator (``marginals``) takes over and says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+from synthrelease.core.contracts import BoolArray, FitSettings, Fitted, OnStep, PrivacySpend, Table, TrainingStep
+from synthrelease.core.errors import InputError
+from synthrelease.synthesis.encoding.binning import FINE
+from synthrelease.synthesis.encoding.table_encoder import Encoder, NumberCoding
+from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells
+from synthrelease.synthesis.generators.autoregressive_gan.config import SMALL_ROWS, Config, config_for
+from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Width
+from synthrelease.synthesis.generators.autoregressive_gan.sampling import (
+    Manner,
+    Spread,
+    choices,
+    draw,
+    piece_rows,
+    settle,
+)
+from synthrelease.synthesis.generators.autoregressive_gan.training import SLOWER, Trained, UnstableError, train
+from synthrelease.synthesis.generators.marginals import generator as marginals
+from synthrelease.synthesis.generators.progress import Progress
+
+FORMAT = "synthrelease-gan-3"
+RESTARTS = 2
+BALANCED_ROWS = 6_000
+"""Up to so many rows, labels are balanced within groups of rows; in more rows their scatter is small anyway."""
+THREADED_FEATURES = 256
+"""Below so many features a second thread costs more than it brings."""
+
+
+@dataclass(frozen=True)
+class FittedGan:
+    """A trained GAN: weights, the encoder and the cells; no rows."""
+
+    encoder: Encoder
+    cells: Cells
+    config: Config
+    writer: RowWriter
+    target: str | None
+    history: tuple[TrainingStep, ...] = ()
+    notices: tuple[str, ...] = ()
+    stopped_at: int = 0
+    given: Mapping[int, BoolArray] = field(default_factory=dict)
+    spends: tuple[PrivacySpend, ...] = field(default=())
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """Settings and sizes as plain JSON values."""
+        weights = sum(each.numel() for each in self.writer.parameters())
+        starts, features = self.cells.starts, self.cells.feature_starts
+        sizes = {"columns": len(self.cells.columns), "cells": int(starts[-1]), "features": int(features[-1])}
+        device = str(self.writer.log_shares.device)
+        facts = {"generator": "gan", "device": device, "training_rows": self.cells.rows, **sizes, "weights": weights}
+        return {**facts, "stopped_at": self.stopped_at, **asdict(self.config)}
+
+    def only(self, wanted: Mapping[str, Collection[str] | tuple[float, float]]) -> FittedGan:
+        """Return the same generator, drawing only the cells that hold a wanted label, or part of a wanted range.
+
+        Only columns that stand before all others (``FitSettings.lead``) are narrowed: narrowing a later one would leave
+        the columns before it as they are among all rows. A bin that lies partly in the range may give values beyond it.
+        """
+        names = [self.encoder.names[place] for place in self.cells.places]
+        first = list(takewhile(lambda name: name in wanted, names))
+        given = {at: self._cells_of(name, wanted[name]) for at, name in enumerate(first)}
+        return replace(self, given={at: cells for at, cells in given.items() if cells.any()})
+
+    def _cells_of(self, name: str, wanted: Collection[str] | tuple[float, float]) -> BoolArray:
+        coding = self.encoder.codings[self.encoder.names.index(name)]
+        if isinstance(coding, NumberCoding):
+            low, high = (float(each) for each in wanted)
+            lows, highs = np.array([*coding.lows, *coding.atoms]), np.array([*coding.highs, *coding.atoms])
+            hit = (highs >= low) & (lows <= high)
+            return np.concatenate([hit, np.zeros(int(coding.has_missing), dtype=np.bool_)])
+        allowed = np.zeros(coding.size, dtype=np.bool_)
+        allowed[: len(coding.common)] = [coding.categories[each] in wanted for each in coding.common]
+        return allowed
+
+    def _rare_class(self, target: int) -> int | None:
+        """Return the target's cell with the fewest training rows, missing ones left out; None if there is but one."""
+        column, coding = self.cells.columns[self.cells.places.index(target)], self.encoder.codings[target]
+        may_be = column.emitted.copy()
+        may_be[len(may_be) - int(coding.has_missing) :] = False
+        if isinstance(coding, NumberCoding) or may_be.sum() < 2:
+            return None
+        return int(np.where(may_be, column.shares, np.inf).argmin())
+
+    def sample(self, rows: int, *, seed: int, chunk_rows: int = 65_536) -> Iterator[pd.DataFrame]:
+        """Yield canonical frames that add up to exactly ``rows`` rows.
+
+        The same seed and chunk size give the same rows on one machine.
+
+        Raises:
+            InputError: ``rows`` or ``chunk_rows`` is not positive.
+            TrainingError: the network's output is not finite.
+        """
+        if rows < 1 or chunk_rows < 1:
+            raise InputError(
+                f"Sampling needs at least one row, however {rows} rows in chunks of {chunk_rows} were asked for. "
+                "Ask for one or more."
+            )
+        rng = np.random.default_rng(seed)
+        weights = self.writer.weights()
+        sharp = self.encoder.names.index(self.target) if self.target is not None else None
+        manner = Manner(
+            sharp=self.cells.places.index(sharp) if sharp is not None else None,
+            temperature=self.config.target_temperature,
+            rare=self._rare_class(sharp) if sharp is not None else None,
+            given=self.given,
+        )
+        ready = choices(self.writer, weights, self.cells, manner)
+        spread: Spread = "balanced" if rows <= BALANCED_ROWS else "even"
+        spread = spread if self.config.even_sampling else "independent"
+        step = min(chunk_rows, piece_rows(self.writer, self.cells))
+        for start in range(0, rows, chunk_rows):
+            stop = min(start + chunk_rows, rows)
+            with threads_for(self.cells):
+                pieces = [
+                    draw(self.writer, weights, ready, min(step, stop - at), spread=spread, rng=rng)
+                    for at in range(start, stop, step)
+                ]
+            codes, positions = (np.concatenate(each) for each in zip(*pieces, strict=True))
+            yield self.encoder.decode(self.cells.encoded(codes, positions), sampling=True)
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``model.json`` (bin edges and counts: keep it inside the run folder)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.writer.state_dict().items()}
+        save_file(state, folder / "model.safetensors")
+        facts = {
+            "format": FORMAT,
+            "config": asdict(self.config),
+            "cells": self.cells.to_json(self.encoder),
+            "encoder": self.encoder.to_json(),
+            "target": self.target,
+            "stopped_at": self.stopped_at,
+            "notices": list(self.notices),
+            "history": [asdict(step) for step in self.history],
+        }
+        (folder / "model.json").write_text(json.dumps(facts, allow_nan=False, indent=1), encoding="utf-8")
+
+
+def load(folder: Path) -> FittedGan:
+    """Read what ``FittedGan.save`` wrote.
+
+    Raises:
+        InputError: the folder holds no such model.
+    """
+    try:
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        state = load_file(folder / "model.safetensors")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"A saved model is a model.json and a model.safetensors, however {folder} has no readable pair of them. "
+            "Name the internal folder of a finished run."
+        ) from error
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise InputError(
+            f"A saved GAN says {FORMAT} in its model.json, however the one in {folder} does not. "
+            "It may come from another version: train again."
+        )
+    encoder, config = Encoder.from_json(facts["encoder"]), Config(**facts["config"])
+    cells = Cells.from_json(facts["cells"], encoder)
+    writer = RowWriter(cells, Width(config.hidden, config.layers), rng=torch.Generator().manual_seed(0))
+    writer.load_state_dict(state)
+    return FittedGan(
+        encoder=encoder,
+        cells=cells,
+        config=config,
+        writer=writer.requires_grad_(requires_grad=False).eval(),
+        target=facts["target"],
+        history=tuple(TrainingStep(**step) for step in facts["history"]),
+        notices=tuple(facts["notices"]),
+        stopped_at=facts["stopped_at"],
+    )
+
+
+def fit(train_rows: Table, settings: FitSettings, on_step: OnStep) -> Fitted:
+    """Train a GAN on the rows of one table; a ``marginals`` generator where training stays unstable.
+
+    Raises:
+        InputError: the table has no rows or no columns, or a setting is unknown or out of its range.
+    """
+    if not settings.effort > 0 or not train_rows.schema.learned:
+        raise InputError(
+            f"Training needs an effort above 0 and at least one column, however the effort is {settings.effort} and "
+            f"{len(train_rows.schema.learned)} columns may be learned. Check the option and the roles in the schema."
+        )
+    config = config_for(
+        len(train_rows),
+        columns=len(train_rows.schema.learned),
+        effort=settings.effort,
+        rarest=_rarest_class(train_rows),
+        overrides=settings.overrides,
+    )
+    encoder = Encoder.fit(train_rows, FINE)
+    encoded = encoder.encode(train_rows.frame)
+    order = _order(train_rows, settings.lead)
+    cells = Cells.fit(encoder, encoded, order=order, knots=config.knots)
+    codes = torch.from_numpy(cells.codes(encoded)).to("cuda" if torch.cuda.is_available() else "cpu")
+    progress = Progress(config.steps * (1 + _is_fitted_twice(len(codes), config)), on_step)
+    notices: list[str] = []
+    for attempt in range(1 + RESTARTS):
+        slower = SLOWER**attempt
+        tried = replace(
+            config, generator_lr=config.generator_lr * slower, discriminator_lr=config.discriminator_lr * slower
+        )
+        try:
+            with threads_for(cells), torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(settings.seed + attempt)  # what dropout draws from
+                trained = _fitted(cells, codes, train_rows, tried, seed=settings.seed + attempt, progress=progress)
+        except UnstableError as trouble:
+            notices.append(f"{trouble} Training began again from another seed with smaller learning rates.")
+            progress.again()
+            continue
+        if trained.mended:
+            notices.append(f"Training {trained.mended}. It went back to an earlier state with smaller learning rates.")
+        progress.end()
+        writer = trained.writer.requires_grad_(requires_grad=False)
+        settle(writer, cells)
+        target = train_rows.schema.target if _rarest_class(train_rows) is not None else None
+        return FittedGan(
+            encoder, cells, tried, writer, target, tuple(progress.history), tuple(notices), trained.stopped_at
+        )
+    fallen = marginals.fit(train_rows, replace(settings, overrides={}), on_step)
+    why = f"The GAN could not be trained stably in {1 + RESTARTS} attempts; the marginal-only generator took its place."
+    return replace(fallen, notices=(*notices, why))
+
+
+def _is_fitted_twice(rows: int, config: Config) -> bool:
+    return rows < SMALL_ROWS and config.inner_share > 0
+
+
+def _fitted(
+    cells: Cells, codes: torch.Tensor, table: Table, config: Config, *, seed: int, progress: Progress
+) -> Trained:
+    """Train with inner rows set apart; of a small table once more on all rows, for as long as was found best."""
+    inner = _inner_rows(table, config, seed=seed)
+    apart = codes[inner] if inner.any() else None
+    found = train(cells, codes[~inner], apart, config=config, seed=seed, report=progress.add)
+    if not _is_fitted_twice(len(codes), config):
+        return found
+    progress.part(config.steps, found.stopped_at)
+    return train(cells, codes, None, config=replace(config, steps=found.stopped_at), seed=seed, report=progress.add)
+
+
+def _inner_rows(table: Table, config: Config, *, seed: int) -> BoolArray:
+    """Which training rows are set apart inside, (rows,): all rows of a patient or none."""
+    units = np.arange(len(table)) if table.units is None else table.units
+    patients, owner = np.unique(units, return_inverse=True)
+    count = int(config.inner_share * len(patients))
+    is_inner = np.zeros(len(patients), dtype=np.bool_)
+    is_inner[np.random.default_rng(seed).permutation(len(patients))[:count]] = True
+    return is_inner[owner]
+
+
+def _order(table: Table, lead: Collection[str]) -> list[int]:
+    """Return the order in which columns are written: ``lead`` first and the target last, unless it is in ``lead``."""
+    names = [column.name for column in table.schema.learned]
+    last = [table.schema.target] if table.schema.target in names and table.schema.target not in lead else []
+    rest = [name for name in names if name not in lead and name not in last]
+    return [names.index(name) for name in (*lead, *rest, *last)]
+
+
+def _rarest_class(table: Table) -> int | None:
+    """Return the number of rows of the rarest class of a label target; None without one."""
+    target = table.schema.target
+    if target is None or table.schema.column(target).is_number:
+        return None
+    counts = table.frame[target].value_counts()
+    return int(counts[counts > 0].min()) if len(counts) else None
+
+
+@contextmanager
+def threads_for(cells: Cells) -> Iterator[None]:
+    """Use one thread for narrow tables: waiting for each other takes longer than such small products."""
+    before = torch.get_num_threads()
+    if cells.feature_starts[-1] < THREADED_FEATURES:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+__all__ = ["FittedGan", "fit", "load"]

@@ -1,0 +1,254 @@
+"""The training loop of the default generator: a row writer against a critic, held to the likelihood of training rows.
+
+Every update has two teachers. The likelihood of real rows (each column given the real columns before it) teaches what
+rows look like; by itself it never sees what the writer makes of its own rows. From ``adversarial_start`` on a critic
+compares pairs of a real row and a row written freely (relativistic pairing with zero-centred gradient penalties on
+both sides: Huang et al. 2024, "The GAN is dead; long live the GAN!", arXiv:2501.05441), and its gradient reaches
+every column's draw. A normal prior on the weights, worth ``weight_decay`` rows, keeps single rows from being learned by
+heart.
+
+The loop looks at itself some 25 times (``monitors``): when losses, gradients, spread, coverage or columns go wrong, it
+goes back to the last good state with smaller learning rates, and gives up the second time. Rows set apart from the
+training rows (``inner``) say when more updates only teach the training rows by heart; the best state is kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from synthrelease.core.contracts import FloatArray
+from synthrelease.core.errors import TrainingError
+from synthrelease.synthesis.generators import divergence_monitor
+from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells
+from synthrelease.synthesis.generators.autoregressive_gan.config import Config
+from synthrelease.synthesis.generators.autoregressive_gan.critic import Critic
+from synthrelease.synthesis.generators.autoregressive_gan.early_stopping import InnerWatch
+from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Weights, Width
+from synthrelease.synthesis.generators.autoregressive_gan.sampling import Manner, choices, draw
+
+LOOKS = 25
+LOOK_ROWS = 1_000
+WARM_UP = 20
+"""Updates over which the learning rate rises to its height."""
+IDLE = 1e-9
+"""A critic whose gradient is shorter than this at every look has stopped working."""
+LIMITS = divergence_monitor.Limits(loss=3.0)
+"""Losses are counted in what they are before the first update, so 3 is far beyond never having learned anything."""
+SLOWER = 0.25
+BETAS = (0.9, 0.99)
+CRITIC_BETAS = (0.5, 0.99)
+
+
+class Report(Protocol):
+    """Hears the losses of every update."""
+
+    def __call__(self, step: int, losses: Mapping[str, Tensor]) -> None:
+        """Take note of them."""
+        ...
+
+
+class UnstableError(TrainingError):
+    """Training went wrong, and going back with smaller learning rates did not mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained writer (the running average of its weights), and how training went.
+
+    ``stopped_at``: the update whose state was kept. ``mended``: why the loop once went back to an earlier state, or "".
+    """
+
+    writer: RowWriter
+    stopped_at: int
+    mended: str
+    signs: tuple[divergence_monitor.Sign, ...]
+
+
+@dataclass(slots=True)
+class State:
+    """What the loop changes, and what it goes back to."""
+
+    writer: RowWriter
+    average: RowWriter
+    critic: Critic
+
+    def copied(self) -> State:
+        """Return a copy that training does not change."""
+        return State(copy.deepcopy(self.writer), copy.deepcopy(self.average), copy.deepcopy(self.critic))
+
+
+def train(  # the loop is written out, top to bottom
+    cells: Cells, rows: Tensor, inner: Tensor | None, *, config: Config, seed: int, report: Report
+) -> Trained:
+    """Train a row writer on rows of cells, (rows, columns).
+
+    Args:
+        cells: what the cells are.
+        rows: int64, on the training device.
+        inner: further training rows, (rows, columns), that are not learned from and say when to stop; or None.
+        config: the settings.
+        seed: of weights and batches.
+        report: hears losses; likelihoods are in nats a row.
+
+    Raises:
+        UnstableError: losses or rows went wrong twice.
+    """
+    device, count = rows.device, len(rows)
+    rng = torch.Generator(device=device).manual_seed(seed)
+    state = _begun(cells, config, seed=seed, device=device)
+    good, mended = state.copied(), ""
+    watch = InnerWatch(inner) if inner is not None and len(inner) else None
+    generator_lr, discriminator_lr = config.generator_lr, config.discriminator_lr
+    make, judge = _optimisers(state)
+    first, signs, ranks = math.nan, [], _ranks(cells, rows[:LOOK_ROWS].cpu().numpy())
+    every = max(1, config.steps // LOOKS)
+
+    for step in range(1, config.steps + 1):
+        slope = min(1.0, step / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * (step - 1) / config.steps))
+        _set_rate(make, generator_lr * slope)
+        _set_rate(judge, discriminator_lr * max(slope, 0.1))
+        weights = state.writer.weights()
+
+        # The likelihood of a batch of training rows, and the prior on the weights.
+        chosen = torch.randint(count, (config.batch_size,), generator=rng, device=device)
+        likelihood = state.writer.surprise(rows[chosen] if count > config.batch_size else rows, weights).sum(1).mean()
+        prior = sum((each.square().sum() for each in state.writer.parameters() if each.ndim > 1), torch.zeros(()))
+        loss = likelihood + config.weight_decay / (2 * count) * prior
+        losses = {"likelihood": likelihood}
+
+        # The critic: each real row should score above its made partner. Then the writer, the other way round.
+        is_contest = config.adversarial_weight > 0 and step > config.adversarial_start * config.steps
+        if is_contest and step % config.adversarial_every == 0:
+            pairs = min(config.adversarial_batch, count)
+            made = state.writer.relaxed(pairs, weights, tau=config.gumbel_temperature, rng=rng)  # (pairs, features)
+            chosen = torch.randint(count, (pairs,), generator=rng, device=device)
+            real = state.writer.features(rows[chosen], weights).detach()  # (pairs, features)
+            losses["critic"] = _judged(state.critic, judge, real, made.detach(), config.gradient_penalty)
+            losses["writer"] = fooling = _fooled(state.critic, real, made, config.feature_matching)
+            loss = loss + config.adversarial_weight * fooling
+
+        make.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        make.step()
+        keep = min(config.ema, step / (step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(state.average.parameters()), list(state.writer.parameters()), 1 - keep)
+        report(step, losses)
+
+        first = float(likelihood.detach()) if step == 1 else first
+        if step % every and step != config.steps:
+            continue
+        signs.append(_look(state, cells, ranks, step=step, losses=losses, first=first, seed=seed))
+        found = _diagnosis(signs, config)
+        if found.state != "healthy":
+            if mended:
+                raise UnstableError(f"Training {found.state} at update {found.since}: {found.why}.")
+            mended = f"{found.state} at update {found.since}: {found.why}"
+            state, signs = good.copied(), []
+            generator_lr, discriminator_lr = generator_lr * SLOWER, discriminator_lr * SLOWER
+            make, judge = _optimisers(state)
+            continue
+        if divergence_monitor.badness(signs[-1], LIMITS)[0] == "healthy":
+            good = state.copied()
+        if watch is not None and watch.is_over(state.average, step=step):
+            break
+    if watch is None or watch.kept is None:
+        return Trained(state.average.eval(), config.steps, mended, tuple(signs))
+    return Trained(watch.kept.eval(), watch.step, mended, tuple(signs))
+
+
+def _begun(cells: Cells, config: Config, *, seed: int, device: torch.device) -> State:
+    writer = RowWriter(cells, Width(config.hidden, config.layers), rng=torch.Generator().manual_seed(seed))
+    with torch.random.fork_rng(devices=[]):  # weights start from the seed, and nobody else's randomness moves
+        torch.default_generator.manual_seed(seed)
+        critic = Critic(
+            writer.feature_starts[-1],
+            config.discriminator_hidden,
+            dropout=config.discriminator_dropout,
+            kernels=config.minibatch_discrimination,
+        )
+    return State(writer.to(device), copy.deepcopy(writer).requires_grad_(False).to(device), critic.to(device))
+
+
+def _optimisers(state: State) -> tuple[torch.optim.Adam, torch.optim.Adam]:
+    return (
+        torch.optim.Adam(state.writer.parameters(), betas=BETAS, fused=True),
+        torch.optim.Adam(state.critic.parameters(), betas=CRITIC_BETAS, fused=True),
+    )
+
+
+def _set_rate(optimiser: torch.optim.Adam, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def _judged(critic: Critic, judge: torch.optim.Adam, real: Tensor, made: Tensor, penalty: float) -> Tensor:
+    """Update the critic on pairs of rows, (pairs, features) each, and return its loss."""
+    real, made = real.requires_grad_(), made.requires_grad_()
+    real_score, made_score = critic(real), critic(made)  # (pairs,), (pairs,)
+    loss = functional.softplus(made_score - real_score).mean()
+    slopes = torch.autograd.grad(real_score.sum() + made_score.sum(), (real, made), create_graph=True)
+    steepness = sum((slope.square().sum(1).mean() for slope in slopes), loss.new_zeros(()))
+    judge.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss + penalty / 2 * steepness)
+    judge.step()
+    return loss.detach()
+
+
+def _fooled(critic: Critic, real: Tensor, made: Tensor, matching: float) -> Tensor:
+    """Return the writer's adversarial loss on the same pairs, with a gradient to ``made`` only."""
+    critic.requires_grad_(requires_grad=False)
+    loss = functional.softplus(critic(real.detach()).detach() - critic(made)).mean()
+    if matching:
+        gap = critic.features(made).mean(0) - critic.features(real.detach()).mean(0)  # (hidden,)
+        loss = loss + matching * gap.square().sum()
+    critic.requires_grad_(requires_grad=True)
+    return loss
+
+
+def _ranks(cells: Cells, codes: np.ndarray) -> FloatArray:
+    """Return rows of cells as ranks in [0, 1], (rows, columns)."""
+    return np.stack([column.ranks[codes[:, at]] for at, column in enumerate(cells.columns)], axis=1)
+
+
+def _look(
+    state: State, cells: Cells, ranks: FloatArray, *, step: int, losses: Mapping[str, Tensor], first: float, seed: int
+) -> divergence_monitor.Sign:
+    """Write rows and compare them with training rows; the likelihood is counted in what it first was."""
+    weights: Weights = state.average.weights()
+    try:
+        ready = choices(state.average, weights, cells, Manner())
+        made, _ = draw(
+            state.average, weights, ready, len(ranks), spread="even", rng=np.random.default_rng([seed, step])
+        )
+        rows = _ranks(cells, made)
+    except TrainingError:
+        rows = np.full_like(ranks, np.nan)
+    norms = {"writer": _gradient(state.writer)} | ({"critic": _gradient(state.critic)} if "critic" in losses else {})
+    counted = {"likelihood": float(losses["likelihood"].detach()) / max(abs(first), 1e-9)}
+    counted |= {name: float(loss.detach()) for name, loss in losses.items() if name != "likelihood"}
+    return divergence_monitor.look(ranks, rows, step=step, losses=counted, gradients=norms, seed=seed)
+
+
+def _gradient(module: nn.Module) -> float:
+    gradients = [each.grad for each in module.parameters() if each.grad is not None]
+    return float(torch.stack([each.norm() for each in gradients]).norm()) if gradients else 0.0
+
+
+def _diagnosis(signs: list[divergence_monitor.Sign], config: Config) -> divergence_monitor.Diagnosis:
+    """Return what the signs say; a critic without a gradient has stopped working, which they do not know of."""
+    idle = [sign for sign in signs if sign.gradients.get("critic", math.inf) < IDLE]
+    if len(idle) >= LIMITS.patience and idle == [sign for sign in signs if "critic" in sign.gradients]:
+        return divergence_monitor.Diagnosis(
+            "diverged", since=idle[0].step, why="the critic has no gradient and teaches nothing"
+        )
+    return divergence_monitor.diagnose(signs, config.steps, LIMITS)

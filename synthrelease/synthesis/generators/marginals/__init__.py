@@ -1,0 +1,1 @@
+"""A generator that matches all tables of pairs at once."""

@@ -1,0 +1,1 @@
+"""The generators that keep to a budget of differential privacy."""

@@ -1,0 +1,1 @@
+"""The GAN of Tanaka & Aranha 2019, as published."""

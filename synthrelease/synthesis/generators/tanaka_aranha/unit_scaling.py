@@ -1,0 +1,208 @@
+"""A table as numbers between 0 and 1 and back, the way the paper's GAN sees it.
+
+Numbers are scaled from their range to [0, 1]. A label of two levels, or of ordered ones, is one more column, rounded
+when it comes back (as the paper does with its class); other labels get a column a level, and the largest one wins.
+Missing numbers get a column that says so.
+
+The range is the declared one where the schema has bounds, since it reveals nothing. Else it is the mean of the
+``MIN_COUNT`` most extreme training values at each end: the true extremes are one patient's each. Levels of fewer
+training rows than that are never produced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthrelease.core.contracts import Column, FloatArray, IntArray, Table
+from synthrelease.core.errors import InputError
+from synthrelease.synthesis.encoding.binning import MIN_COUNT
+
+_MAX_DECIMALS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class NumberScale:
+    """A column of numbers. ``decimals``: as many as the training values have, None where that is too many to count."""
+
+    name: str
+    low: float
+    high: float
+    decimals: int | None
+    has_missing: bool
+    is_empty: bool = False
+    """Whether every value is missing."""
+
+    @property
+    def width(self) -> int:
+        """How many columns it takes."""
+        return 1 + self.has_missing
+
+    def encode(self, values: FloatArray) -> FloatArray:
+        """Return (rows, width) for values (rows,), NaN where missing; what lies outside the range goes to its end."""
+        gaps = np.isnan(values)
+        scaled = (values - self.low) / (self.high - self.low) if self.high > self.low else np.zeros(len(values))
+        filler = scaled[~gaps].mean() if (~gaps).any() else 0.5
+        scaled = np.where(gaps, filler, scaled).clip(0.0, 1.0)
+        return np.column_stack([scaled, gaps.astype(float)])[:, : self.width]
+
+    def decode(self, block: FloatArray) -> FloatArray:
+        """Return values (rows,) of (rows, width)."""
+        values = self.low + block[:, 0] * (self.high - self.low)
+        if self.decimals is not None:
+            scale = 10.0**self.decimals
+            values = np.round(values, self.decimals)
+            values = values.clip(np.ceil(self.low * scale) / scale, np.floor(self.high * scale) / scale)
+        values = values.clip(self.low, self.high)
+        gaps = self.is_empty | (block[:, -1] >= 0.5) if self.has_missing else np.zeros(len(block), dtype=np.bool_)
+        return np.where(gaps, np.nan, values)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScale:
+    """A column of labels. ``levels``: places in ``categories`` that are produced, -1 for missing, in order."""
+
+    name: str
+    categories: tuple[str, ...]
+    ordered: bool
+    levels: tuple[int, ...]
+
+    @property
+    def is_one_column(self) -> bool:
+        """Whether the levels lie on one line (two at most, or ordered ones) instead of taking a column each."""
+        return len(self.levels) <= 2 or (self.ordered and -1 not in self.levels)
+
+    @property
+    def width(self) -> int:
+        """How many columns it takes."""
+        return 1 if self.is_one_column else len(self.levels)
+
+    def encode(self, codes: IntArray) -> FloatArray:
+        """Return (rows, width) for category codes (rows,), -1 where missing; a level that is not produced is in none.
+
+        On one line such a level stands at its nearest neighbour's place.
+        """
+        levels = np.asarray(self.levels)
+        if self.is_one_column:
+            places = np.abs(codes[:, None] - levels[None, :]).argmin(axis=1)
+            return np.asarray(places / max(len(levels) - 1, 1))[:, None]
+        return np.asarray(codes[:, None] == levels[None, :], dtype=np.float64)
+
+    def decode(self, block: FloatArray) -> IntArray:
+        """Return category codes (rows,) of (rows, width)."""
+        levels = np.asarray(self.levels)
+        if self.is_one_column:
+            # Half and above goes up, as in the paper: a class of 0.5 is 1.
+            return np.asarray(levels[np.floor(block[:, 0] * (len(levels) - 1) + 0.5).astype(np.int64)])
+        return np.asarray(levels[block.argmax(axis=1)])
+
+
+Scale = NumberScale | LabelScale
+
+
+@dataclass(frozen=True, slots=True)
+class UnitScale:
+    """The scales of all learned columns, in the frame's order."""
+
+    scales: tuple[Scale, ...]
+
+    @classmethod
+    def fit(cls, train: Table) -> UnitScale:
+        """Learn ranges, decimals and levels from training rows.
+
+        Raises:
+            InputError: the table has no rows, or an infinite number.
+        """
+        if not len(train):
+            raise InputError("A generator needs training rows, however the table has none. Check the split.")
+        return cls(tuple(_number(c, train) if c.is_number else _label(c, train) for c in train.schema.learned))
+
+    @property
+    def width(self) -> int:
+        """How many columns the rows have."""
+        return sum(scale.width for scale in self.scales)
+
+    def encode(self, frame: pd.DataFrame) -> FloatArray:
+        """Return the rows of a canonical frame, (rows, width), all within [0, 1]."""
+        return np.hstack(
+            [
+                scale.encode(frame[scale.name].to_numpy(np.float64))
+                if isinstance(scale, NumberScale)
+                else scale.encode(frame[scale.name].cat.codes.to_numpy().astype(np.int64))
+                for scale in self.scales
+            ]
+        )
+
+    def decode(self, rows: FloatArray) -> pd.DataFrame:
+        """Return the canonical frame of rows (rows, width) within [0, 1]."""
+        columns: dict[str, Any] = {}
+        start = 0
+        for scale in self.scales:
+            block = rows[:, start : start + scale.width]
+            start += scale.width
+            if isinstance(scale, NumberScale):
+                columns[scale.name] = scale.decode(block)
+            else:
+                dtype = pd.CategoricalDtype(list(scale.categories), ordered=scale.ordered)
+                columns[scale.name] = pd.Categorical.from_codes(scale.decode(block), dtype=dtype)
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return plain JSON values, one object a column."""
+        return [{"numbers": isinstance(scale, NumberScale), **asdict(scale)} for scale in self.scales]
+
+    @classmethod
+    def from_json(cls, columns: list[Mapping[str, Any]]) -> UnitScale:
+        """Build what ``to_json`` described."""
+        scales: list[Scale] = []
+        for column in columns:
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in column.items()}
+            scales.append(NumberScale(**fields) if fields.pop("numbers") else LabelScale(**fields))
+        return cls(tuple(scales))
+
+
+def _number(column: Column, train: Table) -> NumberScale:
+    values = train.frame[column.name].to_numpy(np.float64)
+    gaps = np.isnan(values)
+    present = values[~gaps]
+    if np.isinf(present).any():
+        raise InputError(
+            f"{column.name} must hold finite numbers, however {int(np.isinf(present).sum())} rows are infinite. "
+            "Declare the mark that stands for them as missing in the schema."
+        )
+    low, high = column.bounds or _tails(present, None if train.units is None else train.units[~gaps])
+    return NumberScale(column.name, float(low), float(high), _decimals(present), bool(gaps.any()), not len(present))
+
+
+def _tails(values: FloatArray, units: IntArray | None) -> tuple[float, float]:
+    """Return the means of the most extreme values at each end, one value a patient; (0, 0) of no values."""
+    if not len(values):
+        return 0.0, 0.0
+    patients = pd.Series(values).groupby(np.arange(len(values)) if units is None else units)
+    lowest, highest = np.sort(patients.min().to_numpy()), np.sort(patients.max().to_numpy())
+    tail = min(MIN_COUNT, len(lowest))
+    # Divided before they are added, so that the mean of huge values does not overflow.
+    low, high = float((lowest[:tail] / tail).sum()), float((highest[-tail:] / tail).sum())
+    return min(low, high), max(low, high)
+
+
+def _decimals(values: FloatArray) -> int | None:
+    """Return the fewest decimals that hold every value, None if there are more than ``_MAX_DECIMALS``."""
+    return next((d for d in range(_MAX_DECIMALS + 1) if (np.round(values, d) == values).all()), None)
+
+
+def _label(column: Column, train: Table) -> LabelScale:
+    cells = train.frame[column.name]
+    codes = cells.cat.codes.to_numpy().astype(np.int64)
+    owners = np.arange(len(codes)) if train.units is None else train.units
+    held = pd.DataFrame({"code": codes, "owner": owners}).drop_duplicates()["code"].to_numpy()
+    counts = np.bincount(held[held >= 0], minlength=len(column.categories))
+    common = np.flatnonzero(counts >= MIN_COUNT)
+    if column.name == train.schema.target or not len(common):
+        common = np.flatnonzero(counts)  # a class that cannot be produced cannot be studied
+    missing = (-1,) if (codes < 0).any() else ()
+    return LabelScale(column.name, column.categories, bool(cells.cat.ordered), (*common.tolist(), *missing))

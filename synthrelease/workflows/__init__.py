@@ -1,0 +1,1 @@
+"""Workflows: one module a command, and the steps between stages."""

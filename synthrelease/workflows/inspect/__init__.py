@@ -1,0 +1,1 @@
+"""Inspect: draft a schema from a table."""

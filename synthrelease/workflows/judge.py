@@ -1,0 +1,151 @@
+"""The end of every run: audit, decide, write the internal files, release if nobody must sign."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+from synthrelease.core import files as whole_files
+from synthrelease.core.contracts import (
+    CheckResult,
+    CheckSpec,
+    Evidence,
+    RunFacts,
+    Schema,
+    Table,
+    Verdict,
+)
+from synthrelease.core.errors import InputError
+from synthrelease.data import fingerprint, table_reader
+from synthrelease.data.formats import Place
+from synthrelease.evaluation import checks
+from synthrelease.evaluation.runner import NOT_TESTED
+from synthrelease.evaluation.runner import run as run_checks
+from synthrelease.governance import finished_run, gate, source_history
+from synthrelease.governance.run_folder import RunFolder
+from synthrelease.governance.source_history import Trail
+from synthrelease.privacy import claim
+from synthrelease.report import internal_report, json_records
+from synthrelease.workflows.record_run import Filing
+from synthrelease.workflows.run_context import Run
+from synthrelease.workflows.run_options import BuildOptions
+
+EXIT_CODES: Mapping[str, int] = {"release": 0, "refuse": 3, "undecided": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished run: the verdict, what it rests on, and where it lies. ``released`` is the released table, if any."""
+
+    verdict: Verdict
+    results: tuple[CheckResult, ...]
+    facts: RunFacts
+    folder: Path
+    released: Path | None
+
+    @property
+    def exit_code(self) -> int:
+        """0 release, 3 refuse, 4 undecided."""
+        return EXIT_CODES[self.verdict.decision]
+
+    @property
+    def report(self) -> Path:
+        """The internal report."""
+        return self.folder / "internal" / "report.html"
+
+
+def read_back(run: Run, path: Path, meaning: Schema, outside: Mapping[str, int]) -> Table:
+    """Take the digest of the table in quarantine and read it: what is audited is what would be handed over."""
+    run.digests["synthetic (SHA-256)"] = finished_run.sha256(path)
+    table = table_reader.read(path, meaning, origin="synthetic").table
+    return replace(table, outside={**table.outside, **outside})
+
+
+def source_of(run: Run, options: BuildOptions, what: Path | Place | bytes) -> Trail:
+    """Find the source in the register, and refuse it before anything is written if the policy's caps are reached."""
+    found = source_history.of_source(options.register, what, name=run.source, alias=options.source)
+    source_history.check(found, run.policy, asked=options.epsilon or 0.0)
+    return found
+
+
+def judge(run: Run, filed: Filing, evidence: Evidence, ledger: CheckResult) -> Outcome:
+    """Audit, decide, write the internal files, and release the table if the verdict says so and nobody must sign."""
+    with run.stage("Auditing the synthetic table"):
+        results = (*run_checks(evidence, on_check=lambda title: run.listener.stage(f"  {title}")), ledger)
+    verdict = gate.decide(run.policy, results, known_checks())
+    facts = _facts(run, filed.folder, evidence)
+    with run.stage("Writing the report"):
+        page = internal_report.render(verdict, results, facts, known_checks())
+        filed.write(run, verdict, results, facts, page=page, note=ledger.note)
+    is_released = filed.finish(
+        verdict, facts, json_records.run_record(verdict, facts, run.seed, EXIT_CODES[verdict.decision])
+    )
+    released = filed.folder.release / filed.table.name if is_released else None
+    return Outcome(verdict, results, facts, filed.folder.path, released)
+
+
+def known_checks() -> Mapping[str, CheckSpec]:
+    """Every check that a policy's rule may name: those that are measured, and the privacy ledger."""
+    return {**checks.specs(), claim.SPEC.name: claim.SPEC}
+
+
+def seed_of(options: BuildOptions) -> int:
+    """The seed that the steward gave, or a fresh one."""
+    return secrets.randbelow(2**31) if options.seed is None else options.seed
+
+
+def check_are_files(*places: Path | Place | None) -> None:
+    """Refuse databases where only a file can be fingerprinted.
+
+    Raises:
+        InputError: one of the places is a database.
+    """
+    if any(isinstance(place, Place) and place.path is None for place in places):
+        raise InputError("A holdout and the tables of an audit must be files, however a database is given. Export it.")
+
+
+def input_digests(folder: RunFolder, files: Mapping[str, Path | Place | bytes | None]) -> dict[str, str]:
+    """HMAC-SHA256 of the real files under a key that stays inside: a plain hash of a small table can be guessed."""
+    key = secrets.token_bytes(32)
+    whole_files.write_text(folder.internal / "digest.key", key.hex() + "\n")
+    (folder.internal / "digest.key").chmod(0o600)
+    return {f"{name} (HMAC)": fingerprint.digest(path, key) for name, path in files.items() if path is not None}
+
+
+def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
+    meaning = run.schema
+    sizes = {"train": evidence.train, "holdout": evidence.holdout, "synthetic": evidence.synthetic}
+    digests = {
+        **run.digests,
+        "schema (SHA-256)": meaning.digest,
+        "policy (SHA-256)": run.policy.digest,
+    }
+    return RunFacts(
+        run=folder.path.resolve().name,
+        source=run.source,
+        created=run.created,
+        purpose=meaning.purpose or "not stated in the schema",
+        generator=run.generator,
+        settings=dict(run.settings),
+        rows={name: len(table) for name, table in sizes.items()},
+        columns=json_records.column_facts(meaning, was_made_here=run.generator != "unknown"),
+        target=meaning.target,
+        unit="row" if meaning.unit is None else f"patient (column {meaning.unit})",
+        digests=digests,
+        versions={name: metadata.version(name) for name in ("synthrelease", *run.packages)}
+        | {"python": platform.python_version()},
+        seconds=dict(run.seconds),
+        not_tested=NOT_TESTED,
+        notices=tuple(run.notices),
+        history=run.history,
+        run_id=run.run_id,
+        attempts=run.attempts,
+        contact=meaning.contact,
+        terms=meaning.terms,
+        privacy=claim.record(run.claim),
+        canary=None if run.canary is None else run.canary.record(),
+    )

@@ -1,0 +1,75 @@
+"""How a run is filed: its attempt noted, its internal files written, their digests registered, the release made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from synthrelease.core import files
+from synthrelease.core.contracts import CheckResult, RunFacts, Verdict
+from synthrelease.core.errors import RunFolderError
+from synthrelease.governance import finished_run, release_bundle, source_history
+from synthrelease.governance.approvals_html import fragment, inserted
+from synthrelease.governance.finished_run import Stored
+from synthrelease.governance.run_folder import RunFolder
+from synthrelease.governance.source_history import Trail
+from synthrelease.privacy import claim
+from synthrelease.report import json_records
+from synthrelease.workflows.run_context import Run
+
+
+def begin(run: Run, folder: RunFolder, noted: Trail, *, event: Literal["build", "audit"]) -> None:
+    """Note the attempt, and tell what was found in the run folder.
+
+    Raises:
+        CapError: the policy allows the source no further attempt.
+    """
+    named = {"run": folder.path.resolve().name, "run_id": run.run_id}
+    run.attempts = source_history.begin(noted, run.policy, named, event=event)
+    for text in folder.notices:
+        run.notice(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """Where a run is filed: its folder, the table in quarantine, and its trail in the register."""
+
+    folder: RunFolder
+    table: Path
+    trail: Trail
+
+    def write(
+        self, run: Run, verdict: Verdict, results: tuple[CheckResult, ...], facts: RunFacts, *, page: str, note: str
+    ) -> None:
+        """Write the internal files; ``page`` is the report, ``note`` what the privacy ledger says."""
+        inside = self.folder.internal
+        (inside / "schema.toml").write_bytes(run.schema_file.read_bytes())
+        files.write_text(inside / "policy.toml", run.policy.text)
+        files.write_json(
+            inside / "ledger.json", {"claim": claim.record(run.claim), "note": note, "canary": facts.canary}
+        )
+        files.write_json(inside / "audit.json", json_records.audit_record(verdict, results, facts))
+        files.write_text(inside / "report.html", inserted(page, fragment(attempts=facts.attempts)))
+        finished_run.store(self.folder, Stored(verdict, facts, self.table.name, self.trail.source, self.trail.name))
+
+    def finish(self, verdict: Verdict, facts: RunFacts, run_record: Mapping[str, Any]) -> bool:
+        """Note the verdict and make the release, where the verdict is release and nobody must sign; say whether.
+
+        Raises:
+            RunFolderError: the table is no longer the one that was audited.
+            CapError: the release would go beyond the policy's cap on epsilon.
+        """
+        bound = finished_run.digests(self.folder, self.table)
+        if bound["table"] != facts.digests["synthetic (SHA-256)"]:
+            raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
+        source_history.judged(self.trail, verdict, facts, bound)
+        is_released = verdict.decision == "release" and not verdict.policy.sign_off
+        if is_released:
+            source_history.released(self.trail, verdict.policy, facts)
+            release_bundle.stage(self.folder, self.table, facts, verdict)
+        self.folder.record("finished", run_record)
+        if is_released:
+            release_bundle.publish(self.folder)
+        return is_released

@@ -1,0 +1,56 @@
+"""What a steward may set for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from synthrelease.data.formats import Place
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What a steward may set for a build.
+
+    ``holdout``: real rows kept apart by the steward; every row of the table is then trained on. ``rows``: synthetic
+    rows (as many as the table has, unless said). ``seed``: fixes everything random; drawn afresh and recorded unless
+    given. ``generator``: "gan" unless named, and "marginals" with ``epsilon``. ``epsilon`` and ``delta``: the budget of
+    differential privacy. ``effort`` multiplies the training time, ``overrides`` are single settings of the generator.
+    ``conditions``: what every row must meet, as ``row_conditions.parsed`` reads it; ``balance``: a column whose classes
+    are made equally frequent. ``shadow_models`` and ``folds``: how many times the generator is trained again
+    for the shadow-model attack and the cross-audit (as the policy says, unless given). ``register``: the folder of the
+    register (``audit_log.place`` says which unless given); ``source``: under which name several extracts of the same
+    patients count as one. ``audit``: "canary" trains once more, with planted rows, to test the claim of ``epsilon``.
+    """
+
+    holdout: Path | Place | None = None
+    target: str | None = None
+    rows: int | None = None
+    seed: int | None = None
+    generator: str | None = None
+    epsilon: float | None = None
+    delta: float | None = None
+    effort: float = 1.0
+    overrides: Mapping[str, float] = field(default_factory=dict)
+    conditions: tuple[str, ...] = ()
+    balance: str | None = None
+    force: bool = False
+    shadow_models: int | None = None
+    folds: int | None = None
+    register: Path | None = None
+    source: str | None = None
+    audit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTables:
+    """The tables of an audit: what the maker of ``synthetic`` trained on, what it never saw, and what it made.
+
+    ``reference`` is a further real sample that attackers may hold; without it attacks cross-fit one from the holdout.
+    """
+
+    train: Path | Place
+    holdout: Path | Place
+    synthetic: Path | Place
+    reference: Path | Place | None = None

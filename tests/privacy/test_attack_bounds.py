@@ -1,0 +1,108 @@
+"""What epsilon promises, and how the report tells it."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import auc
+
+from synthrelease.privacy import attack_bounds
+from synthrelease.report import privacy_section
+
+
+def test_without_a_budget_nobody_does_better_than_guessing():
+    assert attack_bounds.largest_area(epsilon=0, delta=0) == 0.5
+    assert attack_bounds.most_found(0.25, epsilon=0, delta=0) == 0.25
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize("delta", [0.0, 1e-5, 0.1])
+def test_the_area_is_that_below_the_curve(epsilon, delta):
+    rates = np.linspace(0, 1, 20_001)
+    found = [attack_bounds.most_found(rate, epsilon=epsilon, delta=delta) for rate in rates]
+    assert auc(rates, found) == pytest.approx(attack_bounds.largest_area(epsilon=epsilon, delta=delta), abs=1e-3)
+    assert all(later >= earlier for earlier, later in pairwise(found))
+
+
+def test_the_best_attack_on_a_mechanism_stays_below_the_ceiling():
+    """Gaussian noise of one standard deviation: at delta, epsilon follows from Balle & Wang 2018, theorem 8."""
+    epsilon = 1.0
+    delta = stats.norm.cdf(0.5 - epsilon) - math.exp(epsilon) * stats.norm.cdf(-0.5 - epsilon)
+    for rate in (0.001, 0.01, 0.1, 0.5, 0.9):
+        found = stats.norm.cdf(stats.norm.ppf(rate) + 1)
+        assert found <= attack_bounds.most_found(rate, epsilon=epsilon, delta=delta) + 1e-12
+
+
+@pytest.mark.parametrize(("epsilon", "delta"), [(-1, 0), (math.nan, 0), (1, 2)])
+def test_a_promise_that_is_none_is_refused(epsilon, delta):
+    with pytest.raises(ValueError, match="epsilon"):
+        attack_bounds.largest_area(epsilon=epsilon, delta=delta)
+
+
+def test_a_huge_epsilon_promises_nothing_and_breaks_nothing():
+    assert attack_bounds.largest_area(epsilon=1e6, delta=0) == pytest.approx(1)
+    assert attack_bounds.most_found(0.01, epsilon=1e6, delta=0) == 1
+
+
+def test_gaussian_noise_has_a_ceiling_of_its_own_below_that_of_epsilon():
+    spends = [
+        {"sample_rate": 1.0, "steps": 4, "noise_multiplier": 4.0},
+        {"sample_rate": 1.0, "steps": 3, "noise_multiplier": 2.0},
+    ]
+    mu = privacy_section.gaussian_parameter({"spends": spends})
+    assert mu == pytest.approx(1.0)
+    assert attack_bounds.most_found_gaussian(0.1, mu=mu) == pytest.approx(stats.norm.cdf(stats.norm.ppf(0.1) + 1))
+    line = attack_bounds.ceiling((0.01, 0.1, 1.0), epsilon=4.0, delta=1e-5, unit="patient", mu=mu)
+    wide = attack_bounds.ceiling((0.01, 0.1, 1.0), epsilon=4.0, delta=1e-5, unit="patient")
+    assert all(tight <= loose for tight, loose in zip(line.y, wide.y, strict=True))
+    assert line.y[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    "spend",
+    [{"sample_rate": 0.1}, {"delta": 1e-7}, {"noise_multiplier": 0.0}, {"steps": None}],
+)
+def test_other_spends_have_no_gaussian_ceiling(spend):
+    plain = {"sample_rate": 1.0, "steps": 4, "noise_multiplier": 4.0}
+    assert privacy_section.gaussian_parameter({"spends": [plain, plain | spend]}) is None
+    assert privacy_section.gaussian_parameter({"spends": []}) is None
+
+
+CLAIM = {
+    "epsilon": 2.0,
+    "delta": 1e-6,
+    "unit": "patient",
+    "attack_auc_at_most": 0.81,
+    "spends": [{"purpose": "training", "steps": 100}, {"purpose": "row count", "delta": 0.0}],
+    "public": [{"what": "bounds of age", "declared": "schema.toml"}],
+    "promises": [{"case": "this release", "epsilon": 2.0, "auc": 0.81, "tpr_at_1pct_fpr": 0.06}],
+}
+
+
+def test_the_ledger_is_cut_into_facts_spends_public_facts_and_promises():
+    view = privacy_section.ledger_view(CLAIM, "patient (column id)")
+    assert view.warning == ""
+    assert view.spent_on == ("Purpose", "Steps", "Delta")
+    assert view.spends == (("training", "100", "none"), ("row count", "none", "0"))
+    assert view.public == (("bounds of age", "schema.toml"),)
+    assert view.promises == (("this release", "2", "0.8100", "0.06000"),)
+    assert ("Largest AUC of any attack on membership (0.5 is guessing)", "0.8100") in view.facts
+
+
+def test_a_claim_without_figures_on_attacks_gets_them_from_epsilon_and_delta():
+    view = privacy_section.ledger_view({"epsilon": 1.0, "delta": 0.0, "unit": "patient"}, "patient (column id)")
+    assert view.promises == (("this release", "1", "0.731", "0.0272"),)
+
+
+def test_a_row_as_the_unit_is_warned_of():
+    assert "k times epsilon" in privacy_section.ledger_view({"unit": "row"}, "patient (column id)").warning
+    assert "no patient has two rows" in privacy_section.ledger_view({"unit": "row"}, "row").warning
+
+
+@pytest.mark.parametrize("epsilon", [None, "2", True, math.nan, -1.0])
+def test_a_budget_that_is_no_number_is_none(epsilon):
+    assert privacy_section.budget({"epsilon": epsilon, "delta": 0.0}) is None
