@@ -96,12 +96,16 @@ def make(code: Path, data: Path, out: Path, only: set[str]) -> None:
         (out / f"{name}.exit").write_text(str(done.returncode), encoding="utf-8")
 
 
-def digests(folder: Path) -> dict[str, str]:
+def digests(folder: Path, only: set[str]) -> dict[str, str]:
     """Digests of every table and schema that was made."""
     found = [*folder.glob("*/quarantine/synthetic.*"), *folder.glob("*/release/synthetic.*")]
     found += [path for pattern in ("*.toml", "*/internal/model.safetensors", "sample.csv", "balance.csv", "*.exit")
               for path in folder.glob(pattern)]  # fmt: skip
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(found)}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(found)
+        if not only or path.relative_to(folder).parts[0].split(".")[0] in only
+    }
 
 
 def differences(before: Any, after: Any, at: str = "") -> Iterator[str]:
@@ -117,13 +121,17 @@ def differences(before: Any, after: Any, at: str = "") -> Iterator[str]:
         yield f"{at}: {str(before)[:80]} became {str(after)[:80]}"
 
 
-def compare(before: Path, after: Path) -> list[str]:
+def compare(before: Path, after: Path, only: set[str]) -> list[str]:
     """Say in what two folders of outputs differ."""
-    first, second = digests(before), digests(after)
+    first, second = digests(before, only), digests(after, only)
+    if not first:
+        return [f"{before} holds nothing to compare"]
     found = [f"{name} differs" for name in sorted(first.keys() | second.keys()) if first.get(name) != second.get(name)]
     audits = 0
     for path in sorted(before.glob("*/internal/audit.json")):
         other = after / path.relative_to(before)
+        if only and path.parent.parent.name not in only:
+            continue
         audits += 1
         if other.exists():
             read = (json.loads(each.read_text(encoding="utf-8")) for each in (path, other))
@@ -140,15 +148,17 @@ def main() -> None:
     making.add_argument("--code", type=Path, default=Path())
     making.add_argument("--data", type=Path, required=True)
     making.add_argument("--out", type=Path, required=True)
-    making.add_argument("--only", default="")
     comparing = verbs.add_parser("compare")
+    for each in (making, comparing):
+        each.add_argument("--only", default="", help="some of the commands by name, with commas")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
     asked = parser.parse_args()
+    only = {each for each in asked.only.split(",") if each}
     if asked.verb == "make":
-        make(asked.code, asked.data, asked.out, {each for each in asked.only.split(",") if each})
+        make(asked.code, asked.data, asked.out, only)
         return
-    found = compare(asked.before, asked.after)
+    found = compare(asked.before, asked.after, only)
     print("\n".join(found))
     sys.exit(1 if found else 0)
 
