@@ -25,7 +25,8 @@ demo: $(STAMP)  ## build, audit and report on the bundled Wisconsin breast-cance
 examples: $(STAMP)  ## make the committed example reports anew: one released, one refused
 	OMP_NUM_THREADS=1 $(BIN)/python tests/example_reports.py reports
 
-test: $(STAMP)  ## run the tests
+test: $(STAMP)  ## run the tests that CI runs; the last line says what did not run, and what to install for it
+	$(BIN)/python tests/needs.py
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: format-check lint types test  ## everything that CI runs

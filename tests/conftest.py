@@ -6,9 +6,11 @@ import os
 import tempfile
 from pathlib import Path
 
+import needs
 import numpy as np
 import pandas as pd
 import pytest
+from _pytest.terminal import TerminalReporter
 
 from synthrelease.core.contracts import Table
 from synthrelease.data import table_reader
@@ -26,6 +28,24 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["SYNTHRELEASE_NIGHTLY"] = "1"
 
 
+LAST_LINE = pytest.StashKey[str]()
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """Count what did not run, for the last line; not where tests were chosen by hand."""
+    stats = terminalreporter.stats
+    ran = sum(len(stats.get(name, ())) for name in ("passed", "failed", "error"))
+    reasons = [str(each.longrepr[2]) for each in stats.get("skipped", ()) if isinstance(each.longrepr, tuple)]
+    if ran and not hasattr(config, "workerinput"):
+        config.stash[LAST_LINE] = needs.last_line(ran, reasons)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End with one line that says how many tests did not run, why, and what brings them."""
+    if line := config.stash.get(LAST_LINE, ""):
+        print(line)
+
+
 def data_folder() -> Path:
     """Where real tables lie: SYNTHRELEASE_DATA, or a folder beside the checkout."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -34,10 +54,7 @@ def data_folder() -> Path:
 
 def real_file(name: str) -> Path:
     """The CSV file of a real table, or a skip that says what is missing."""
-    path = data_folder() / f"{name}.csv"
-    if not path.is_file():
-        pytest.skip(f"{name}.csv is not in SYNTHRELEASE_DATA or beside the checkout")
-    return path
+    return needs.real_table(data_folder() / f"{name}.csv")
 
 
 def drafted(path: Path, folder: Path, target: str | None) -> Path:
@@ -67,6 +84,37 @@ def ward(rows: int, seed: int = 0) -> pd.DataFrame:
     )
     frame.loc[rng.random(rows) < 0.1, "pressure"] = np.nan
     return frame
+
+
+DECIDING = {"release": ("at_most = 1.0", 1), "undecided": ("at_most = 1.0", 10**9), "refuse": ("at_least = 1.0", 1)}
+"""By what limit and at least how many rows a rule on cells outside their domain brings about each decision."""
+
+
+def policy_that_decides(decision: str, folder: Path) -> Path:
+    """A policy of one rule whose verdict on any honest table is known beforehand: for tests of all but the verdict."""
+    limit, rows = DECIDING[decision]
+    path = folder / f"always-{decision}.toml"
+    path.write_text(
+        f"""name = "always_{decision}"
+version = "1.0.0"
+title = "For tests"
+recipient = "nobody"
+sign_off = []
+confidence = 0.95
+min_cell = 5
+
+[[rules]]
+check = "validity"
+metric = "cells_outside_domain"
+{limit}
+severity = "block"
+min_n = {rows}
+why = "So that the decision is known."
+source = "This test"
+""",
+        encoding="utf-8",
+    )
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from needs import chromium_path
 
 from synthrelease.workflows import audit, build, demo_table, run_options
 
-CHROMIUM = Path("/usr/bin/chromium")
 POLICY = "internal_sandbox"
 COPIED = 0.2
 
@@ -89,13 +89,14 @@ def keep(run: Path, place: Path) -> None:
 
 def photograph(page: Path, out: Path) -> None:
     """Take a picture of the page's first screen; leave it out where there is no browser."""
-    if not CHROMIUM.exists():
-        print(f"there is no chromium at {CHROMIUM}, so that {out} was left out")
+    chromium = chromium_path()
+    if chromium is None:
+        print(f"there is no chromium here, so {out} was left out")
         return
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=["--no-sandbox", "--disable-gpu"])
         view = browser.new_page(viewport={"width": 1280, "height": 800})
         view.goto(page.resolve().as_uri())
         view.screenshot(path=str(out), type="jpeg", quality=50)

@@ -10,6 +10,7 @@ import urllib.parse
 from dataclasses import replace
 from pathlib import Path
 
+import needs
 import pytest
 from signing_room import STEWARD, finished, opened_up, rules
 
@@ -18,7 +19,6 @@ from synthrelease.governance import approval_records, keys, review_server, sign_
 from synthrelease.governance.review_server import Visit
 
 pytestmark = pytest.mark.browser
-CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 HOSTILE = '<img src=x onerror="window.pwned=1"> {{ 7*7 }} "\'><script>window.pwned=1</script>'
@@ -27,10 +27,9 @@ HOSTILE = '<img src=x onerror="window.pwned=1"> {{ 7*7 }} "\'><script>window.pwn
 @pytest.fixture(scope="module")
 def chromium():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no chromium at {CHROMIUM}")
+    path = needs.chromium()
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=str(path), args=FLAGS)
         yield browser
         browser.close()
 

@@ -6,8 +6,8 @@ import re
 import shutil
 import subprocess
 from itertools import pairwise
-from pathlib import Path
 
+import needs
 import pytest
 from sample_report import sample
 from test_internal_report import hostile
@@ -15,7 +15,6 @@ from test_internal_report import hostile
 from synthrelease.report import internal_report
 
 pytestmark = pytest.mark.browser
-CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 A4_AT_96_DPI = {"width": 794, "height": 1123}
@@ -24,10 +23,9 @@ A4_AT_96_DPI = {"width": 794, "height": 1123}
 @pytest.fixture(scope="module")
 def chromium():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no chromium at {CHROMIUM}")
+    path = needs.chromium()
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=str(path), args=FLAGS)
         yield browser
         browser.close()
 

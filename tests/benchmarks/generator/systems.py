@@ -116,26 +116,29 @@ PRIVATE_SYSTEMS: tuple[System, ...] = tuple(
 )
 """The systems of ``make bench-dp``. Only ours are asked what they reach almost without noise."""
 BY_NAME: Mapping[str, System] = {system.name: system for system in (*SYSTEMS, *PRIVATE_SYSTEMS)}
-PRIVATE_CODE = (
-    "adversary", "codebook", "config", "denoising", "domain", "dpgan", "dpsgd", "effects", "labelling", "measuring",
-    "mixture", "private",
-)  # fmt: skip
-PRIVATE_ALONE = {*PRIVATE_CODE, "ladders", "learning"} - {"config"}
-"""Modules that decide no table which is made without differential privacy."""
 
 
 def code_of(system: System) -> str:
     """Digest of what decides a system's tables beside the data: our generators' code, or a peer's pinned packages."""
     if system.environment is None:
-        ours = ROOT / "synthrelease"
-        shared = (file for file in sorted((ours / "generators").glob("*.py")) if file.stem not in PRIVATE_ALONE)
-        files = [*shared, ours / "binning.py", ours / "encoding.py"]
-        if system.epsilon is not None:
-            files = [ours / "generators" / f"{name}.py" for name in PRIVATE_CODE]
-            files += [ours / "accounting.py", ours / "osnoise.py"]
+        files = files_of(is_private=system.epsilon is not None)
     else:
         files = [HERE / "peers" / ENVIRONMENTS[system.environment].requirements]
     return digest(*(file.read_bytes() for file in files))
+
+
+def files_of(*, is_private: bool) -> list[Path]:
+    """The files of this package that decide a table: with a budget those of the private generators, else all others."""
+    rooms = ROOT / "synthrelease"
+    generators = rooms / "synthesis" / "generators"
+    if is_private:
+        folders = [generators, generators / "private"]
+        return [
+            *(file for at in folders for file in sorted(at.glob("*.py"))),
+            *sorted((rooms / "privacy").glob("*.py")),
+        ]
+    shared = (file for file in sorted(generators.rglob("*.py")) if file.parent.name != "private")
+    return [*shared, *sorted((rooms / "synthesis" / "encoding").glob("*.py"))]
 
 
 def digest(*parts: bytes) -> str:

@@ -101,15 +101,13 @@ def test_education_in_adult():
 
 
 MEASURED = """
-import re, sys, time
+import re, sys
 from pathlib import Path
 from synthrelease.workflows.inspect.profile import inspect
-started = time.perf_counter()
 found = inspect(Path(sys.argv[1]))
-seconds = time.perf_counter() - started
 # ru_maxrss would count the pages of the process that started this one; VmHWM counts our own alone.
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())
-sys.stderr.write(f"{seconds} {peak.group(1)}")
+sys.stderr.write(peak.group(1))
 sys.stdout.write(found.schema)
 """
 
@@ -122,9 +120,7 @@ def test_the_diabetes_table_needs_no_help():
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, str(path)], capture_output=True, text=True, check=True, env=environment
     )
-    seconds, kibibytes = map(float, done.stderr.split())
-    assert seconds < 20
-    assert kibibytes < 2**20
+    assert float(done.stderr.split()[-1]) < 2**20  # KiB
     document = tomllib.loads(done.stdout)
     columns = document["columns"]
     assert document["unit"] == "patient_nbr"

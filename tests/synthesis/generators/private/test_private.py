@@ -17,6 +17,7 @@ from scipy import stats
 from synthrelease.core.contracts import Column, FitSettings, PrivacyBudget, PrivacySpend, Schema, Table
 from synthrelease.core.errors import InputError
 from synthrelease.data.table_writer import ColumnLayout, Layout
+from synthrelease.governance import policy_file
 from synthrelease.privacy import accounting, claim, one_run_audit
 from synthrelease.privacy import noise as os_noise
 from synthrelease.synthesis import constraint_repair, generators
@@ -263,7 +264,7 @@ def test_denoised_tables_are_nearer_to_the_truth_than_noisy_ones():
 
 
 def refused(match: str, schema: Schema = SCHEMA, *, epsilon=1.0, generator="marginals", ordered=False, limit=None):
-    rules = build.policy.load("internal_sandbox" if limit is None else limit, judge.known_checks())
+    rules = policy_file.load("internal_sandbox" if limit is None else limit, judge.known_checks())
     with pytest.raises(InputError, match=match):
         private_preparation.check(epsilon, None, schema, rules, generator=generator, ordered=ordered)
 
