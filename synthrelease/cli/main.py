@@ -21,13 +21,13 @@ from synthrelease.core.contracts import TrainingStep
 from synthrelease.data.formats import Place, place_of
 from synthrelease.governance import policy_file
 from synthrelease.schema import schema_file as schema_reader
-from synthrelease.synthesis import canary_audit
+from synthrelease.synthesis import canary_audit, private_requirements
 from synthrelease.synthesis.generators.autoregressive_gan.config import EFFORTS
 from synthrelease.workflows import audit as audit_run
 from synthrelease.workflows import balance as balance_workflow
 from synthrelease.workflows import build as build_run
 from synthrelease.workflows import demo_table as demonstration
-from synthrelease.workflows import judge, private_preparation, run_options
+from synthrelease.workflows import judge, run_options
 from synthrelease.workflows import sample as sampling_run
 from synthrelease.workflows.inspect import profile, schema_merge
 
@@ -165,7 +165,7 @@ def inspect(
     else:
         files.write_text(out, found.schema)
         click.echo(f"Drafted {out}. ", nl=False)
-    for line in ("", *private_preparation.advice(schema_reader.load(out))) if for_dp else ():
+    for line in ("", *private_requirements.advice(schema_reader.load(out))) if for_dp else ():
         click.echo(f"  {line}".rstrip())
     click.echo("Review it (kinds, roles, bounds, categories), then:")
     click.echo(f"  synthrelease build {_hint(place)} --schema {_quoted(out)} --out runs/first")

@@ -1,8 +1,9 @@
-"""What a private training tells an audit that stands inside it; imported from ``contracts``."""
+"""What a private training tells an audit that stands inside it, and what that audit found; see ``contracts``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,16 @@ _Floats = np.ndarray[Any, np.dtype[np.float64]]
 _Ints = np.ndarray[Any, np.dtype[np.int64]]
 Place = Callable[[_Ints], tuple[_Ints, _Floats]]
 """For rows as cells (rows, columns): which of the noisy numbers each adds to, and how much, (rows, numbers) each."""
+
+WEAKER = 4.0
+"""Power is told for counts whose noise is so many times smaller than the ledger says, and the attacker expects it."""
+CRITIC_STEPS = "steps of the critic"
+"""How an attacker that watched the critic is called."""
+BESIDE = (
+    "The extra run had a budget of its own, beside the release's; its model is thrown away and nothing of it is "
+    "released. Its figures were worked out with the real rows at hand: they are for internal eyes, and no part of the "
+    "(epsilon, delta) claim."
+)
 
 
 class Witness(Protocol):
@@ -34,3 +45,59 @@ class Witness(Protocol):
     def stepped(self, training: Any, made: Any) -> None:
         """A step of a critic, see ``generators.dpsgd.Watcher``."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryFinding:
+    """What the extra run found. ``claimed`` is the epsilon that ``lower_bound`` is held against.
+
+    ``lower_bound``: of epsilon, at ``confidence``, from ``right`` of ``guesses`` right by ``seen_in``, the best of
+    several attackers (``looked_in``). ``ceiling``: the bound if all guesses had been right. ``power``: the share of
+    like runs that would catch noise ``WEAKER`` times smaller than the ledger says in everything that was counted.
+    ``caught_from``: the smallest of ``FACTORS`` that most such runs (``SURE``) would catch; None if none is.
+    """
+
+    claimed: float
+    delta: float
+    lower_bound: float
+    confidence: float
+    canaries: int
+    guesses: int
+    right: int
+    seen_in: str
+    looked_in: tuple[str, ...]
+    ceiling: float
+    power: float
+    caught_from: float | None
+    seconds: float
+
+    @property
+    def sentence(self) -> str:
+        """What was found and what that means, in plain words."""
+        found = (
+            f"Planted rows: epsilon is at least {self.lower_bound:.2f} (confidence {self.confidence:.0%}, "
+            f"{self.canaries:,} canaries), {self.claimed:.3g} is claimed. "
+        )
+        if self.lower_bound > self.claimed:
+            return f"{found}The claim is refuted."
+        if self.ceiling <= self.claimed:
+            return f"{found}So few canaries give {self.ceiling:.2f} at most: this run could refute nothing."
+        reach = "not even noise a 64th of what it must be would most runs of this size see"
+        if self.caught_from is not None:
+            reach = f"most runs of this size would see noise {self.caught_from:g} times too small, and no smaller error"
+        critic = " From which error on the critic's steps would show it was not worked out."
+        return (
+            f"{found}No violation was detected, which is no proof that there is none: with all guesses right the bound "
+            f"would be {self.ceiling:.2f}; {WEAKER:g} times too little noise in what is counted would be caught in "
+            f"{self.power:.0%} of such runs; {reach}.{critic if CRITIC_STEPS in self.looked_in else ''}"
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for ``audit.json``, ``ledger.json`` and the report."""
+        return {
+            **asdict(self),
+            "looked_in": ", ".join(self.looked_in),
+            "weaker_noise": WEAKER,
+            "sentence": self.sentence,
+            "beside": BESIDE,
+        }

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from synthrelease.core.canary_types import CanaryFinding as CanaryFinding
 from synthrelease.core.canary_types import Place as Place
 from synthrelease.core.canary_types import Witness as Witness
 from synthrelease.core.policy_types import Caps as Caps
@@ -67,6 +68,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    @property
+    def unit_count(self) -> int:
+        """How many patients there are, or rows where each is a patient of its own."""
+        return len(self) if self.units is None else len(np.unique(self.units))
 
     def take(self, rows: np.ndarray[Any, Any]) -> Table:
         """Return the given rows (integer positions) as a table of their own."""
@@ -186,6 +192,10 @@ class Refits:
     shadow_models: int = 0
     folds: int = 0
     seconds: float = 0.0
+
+
+MINIMUM_ROWS = 20
+"""With fewer rows in any of its tables an audit says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

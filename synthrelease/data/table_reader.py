@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,10 @@ MINIMUM_ROWS: Mapping[Origin, int] = {"real": 100, "synthetic": 20}
 
 
 _LARGEST_EXACT_INTEGER = 2**53
+
+
+Cells = Literal["strict", "lenient"]
+"""Whether every cell must lie in its column's domain, or is kept where possible and counted."""
 
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -48,12 +52,20 @@ class _Parsed:
     problems: tuple[str, ...]
 
 
-def read(where: Path | Place, schema: Schema, *, origin: Origin = "real", minimum_rows: int | None = None) -> Source:
+def read(
+    where: Path | Place,
+    schema: Schema,
+    *,
+    origin: Origin = "real",
+    cells: Cells = "strict",
+    minimum_rows: int | None = None,
+) -> Source:
     """Read a file, or a database's table, as ``schema`` declares it. The frame's columns stand in the schema's order.
 
-    A real table must fit its schema to the cell. A synthetic one, which a vendor made, may lack identifiers and
-    excluded columns, and its cells outside the domain are kept where possible and counted in ``Table.outside``:
-    numbers stay as they are, labels that look like numbers move to the nearest declared one, the rest is missing.
+    ``cells``: "strict" demands that the table fits its schema to the cell, as one does that a generator learns from.
+    "lenient" is for tables that nothing is learned from: they may lack identifiers and excluded columns, and cells
+    outside the domain are kept where possible and counted in ``Table.outside``: numbers stay as they are, labels that
+    look like numbers move to the nearest declared one, the rest is missing.
 
     Raises:
         InputError: The file is no table, or does not fit the schema; every problem is listed.
@@ -61,20 +73,20 @@ def read(where: Path | Place, schema: Schema, *, origin: Origin = "real", minimu
     place = place_of(where)
     file = _renamed(read_file(place), schema)
     schema = learned_categories.opened(file, schema)
-    problems = [*_column_problems(file, schema, origin), *_size_problems(file, origin, minimum_rows)]
+    problems = [*_column_problems(file, schema, cells), *_size_problems(file, origin, minimum_rows)]
     layout, content = layout_of(file, schema), file.digest
     columns = {raw.name: raw for raw in file.columns}
     units = None if schema.unit not in columns else _units(columns[schema.unit], schema)
     del file  # each column's text is let go as soon as it is parsed
     parsed = {
-        column.name: _parse(columns.pop(column.name), column, schema, origin)
+        column.name: _parse(columns.pop(column.name), column, schema, cells)
         for column in schema.learned
         if column.name in columns
     }
-    if origin == "real":
+    if cells == "strict":
         problems += [problem for each in parsed.values() for problem in each.problems]
         problems += _target_problems(schema, parsed)
-    if units is not None and origin == "real" and (units < 0).any():
+    if units is not None and cells == "strict" and (units < 0).any():
         rows = counted(int((units < 0).sum()), "row")
         problems.append(f"{schema.unit!r} must name each row's patient, however it does not in {rows}. Remove the rows")
     if problems:
@@ -101,10 +113,10 @@ def _renamed(file: TableFile, schema: Schema) -> TableFile:
     return replace(file, columns=tuple(replace(raw, name=name(raw.name)) for raw in file.columns))
 
 
-def _column_problems(file: TableFile, schema: Schema, origin: Origin) -> Iterator[str]:
+def _column_problems(file: TableFile, schema: Schema, cells: Cells) -> Iterator[str]:
     present = {raw.name: raw for raw in file.columns}
     for column in schema.columns:
-        if column.name not in present and (origin == "real" or column.is_learned):
+        if column.name not in present and (cells == "strict" or column.is_learned):
             yield f"{column.name!r} is declared, however the table has no such column. Remove it, or export it too"
     declared = {column.name for column in schema.columns}
     for raw in file.columns:
@@ -135,9 +147,9 @@ def _target_problems(schema: Schema, parsed: Mapping[str, _Parsed]) -> Iterator[
         yield f"{schema.target!r} is the target, however it does not hold two {things}. Choose another target, or none"
 
 
-def _parse(raw: RawColumn, column: Column, schema: Schema, origin: Origin) -> _Parsed:
+def _parse(raw: RawColumn, column: Column, schema: Schema, cells: Cells) -> _Parsed:
     missing = raw.missing(marks_of(column, schema))
-    return _numbers(raw, column, missing) if column.is_number else _labels(raw, column, missing, origin)
+    return _numbers(raw, column, missing) if column.is_number else _labels(raw, column, missing, cells)
 
 
 _REMEDIES = {
@@ -188,12 +200,12 @@ def _moments(raw: RawColumn, column: Column) -> Floats:
     return np.floor(days) if column.kind == "date" else days
 
 
-def _labels(raw: RawColumn, column: Column, missing: Flags, origin: Origin) -> _Parsed:
+def _labels(raw: RawColumn, column: Column, missing: Flags, cells: Cells) -> _Parsed:
     counts = raw.counts()
     codes = _label_codes(raw, column)
     codes[missing] = -1
     unknown = ~missing & (codes < 0)
-    if origin == "synthetic":
+    if cells == "lenient":
         snapped = _nearest(raw, column)
         codes = np.where(unknown, snapped, codes)
     outside = int(counts[unknown].sum())
@@ -204,8 +216,8 @@ def _labels(raw: RawColumn, column: Column, missing: Flags, origin: Origin) -> _
             f"{counted(outside, 'cell')} ({counted(int(unknown.sum()), 'different label')}) do not. "
             "Declare the labels, or correct the cells"
         )
-    cells = np.append(codes, -1)[raw.codes]  # code -1, a null, picks the last entry
-    values = pd.Categorical.from_codes(cells, dtype=pd.CategoricalDtype(list(column.categories)))
+    coded = np.append(codes, -1)[raw.codes]  # code -1, a null, picks the last entry
+    values = pd.Categorical.from_codes(coded, dtype=pd.CategoricalDtype(list(column.categories)))
     return _Parsed(pd.Series(values), outside, tuple(problems))
 
 

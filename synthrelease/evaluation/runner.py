@@ -10,10 +10,9 @@ from dataclasses import replace
 
 from threadpoolctl import threadpool_limits
 
-from synthrelease.core.contracts import CheckResult, Evidence
+from synthrelease.core.contracts import MINIMUM_ROWS, CheckResult, Evidence
 from synthrelease.evaluation import checks
 
-MINIMUM_ROWS = 20
 WORTH_SAYING = 5.0
 ROWS_WORTH_THREADS = 30_000
 

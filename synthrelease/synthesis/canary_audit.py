@@ -2,8 +2,8 @@
 
 Each planted row (a canary, a patient of its own, drawn from all that the schema allows) is in the copy by a fair coin
 from the operating system. An attacker who knows all other rows, every canary, and all that left the training with
-noise then guesses the coins; ``onerun`` turns right guesses into a lower bound on epsilon. A bound above the claim
-proves that the claim is wrong, and nothing may be released. A bound below it proves nothing: how much the run could
+noise then guesses the coins; ``one_run_audit`` turns right guesses into a lower bound on epsilon. A bound above the
+claim proves that it is wrong, and nothing may be released. A bound below it proves nothing: how much the run could
 have seen at all is told beside it. The model of the extra run is thrown away.
 
 What it cannot see are errors by a small factor: those are for exact tests of sensitivity.
@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from synthrelease.core.canary_types import CRITIC_STEPS, WEAKER
 from synthrelease.core.contracts import (
     BoolArray,
+    CanaryFinding,
     FitSettings,
     Fitted,
     FloatArray,
@@ -37,24 +39,18 @@ from synthrelease.privacy import noise as os_noise
 from synthrelease.privacy import one_run_audit
 from synthrelease.synthesis.generators.private import domain_learning
 from synthrelease.synthesis.generators.private.public_domain import Cells, cells_of
+from synthrelease.synthesis.synthesizer import Learner
 
 AUDITS = ("canary",)
 CONFIDENCE = 0.95
 MOST, SHARE = 1_000, 0.05
 """So many canaries at most, and at most this share of the table's units: the copy must stay like the table."""
-TIMES = 4.0
-"""Power is told for counts whose noise is so many times smaller than the ledger says, and the attacker expects it."""
 FACTORS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 SURE = 0.8
 """A factor by which noise is too small is sure to be seen where this share of runs would catch it."""
 GONE = 1e3
 """The same for an attacker who believes that there is hardly any noise: sees through rows that share cells."""
 TRIALS = 40
-BESIDE = (
-    "The extra run had a budget of its own, beside the release's; its model is thrown away and nothing of it is "
-    "released. Its figures were worked out with the real rows at hand: they are for internal eyes, and no part of the "
-    "(epsilon, delta) claim."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,62 +64,6 @@ class Canaries:
     was_in: BoolArray
     first: int
     rows: pd.DataFrame
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the extra run found. ``claimed`` is the epsilon that ``lower_bound`` is held against.
-
-    ``lower_bound``: of epsilon, at ``confidence``, from ``right`` of ``guesses`` right by ``seen_in``, the best of
-    several attackers (``looked_in``). ``ceiling``: the bound if all guesses had been right. ``power``: the share of
-    like runs that would catch noise ``TIMES`` times smaller than the ledger says in everything that was counted.
-    ``caught_from``: the smallest of ``FACTORS`` that most such runs (``SURE``) would catch; None if none is.
-    """
-
-    claimed: float
-    delta: float
-    lower_bound: float
-    confidence: float
-    canaries: int
-    guesses: int
-    right: int
-    seen_in: str
-    looked_in: tuple[str, ...]
-    ceiling: float
-    power: float
-    caught_from: float | None
-    seconds: float
-
-    @property
-    def sentence(self) -> str:
-        """What was found and what that means, in plain words."""
-        found = (
-            f"Planted rows: epsilon is at least {self.lower_bound:.2f} (confidence {self.confidence:.0%}, "
-            f"{self.canaries:,} canaries), {self.claimed:.3g} is claimed. "
-        )
-        if self.lower_bound > self.claimed:
-            return f"{found}The claim is refuted."
-        if self.ceiling <= self.claimed:
-            return f"{found}So few canaries give {self.ceiling:.2f} at most: this run could refute nothing."
-        reach = "not even noise a 64th of what it must be would most runs of this size see"
-        if self.caught_from is not None:
-            reach = f"most runs of this size would see noise {self.caught_from:g} times too small, and no smaller error"
-        critic = " From which error on the critic's steps would show it was not worked out."
-        return (
-            f"{found}No violation was detected, which is no proof that there is none: with all guesses right the bound "
-            f"would be {self.ceiling:.2f}; {TIMES:g} times too little noise in what is counted would be caught in "
-            f"{self.power:.0%} of such runs; {reach}.{critic if _CRITIC in self.looked_in else ''}"
-        )
-
-    def record(self) -> dict[str, Any]:
-        """Plain values for ``audit.json``, ``ledger.json`` and the report."""
-        return {
-            **asdict(self),
-            "looked_in": ", ".join(self.looked_in),
-            "weaker_noise": TIMES,
-            "sentence": self.sentence,
-            "beside": BESIDE,
-        }
 
 
 def check(audit: str | None, epsilon: float | None) -> None:
@@ -143,30 +83,54 @@ def check(audit: str | None, epsilon: float | None) -> None:
         )
 
 
-def audited(
-    train: Table,
-    fit: Generator,
-    settings: FitSettings,
-    claim: PrivacyClaim,
-    on_step: OnStep,
-    declared: Callable[[Table], Table] = lambda table: table,
-) -> Finding:
-    """Train once more on a copy of ``train`` (as the generator sees it) with canaries, and look for them.
+@dataclass(frozen=True, slots=True)
+class CanaryAudit:
+    """An attack (``preparation.Attack``) on ``claim``: the release's generator once more, on rows with canaries.
 
-    ``declared`` turns such rows into rows as the schema declares them, from which open domains are learned again.
+    ``declared`` turns rows as the generator sees them into rows as the schema declares them, from which open domains
+    are learned again.
+    """
+
+    claim: PrivacyClaim
+    fit: Generator
+    settings: FitSettings
+    on_step: OnStep
+    declared: Callable[[Table], Table] = lambda table: table
+
+    def __call__(self, train: Table) -> CanaryFinding:
+        """Plant canaries into a copy of ``train`` (as the generator sees it), train on it and look for them.
+
+        Raises:
+            InputError: the table is too small for a single canary.
+            ClaimError: the bound exceeds the claim.
+            TrainingError: the generator cannot be trained on the copy.
+        """
+        return _audited(train, self)
+
+
+def audited(
+    preparation: Learner, claim: PrivacyClaim, *, fit: Generator, settings: FitSettings, on_step: OnStep
+) -> CanaryFinding:
+    """Hold a build's claim against an attack on its own preparation; ``settings.seed`` draws the canaries.
 
     Raises:
         InputError: the table is too small for a single canary.
         ClaimError: the bound exceeds the claim.
         TrainingError: the generator cannot be trained on the copy.
     """
-    started = time.perf_counter()
+    audit = CanaryAudit(claim, fit, settings, on_step, preparation.transform().value.declared)
+    return preparation.attacked(audit).value
+
+
+def _audited(train: Table, audit: CanaryAudit) -> CanaryFinding:
+    started, claim = time.perf_counter(), audit.claim
+    settings = replace(audit.settings, privacy=claim.asked)
     domains = [cells_of(column) for column in train.schema.learned]
     copy, canaries = planted(train, domains, np.random.default_rng(settings.seed))
     attacker = Attacker(canaries)
     if claim.asked.spent:
-        attacker.add(_seen_in_domains(copy, canaries, claim, declared))
-    fitted = fit(copy, replace(settings, witness=attacker), on_step)
+        attacker.add(_seen_in_domains(copy, canaries, claim, audit.declared))
+    fitted = audit.fit(copy, replace(settings, witness=attacker), audit.on_step)
     scores = {**attacker.scores(), "made rows": _nearness(fitted, domains, canaries, len(train), settings.seed)}
     each = 1.0 - (1.0 - CONFIDENCE) / len(scores)
     bounds = {
@@ -177,7 +141,7 @@ def audited(
     best = bounds[name]
     rng = np.random.default_rng(settings.seed)
     powers = {factor: attacker.power(claim, factor, confidence=each, rng=rng) for factor in FACTORS}
-    finding = Finding(
+    finding = CanaryFinding(
         claimed=claim.epsilon,
         delta=claim.delta,
         lower_bound=best.epsilon,
@@ -188,7 +152,7 @@ def audited(
         seen_in=name,
         looked_in=tuple(scores),
         ceiling=one_run_audit.ceiling(best.canaries, delta=claim.delta, confidence=each),
-        power=powers[TIMES],
+        power=powers[WEAKER],
         caught_from=next((factor for factor in FACTORS if powers[factor] >= SURE), None),
         seconds=round(time.perf_counter() - started, 1),
     )
@@ -223,7 +187,7 @@ def planted(train: Table, domains: list[Cells], rng: np.random.Generator) -> tup
     Raises:
         InputError: the table is too small.
     """
-    units = len(train) if train.units is None else len(np.unique(train.units))
+    units = train.unit_count
     count = min(MOST, int(SHARE * units))
     if count < 1:
         raise InputError(
@@ -308,7 +272,7 @@ class Attacker:
         """How much each canary looks as if it had been in, (canaries,), by each way of looking."""
         seen = _Seen(self.gram)
         found = {name: seen.scores(self.pull, times) for name, times in _WAYS.items()}
-        return found if self.steps is None else found | {_CRITIC: self.steps}
+        return found if self.steps is None else found | {CRITIC_STEPS: self.steps}
 
     def power(self, claim: PrivacyClaim, times: float, *, confidence: float, rng: np.random.Generator) -> float:
         """Return the share of runs with these canaries that would catch counts with ``times`` times less noise."""
@@ -325,8 +289,7 @@ class Attacker:
         return caught / TRIALS
 
 
-_CRITIC = "steps of the critic"
-_WAYS: Mapping[str, float] = {"counts": TIMES, "counts, as if without noise": GONE}
+_WAYS: Mapping[str, float] = {"counts": WEAKER, "counts, as if without noise": GONE}
 """Ways to look at what was counted: so many times less noise than the ledger says is what they are best at."""
 
 

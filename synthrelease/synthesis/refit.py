@@ -7,35 +7,27 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from synthrelease.core.contracts import FitSettings, Generator, Table, TrainingStep
-from synthrelease.schema import generalization
-from synthrelease.synthesis import constraint_repair
-from synthrelease.synthesis.encoding import datetime_transforms
+from synthrelease.synthesis.synthesizer import Learner, Maker, Wish
 
 
 @dataclass(frozen=True, slots=True)
 class Refitting:
-    """A ``contracts.Refit``: the same generator with the same settings, on other training rows and another seed."""
+    """A ``contracts.Refit``: the same preparation, generator and settings, on other training rows and another seed."""
 
+    preparation: Learner
     fit: Generator
     settings: FitSettings
-    min_cell: int
 
     def __call__(self, train: Table, rows: int, seed: int) -> pd.DataFrame:
-        """Train and sample exactly as a release is made, up to writing the table: ``rows`` rows.
+        """Train and sample exactly as a release is made, up to dealing rows to patients: ``rows`` rows.
 
         Raises:
             TrainingError: the generator cannot be trained on these rows.
         """
-        is_private = self.settings.privacy is not None
-        transform = datetime_transforms.public(train.schema) if is_private else datetime_transforms.fit(train)
-        trained = self.fit(transform.apply(train), replace(self.settings, seed=seed), _unheard)
-        fitted = transform.wrap(trained, lambda frame: generalization.snapped(frame, train.schema))
-        plan = (
-            constraint_repair.public_plan(train.schema)
-            if is_private
-            else constraint_repair.plan(train, min_cell=self.min_cell)
-        )
-        frames = constraint_repair.obeying(fitted, plan, rows, seed=seed)
+        again = self.preparation.on(train)
+        fitted = again.trained(self.fit, replace(self.settings, seed=seed), _unheard).value
+        maker = Maker.of(again, fitted, with_habits=False)
+        frames = maker.frames(rows, Wish(), seed=lambda _: seed, on_end=lambda _: None)
         return pd.concat(list(frames), ignore_index=True)
 
 

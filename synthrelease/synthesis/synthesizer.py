@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -18,12 +18,18 @@ from pydantic import TypeAdapter, ValidationError
 from synthrelease.core import files
 from synthrelease.core.contracts import Fitted, Narrowable, Schema
 from synthrelease.core.errors import InputError
+from synthrelease.core.preparation import Preparation
 from synthrelease.schema import generalization, row_conditions
 from synthrelease.schema.row_conditions import Condition
 from synthrelease.synthesis import constraint_repair, generators, patient_grouping
 from synthrelease.synthesis.encoding import datetime_transforms
 
 FILE = "maker.json"
+
+Learner: TypeAlias = Preparation[
+    datetime_transforms.Transform, constraint_repair.Plan, patient_grouping.Habits, object, object
+]
+"""A preparation as this room sees it; how a table is spelled and ordered is no business of a generator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,18 @@ class Maker:
     fitted: Fitted
     plan: constraint_repair.Plan
     habits: patient_grouping.Habits | None
+
+    @classmethod
+    def of(cls, preparation: Learner, fitted: Fitted, *, with_habits: bool = True) -> Maker:
+        """Learn how rows of ``fitted`` become rows of a table; without habits each is a patient of its own.
+
+        Raises:
+            InputError: too few patients share what a repair would need.
+        """
+        plan = preparation.plan().value
+        habits = preparation.habits().value if with_habits else None
+        name = str(fitted.description["generator"])
+        return cls(name, preparation.transform().value, fitted, plan, habits)
 
     @property
     def schema(self) -> Schema:

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 
-from synthrelease.core.contracts import (
-    Evidence,
-)
+from synthrelease.core.contracts import MINIMUM_ROWS, Evidence
 from synthrelease.data import learned_categories, splitting, table_reader, table_writer
-from synthrelease.data.formats import Place
-from synthrelease.evaluation.runner import MINIMUM_ROWS
-from synthrelease.governance import policy_file, run_folder
-from synthrelease.privacy import claim
+from synthrelease.governance import policy_file
 from synthrelease.schema import constraints
 from synthrelease.schema import schema_file as schema_reader
 from synthrelease.workflows import record_run
-from synthrelease.workflows.judge import (
-    Outcome,
-    check_are_files,
-    input_digests,
-    judge,
-    known_checks,
-    read_back,
-    seed_of,
-    source_of,
-)
-from synthrelease.workflows.prepare_tables import (
-    coarse,
-    coarsen,
-    coded,
-    kept_apart,
-    training_table,
-)
+from synthrelease.workflows.judge import Outcome, input_digests, judge, known_checks, read_back, source_of
+from synthrelease.workflows.prepare_tables import check_are_files, coarse, coded, kept_apart, training_table
 from synthrelease.workflows.record_run import Filing
-from synthrelease.workflows.run_context import Listener, Run, Silent, derived
+from synthrelease.workflows.run_context import MADE_ELSEWHERE, Listener, Production, begun, without_shifts
 from synthrelease.workflows.run_options import AuditTables, BuildOptions
 
 
@@ -53,12 +32,19 @@ def audit(
     Of ``options`` only ``target``, ``seed``, ``force``, ``register`` and ``source`` apply. Raises as ``build`` does.
     """
     options = options or BuildOptions()
-    check_are_files(*(place for _, place in _each(files)))
+    check_are_files(*files.named().values())
     rules = policy_file.load(policy_name, known_checks())
     meaning = schema_reader.load(Path(schema_file), target=options.target)
-    run = Run(meaning, Path(schema_file), rules, seed_of(options), listener or Silent(), files.synthetic.name)
-    coarsen(run, is_audit=True)
-    with run.stage("Reading the tables"):
+    begin = begun(
+        meaning,
+        rules,
+        schema_file=Path(schema_file),
+        source=files.synthetic.name,
+        options=options,
+        listener=listener,
+    )
+    run = without_shifts(begin)
+    with run.recorder.stage("Reading the tables"):
         exact = training_table(run, files.train, minimum_rows=MINIMUM_ROWS)
         apart = [kept_apart(run, place) for place in (files.holdout, files.reference) if place is not None]
         for at, other in enumerate(apart):
@@ -67,29 +53,28 @@ def audit(
         train = coarse(run, exact).table
         constraints.check(train)
         known = learned_categories.learned(train, min_cell=rules.min_cell)
-        made = coded(run, coarse(run, table_reader.read(files.synthetic, run.wanted, origin="synthetic")), known)
+        handed = table_reader.read(files.synthetic, run.wanted, origin="synthetic", cells="lenient")
+        made = coded(run, coarse(run, handed), known)
         if made.layout.notice:
-            run.notice(made.layout.notice)
+            run.recorder.notice(made.layout.notice)
         real = [learned_categories.coded(each, known) for each in (train, *(coarse(run, each).table for each in apart))]
-    run.generator = "unknown"
-    noted = source_of(run, options, exact.digest or files.train)
-    with run_folder.claimed(Path(out), force=options.force, started=run.started()) as folder:
-        record_run.begin(run, folder, noted, event="audit")
+    content = exact.digest or files.train
+    noted = source_of(run, options, content)
+    with record_run.opened(run, Path(out), noted, force=options.force, event="audit") as (folder, attempts):
         quarantined = folder.quarantine / f"synthetic.{made.layout.format}"
         # Written anew and not copied: whatever stands in its identifier and text columns is replaced.
         table_writer.write(
-            [table_reader.numbered(made.table)], made.layout, quarantined, seed=derived(run.seed, "surrogates")
+            [table_reader.numbered(made.table)], made.layout, quarantined, seed=run.derived("surrogates")
         )
         if replaced := [column.name for column in known.columns if column not in known.learned]:
-            run.notice(f"Replaced in what would be handed over, not learned nor audited: {', '.join(replaced)}.")
-        judged = read_back(run, quarantined, known, made.table.outside)
+            run.recorder.notice(
+                f"Replaced in what would be handed over, not learned nor audited: {', '.join(replaced)}."
+            )
+        judged, digests = read_back(quarantined, known)
+        judged = replace(judged, outside={**judged.outside, **made.table.outside})
         evidence = Evidence(
-            real[0], real[1], judged, derived(run.seed, "audit"), rules.confidence, real[2] if len(real) > 2 else None
+            real[0], real[1], judged, run.derived("audit"), rules.confidence, real[2] if len(real) > 2 else None
         )
-        run.digests |= input_digests(folder, dict(_each(files)))
-        return judge(run, Filing(folder, quarantined, noted), evidence, claim.result(None, made_here=False))
-
-
-def _each(files: AuditTables) -> Iterator[tuple[str, Path | Place | None]]:
-    """The tables of an audit by name."""
-    return ((each.name, getattr(files, each.name)) for each in fields(files))
+        digests |= input_digests(folder.internal, files.named())
+        filed = Filing(folder, quarantined, noted, attempts, digests)
+        return judge(run, filed, produced=Production(MADE_ELSEWHERE), evidence=evidence)

@@ -1,57 +1,40 @@
 """The whole flow, top to bottom: from a real table to a verdict.
 
-``build`` trains, generates, audits, decides and reports. ``audit`` does the same for a table that anything else made,
-from the audit on. Both give back an ``Outcome`` with the very objects that the report shows.
+``build`` trains, generates, audits, decides and reports. Real rows stand behind a ``core.preparation.Preparation``:
+until the synthetic table is written, this module holds none.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from synthrelease.core.contracts import (
-    Evidence,
+    MINIMUM_ROWS,
     FitSettings,
     Generator,
-    Policy,
     PrivacyClaim,
     Refits,
-    Split,
-    Table,
 )
 from synthrelease.core.errors import InputError
-from synthrelease.data import splitting, table_reader, table_writer
+from synthrelease.data import table_writer
 from synthrelease.data.formats import Place, place_of
-from synthrelease.evaluation.runner import MINIMUM_ROWS
-from synthrelease.governance import policy_file, run_folder
-from synthrelease.privacy import claim as privacy_claim
+from synthrelease.governance import policy_file
 from synthrelease.report.figures import training_curves
-from synthrelease.schema import constraints, row_conditions
 from synthrelease.schema import schema_file as schema_reader
-from synthrelease.synthesis import canary_audit, constraint_repair, generators, patient_grouping, refit
-from synthrelease.synthesis.encoding import datetime_transforms
-from synthrelease.synthesis.synthesizer import Maker, Wish
-from synthrelease.workflows import private_preparation, record_run
-from synthrelease.workflows.judge import (
-    Outcome,
-    check_are_files,
-    input_digests,
-    judge,
-    known_checks,
-    read_back,
-    seed_of,
-    source_of,
-)
-from synthrelease.workflows.prepare_tables import (
-    coarse,
-    coarsen,
-    learned_levels,
-    parted,
-    training_table,
-)
+from synthrelease.synthesis import canary_audit, generators, patient_grouping, private_requirements
+from synthrelease.synthesis.refit import Refitting
+from synthrelease.synthesis.synthesizer import Learner, Maker, Wish
+from synthrelease.workflows import made_to_order, ordinary_preparation, private_preparation, record_run
+from synthrelease.workflows.judge import Outcome, input_digests, judge, known_checks, read_back, source_of
+from synthrelease.workflows.ordinary_preparation import OrdinaryPreparation
+from synthrelease.workflows.prepare_tables import check_are_files
+from synthrelease.workflows.private_preparation import PrivatePreparation
 from synthrelease.workflows.record_run import Filing
-from synthrelease.workflows.run_context import Listener, Run, Silent, derived
+from synthrelease.workflows.run_context import PACKAGES, Listener, Production, Run, begun
 from synthrelease.workflows.run_options import BuildOptions
 
 
@@ -86,55 +69,46 @@ def build(
     name = options.generator or (generators.DEFAULT if options.epsilon is None else generators.PRIVATE[0])
     fit = generators.load(name)
     ordered = bool(options.conditions) or options.balance is not None
-    private_preparation.check(options.epsilon, options.delta, meaning, rules, generator=name, ordered=ordered)
-    run = Run(meaning, Path(schema_file), rules, seed_of(options), listener or Silent(), table.name)
-    coarsen(run)
-    with run.stage("Reading the table"):
-        exact = training_table(run, table)
-        source = coarse(run, exact)
-        constraints.check(source.table)
-        split = _split(run, options, exact, source.table)
-        found = private_preparation.learned(split.train, options.epsilon, options.delta, min_cell=rules.min_cell)
-        split, look = learned_levels(run, source, split, found)
-        wish, leading = _wish(options, split, rules.min_cell)
-    real_rows = sum(
-        int(row_conditions.meets(wish.conditions, each.frame).sum()) for each in (split.train, split.holdout)
-    )
-    rows = options.rows or (max(real_rows, MINIMUM_ROWS) if wish.conditions else len(source.table))
-    run.packages += ("torch",)
-    run.settings |= {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
-    run.settings |= {"conditions": ", ".join(each.words for each in wish.conditions)} if wish.conditions else {}
-    run.settings |= {"balanced": options.balance} if options.balance else {}
-    noted = source_of(run, options, exact.digest or table)
-    with run_folder.claimed(Path(out), force=options.force, started=run.started()) as folder:
-        record_run.begin(run, folder, noted, event="build")
-        with run.stage("Training the generator"):
-            privacy = None if found is None else found.budget
-            settings = FitSettings(derived(run.seed, "fit"), options.effort, options.overrides, leading, privacy)
+    private_requirements.check(options.epsilon, options.delta, meaning, rules, generator=name, ordered=ordered)
+    run = begun(meaning, rules, schema_file=Path(schema_file), source=table.name, options=options, listener=listener)
+    with run.recorder.stage("Reading the table"):
+        preparation = _prepared(run, table, options)
+    content = preparation.fingerprint().value or table
+    noted = source_of(run, options, content)
+    with record_run.opened(run, Path(out), noted, force=options.force, event="build") as (folder, attempts):
+        order = preparation.order().value
+        settings = FitSettings(run.derived("fit"), options.effort, options.overrides, order.leading)
+        with run.recorder.stage("Training the generator"):
             started = time.perf_counter()
-            maker = _trained(run, split.train, fit, settings)
+            maker, claim = _trained(run, preparation, fit=fit, settings=settings)
             took = time.perf_counter() - started
             maker.save(folder.internal)
-            if run.claim is not None:
-                look, rows = private_preparation.public_look(look), _private_rows(options, run.claim, maker, rows)
-        if options.audit is not None:
-            _audit_claim(run, split.train, fit, settings)
-        with run.stage("Generating synthetic rows"):
-            quarantined = folder.quarantine / f"synthetic.{look.format}"
-            frames = maker.frames(rows, wish, seed=lambda purpose: derived(run.seed, purpose), on_end=run.left_out)
-            table_writer.write(frames, look, quarantined, seed=derived(run.seed, "surrogates"))
-            made = read_back(run, quarantined, split.train.schema, {})
-        evidence = _evidence(run, split, made, wish)
-        if not wish.conditions and not wish.classes:
-            again = refit.Refitting(fit, settings, rules.min_cell)
-            evidence = replace(evidence, refits=replace(_refits(options, rules, again), seconds=took))
-        run.digests |= input_digests(folder, {"table": exact.digest or table, "holdout": options.holdout})
-        return judge(
-            run,
-            Filing(folder, quarantined, noted),
-            evidence,
-            privacy_claim.result(run.claim, units=private_preparation.units_of(split.train)),
+        canary = None
+        if claim is not None and options.audit is not None:
+            planted = replace(settings, seed=run.derived("canary"))
+            with run.recorder.stage("Training once more with planted rows"):
+                step = run.recorder.listener.step
+                canary = canary_audit.audited(preparation, claim, fit=fit, settings=planted, on_step=step)
+        look, rows, wish = preparation.look().value, preparation.rows(maker.fitted).value, order.wish
+        quarantined = folder.quarantine / f"synthetic.{look.format}"
+        with run.recorder.stage("Generating synthetic rows"):
+            frames = maker.frames(rows, wish, seed=run.derived, on_end=run.recorder.left_out)
+            table_writer.write(frames, look, quarantined, seed=run.derived("surrogates"))
+            made, digests = read_back(quarantined, preparation.schema().value)
+        evidence = made_to_order.evidence(run, preparation.for_audit(made).value, made=made, wish=wish)
+        if wish == Wish():
+            again = Refitting(preparation, fit, settings)
+            evidence = replace(evidence, refits=_refits(run, options, again, took))
+        digests |= input_digests(folder.internal, {"table": content, "holdout": options.holdout})
+        produced = Production(
+            maker.generator,
+            _settings(options, wish, preparation.planned_rows().value) | _described(maker),
+            history=training_curves.figures(maker.fitted),
+            packages=(*PACKAGES, "torch"),
+            claim=claim,
+            canary=canary,
         )
+        return judge(run, Filing(folder, quarantined, noted, attempts, digests), produced=produced, evidence=evidence)
 
 
 def _check(options: BuildOptions) -> None:
@@ -148,112 +122,60 @@ def _check(options: BuildOptions) -> None:
         raise InputError(f"--effort must lie above 0 and at most at 100, however it is {options.effort}. Try 1.")
 
 
-def _wish(options: BuildOptions, split: Split, min_cell: int) -> tuple[Wish, tuple[str, ...]]:
-    """Read which rows are wanted, and which columns had better be written first for that."""
-    wanted = row_conditions.parsed(options.conditions, split.train.schema)
-    row_conditions.check(split.train, wanted, min_cell=min_cell)
-    for each in ("train", "holdout") if wanted else ():
-        found = len(row_conditions.restricted(getattr(split, each), wanted))
-        if found < MINIMUM_ROWS:
-            raise InputError(
-                f"An audit compares made rows with at least {MINIMUM_ROWS} real ones of their kind, however {found} "
-                f"rows of the {each} part meet the --condition. Widen it."
-            )
-    if options.balance is None:
-        return Wish(wanted), row_conditions.leading(split.train, wanted)
-    if options.balance in {each.column for each in wanted}:
-        raise InputError(f"{options.balance!r} can stand in --condition or in --balance, not in both. Leave one out.")
-    if split.train.schema.unit is not None:
-        raise InputError(
-            "--balance counts rows, however this table has several rows a patient, who keep their labels. "
-            "Aggregate it to one row a patient first."
-        )
-    classes = row_conditions.classes(split.train, options.balance, min_cell=min_cell)
-    rarest = [leading for each in classes if (leading := row_conditions.leading(split.train, (*wanted, each)))]
-    return Wish(wanted, classes), max(rarest, key=len, default=())
+def _prepared(run: Run, table: Place, options: BuildOptions) -> OrdinaryPreparation | PrivatePreparation:
+    """Put the real rows behind what may be known of them: the one place where the two kinds are told apart."""
+    if options.epsilon is None:
+        return ordinary_preparation.read(run, table, options=options)
+    return private_preparation.read(run, table, options=options, epsilon=options.epsilon)
 
 
-def _evidence(run: Run, split: Split, made: Table, wish: Wish) -> Evidence:
-    """The tables that are compared: of made-to-order rows, with the real rows of their kind."""
-    train, holdout = (row_conditions.restricted(each, wish.conditions) for each in (split.train, split.holdout))
-    evidence = Evidence(train, holdout, made, derived(run.seed, "audit"), run.policy.confidence)
+def _trained(
+    run: Run, preparation: Learner, *, fit: Generator, settings: FitSettings
+) -> tuple[Maker, PrivacyClaim | None]:
+    """Train the generator, and learn how rows obey the constraints and belong to patients."""
+    fitted = preparation.trained(fit, settings, run.recorder.listener.step).value
+    claim = preparation.claim(fitted).value
+    for text in fitted.notices:
+        run.recorder.notice(text)
+    maker = Maker.of(preparation, fitted)
+    for text in _remarks(maker, claim):
+        run.recorder.notice(text)
+    return maker, claim
+
+
+def _remarks(maker: Maker, claim: PrivacyClaim | None) -> Iterator[str]:
+    """What the reader of the report should know of the way in which the rows were learned."""
+    unit = maker.schema.unit
+    if claim is not None:
+        yield private_preparation.BESIDE
+        yield private_preparation.NOT_REPEATABLE
+        if not unit:
+            yield private_preparation.ROW_UNIT
+    elif maker.habits is not None:
+        yield patient_grouping.NOT_MODELLED
+    elif unit:
+        yield "Too few patients have several rows to learn from: each synthetic row is a patient of its own."
+
+
+def _settings(options: BuildOptions, wish: Wish, rows: int) -> dict[str, Any]:
+    """What was asked for, as the report lists it."""
+    said: dict[str, Any] = {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
     if wish.conditions:
-        words = ", ".join(each.words for each in wish.conditions)
-        run.notice(
-            f"Every row meets {words}. The generator learned from all training rows; the audit compares with the "
-            f"{len(train):,} training and {len(holdout):,} holdout rows that meet it, and trains no generator again."
-        )
-    if not wish.classes:
-        return evidence
-    column = wish.classes[0].column
-    thinned = row_conditions.proportional(made, train, column, seed=derived(run.seed, "proportional"))
-    run.notice(
-        f"The classes of {column!r} were made equally frequent, which they are not among patients. Likeness and "
-        f"usefulness are judged on {len(thinned):,} of the {len(made):,} rows, in which the classes have their real "
-        "shares; privacy on all of them. The audit trains no generator again."
-    )
-    return replace(evidence, proportional=thinned)
+        said["conditions"] = ", ".join(each.words for each in wish.conditions)
+    if options.balance:
+        said["balanced"] = options.balance
+    return said
 
 
-def _refits(options: BuildOptions, rules: Policy, again: refit.Refitting) -> Refits:
+def _described(maker: Maker) -> dict[str, Any]:
+    """The generator's own settings and sizes."""
+    return dict(maker.transform.wrap(maker.fitted).description)
+
+
+def _refits(run: Run, options: BuildOptions, again: Refitting, seconds: float) -> Refits:
     return Refits(
         again,
-        rules.shadow_models if options.shadow_models is None else options.shadow_models,
-        rules.folds if options.folds is None else options.folds,
+        run.policy.shadow_models if options.shadow_models is None else options.shadow_models,
+        run.policy.folds if options.folds is None else options.folds,
+        seconds,
     )
-
-
-def _trained(run: Run, train: Table, fit: Generator, settings: FitSettings) -> Maker:
-    """Train the generator, and learn how rows obey the constraints and belong to patients."""
-    transform = datetime_transforms.fit(train) if settings.privacy is None else datetime_transforms.public(train.schema)
-    fitted = fit(transform.apply(train), settings, run.listener.step)
-    if settings.privacy is not None:
-        run.claim = private_preparation.claimed(fitted, train, settings.privacy)
-    for text in fitted.notices:
-        run.notice(text)
-    run.generator, run.history = str(fitted.description["generator"]), training_curves.figures(fitted)
-    run.settings |= dict(transform.wrap(fitted).description)
-    plan, habits = _learned_habits(run, train)
-    return Maker(run.generator, transform, fitted, plan, habits)
-
-
-def _audit_claim(run: Run, train: Table, fit: Generator, settings: FitSettings) -> None:
-    """Hold the claim against an attack, before there is any row that could be released."""
-    assert run.claim is not None  # noqa: S101 - refused without --epsilon
-    with run.stage("Training once more with planted rows"):
-        transform = datetime_transforms.public(train.schema)
-        again = replace(settings, seed=derived(run.seed, "canary"))
-        run.canary = canary_audit.audited(
-            transform.apply(train), fit, again, run.claim, run.listener.step, transform.declared
-        )
-
-
-def _split(run: Run, options: BuildOptions, exact: table_reader.Source, rows: Table) -> Split:
-    if options.epsilon is None or options.holdout is not None:
-        return parted(run, exact, rows, options.holdout)
-    return private_preparation.parted(rows, holdout_share=splitting.holdout_share_of(len(rows)))
-
-
-def _private_rows(options: BuildOptions, claim: PrivacyClaim, maker: Maker, rows: int) -> int:
-    """How many rows to write: as the steward says, as many as is public, or as many as noise says there are."""
-    if options.rows is not None or claim.asked.rows_are_public:
-        return rows
-    return max(MINIMUM_ROWS, int(maker.fitted.description["units"]))
-
-
-def _learned_habits(run: Run, train: Table) -> tuple[constraint_repair.Plan, patient_grouping.Habits | None]:
-    if run.claim is not None:
-        for text in (
-            private_preparation.BESIDE,
-            private_preparation.NOT_REPEATABLE,
-            *([] if train.schema.unit else [private_preparation.ROW_UNIT]),
-        ):
-            run.notice(text)
-        return constraint_repair.public_plan(train.schema), None
-    plan = constraint_repair.plan(train, min_cell=run.policy.min_cell)
-    habits = patient_grouping.habits(train, min_cell=run.policy.min_cell)
-    if habits is not None:
-        run.notice(patient_grouping.NOT_MODELLED)
-    elif train.units is not None:
-        run.notice("Too few patients have several rows to learn from: each synthetic row is a patient of its own.")
-    return plan, habits

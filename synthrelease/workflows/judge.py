@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -19,19 +19,17 @@ from synthrelease.core.contracts import (
     Table,
     Verdict,
 )
-from synthrelease.core.errors import InputError
 from synthrelease.data import fingerprint, table_reader
-from synthrelease.data.formats import Place
+from synthrelease.data.fingerprint import Content
 from synthrelease.evaluation import checks
 from synthrelease.evaluation.runner import NOT_TESTED
 from synthrelease.evaluation.runner import run as run_checks
 from synthrelease.governance import finished_run, gate, source_history
-from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.source_history import Trail
 from synthrelease.privacy import claim
 from synthrelease.report import internal_report, json_records
 from synthrelease.workflows.record_run import Filing
-from synthrelease.workflows.run_context import Run
+from synthrelease.workflows.run_context import Production, Run
 from synthrelease.workflows.run_options import BuildOptions
 
 EXIT_CODES: Mapping[str, int] = {"release": 0, "refuse": 3, "undecided": 4}
@@ -58,27 +56,28 @@ class Outcome:
         return self.folder / "internal" / "report.html"
 
 
-def read_back(run: Run, path: Path, meaning: Schema, outside: Mapping[str, int]) -> Table:
-    """Take the digest of the table in quarantine and read it: what is audited is what would be handed over."""
-    run.digests["synthetic (SHA-256)"] = finished_run.sha256(path)
-    table = table_reader.read(path, meaning, origin="synthetic").table
-    return replace(table, outside={**table.outside, **outside})
+def read_back(path: Path, meaning: Schema) -> tuple[Table, dict[str, str]]:
+    """Read the table in quarantine and take its digest: what is audited is what would be handed over."""
+    digests = {"synthetic (SHA-256)": finished_run.sha256(path)}
+    return table_reader.read(path, meaning, origin="synthetic", cells="lenient").table, digests
 
 
-def source_of(run: Run, options: BuildOptions, what: Path | Place | bytes) -> Trail:
+def source_of(run: Run, options: BuildOptions, what: Content) -> Trail:
     """Find the source in the register, and refuse it before anything is written if the policy's caps are reached."""
     found = source_history.of_source(options.register, what, name=run.source, alias=options.source)
     source_history.check(found, run.policy, asked=options.epsilon or 0.0)
     return found
 
 
-def judge(run: Run, filed: Filing, evidence: Evidence, ledger: CheckResult) -> Outcome:
+def judge(run: Run, filed: Filing, *, produced: Production, evidence: Evidence) -> Outcome:
     """Audit, decide, write the internal files, and release the table if the verdict says so and nobody must sign."""
-    with run.stage("Auditing the synthetic table"):
-        results = (*run_checks(evidence, on_check=lambda title: run.listener.stage(f"  {title}")), ledger)
+    told = run.recorder
+    ledger = claim.result(produced.claim, units=evidence.train.unit_count, made_here=produced.was_made_here)
+    with told.stage("Auditing the synthetic table"):
+        results = (*run_checks(evidence, on_check=lambda title: told.listener.stage(f"  {title}")), ledger)
     verdict = gate.decide(run.policy, results, known_checks())
-    facts = _facts(run, filed.folder, evidence)
-    with run.stage("Writing the report"):
+    facts = _facts(run, filed, produced, evidence)
+    with told.stage("Writing the report"):
         page = internal_report.render(verdict, results, facts, known_checks())
         filed.write(run, verdict, results, facts, page=page, note=ledger.note)
     is_released = filed.finish(
@@ -93,59 +92,44 @@ def known_checks() -> Mapping[str, CheckSpec]:
     return {**checks.specs(), claim.SPEC.name: claim.SPEC}
 
 
-def seed_of(options: BuildOptions) -> int:
-    """The seed that the steward gave, or a fresh one."""
-    return secrets.randbelow(2**31) if options.seed is None else options.seed
-
-
-def check_are_files(*places: Path | Place | None) -> None:
-    """Refuse databases where only a file can be fingerprinted.
-
-    Raises:
-        InputError: one of the places is a database.
-    """
-    if any(isinstance(place, Place) and place.path is None for place in places):
-        raise InputError("A holdout and the tables of an audit must be files, however a database is given. Export it.")
-
-
-def input_digests(folder: RunFolder, files: Mapping[str, Path | Place | bytes | None]) -> dict[str, str]:
+def input_digests(internal: Path, files: Mapping[str, Content | None]) -> dict[str, str]:
     """HMAC-SHA256 of the real files under a key that stays inside: a plain hash of a small table can be guessed."""
     key = secrets.token_bytes(32)
-    whole_files.write_text(folder.internal / "digest.key", key.hex() + "\n")
-    (folder.internal / "digest.key").chmod(0o600)
+    whole_files.write_text(internal / "digest.key", key.hex() + "\n")
+    (internal / "digest.key").chmod(0o600)
     return {f"{name} (HMAC)": fingerprint.digest(path, key) for name, path in files.items() if path is not None}
 
 
-def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
+def _facts(run: Run, filed: Filing, produced: Production, evidence: Evidence) -> RunFacts:
     meaning = run.schema
     sizes = {"train": evidence.train, "holdout": evidence.holdout, "synthetic": evidence.synthetic}
     digests = {
-        **run.digests,
+        **filed.digests,
         "schema (SHA-256)": meaning.digest,
         "policy (SHA-256)": run.policy.digest,
     }
     return RunFacts(
-        run=folder.path.resolve().name,
+        run=filed.folder.path.resolve().name,
         source=run.source,
         created=run.created,
         purpose=meaning.purpose or "not stated in the schema",
-        generator=run.generator,
-        settings=dict(run.settings),
+        generator=produced.generator,
+        settings=dict(produced.settings),
         rows={name: len(table) for name, table in sizes.items()},
-        columns=json_records.column_facts(meaning, was_made_here=run.generator != "unknown"),
+        columns=json_records.column_facts(meaning, was_made_here=produced.was_made_here),
         target=meaning.target,
         unit="row" if meaning.unit is None else f"patient (column {meaning.unit})",
         digests=digests,
-        versions={name: metadata.version(name) for name in ("synthrelease", *run.packages)}
+        versions={name: metadata.version(name) for name in ("synthrelease", *produced.packages)}
         | {"python": platform.python_version()},
-        seconds=dict(run.seconds),
+        seconds=dict(run.recorder.seconds),
         not_tested=NOT_TESTED,
-        notices=tuple(run.notices),
-        history=run.history,
+        notices=tuple(run.recorder.notices),
+        history=produced.history,
         run_id=run.run_id,
-        attempts=run.attempts,
+        attempts=filed.attempts,
         contact=meaning.contact,
         terms=meaning.terms,
-        privacy=claim.record(run.claim),
-        canary=None if run.canary is None else run.canary.record(),
+        privacy=claim.record(produced.claim),
+        canary=None if produced.canary is None else produced.canary.record(),
     )

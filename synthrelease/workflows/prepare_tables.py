@@ -1,104 +1,137 @@
-"""What happens to real tables before anything is fitted: read, screened, made coarse, parted, their labels learned.
-
-``Run`` gathers what the report will say of all that.
-"""
+"""What happens to real tables before anything is fitted: read, screened, made coarse, parted, coded by their labels."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from synthrelease.core.contracts import Schema, Split, Table
+from synthrelease.core.contracts import MINIMUM_ROWS, Schema, Split, Table
 from synthrelease.core.errors import InputError
 from synthrelease.data import learned_categories, splitting, table_reader, table_writer
 from synthrelease.data.formats import Place
-from synthrelease.evaluation.runner import MINIMUM_ROWS
-from synthrelease.schema import generalization
+from synthrelease.schema import constraints, generalization
 from synthrelease.schema.identifiers import screening
-from synthrelease.synthesis.generators.private.domain_learning import Learned
-from synthrelease.workflows.run_context import Run, derived
+from synthrelease.workflows.run_context import Run
+
+
+@dataclass(frozen=True, slots=True)
+class RealTable:
+    """The table of a build: ``exact`` as its file has it, ``coarse`` as schema and policy demand it."""
+
+    exact: table_reader.Source = field(repr=False)
+    coarse: table_reader.Source = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RealRows:
+    """The real rows of a build, parted and coded by what their columns mean, and the look of their file.
+
+    ``digest``: the SHA-256 of a database's rows, empty for a file. ``table_rows``: how many rows the table has.
+    """
+
+    split: Split = field(repr=False)
+    look: table_writer.Layout = field(repr=False)
+    table_rows: int
+    digest: bytes = field(default=b"", repr=False)
+
+    def on(self, train: Table) -> RealRows:
+        """Return them with other training rows."""
+        return replace(self, split=replace(self.split, train=train))
+
+
+def check_are_files(*places: Path | Place | None) -> None:
+    """Refuse databases where only a file can be fingerprinted.
+
+    Raises:
+        InputError: one of the places is a database.
+    """
+    if any(isinstance(place, Place) and place.path is None for place in places):
+        raise InputError("A holdout and the tables of an audit must be files, however a database is given. Export it.")
+
+
+def real_table(run: Run, where: Path | Place) -> RealTable:
+    """Read the table of a build, refuse what must never be learned, and make it coarse.
+
+    Raises:
+        InputError: the table does not fit the schema or its constraints, or holds a direct identifier.
+    """
+    exact = training_table(run, where)
+    source = coarse(run, exact)
+    constraints.check(source.table)
+    return RealTable(exact, source)
 
 
 def training_table(run: Run, where: Path | Place, *, minimum_rows: int | None = None) -> table_reader.Source:
-    """Read the table that a generator learns from, exactly as it is, and refuse what must never be learned.
+    """Read a table that a generator learns from, exactly as it is, and refuse what must never be learned.
 
     Raises:
         InputError: the table does not fit the schema, or holds a direct identifier that the schema leaves in.
     """
     source = table_reader.read(where, run.wanted, minimum_rows=minimum_rows)
     if source.layout.notice:
-        run.notice(source.layout.notice)
+        run.recorder.notice(source.layout.notice)
     screen(run, source)
     return source
 
 
-def parted(run: Run, exact: table_reader.Source, rows: Table, holdout_file: Path | Place | None) -> Split:
-    """Part the coarse rows; whether a holdout file holds the same people is told from the exact ones."""
+def parted(run: Run, table: RealTable, holdout_file: Path | Place | None) -> Split:
+    """Part the coarse rows; whether a holdout file holds the same people is told from the exact ones.
+
+    Raises:
+        InputError: a side would be too small, or both hold the same people.
+    """
     if holdout_file is None:
-        return splitting.split(rows, seed=derived(run.seed, "split"))
+        return splitting.split(table.coarse.table, seed=run.derived("split"))
     holdout = kept_apart(run, holdout_file)
-    splitting.check_disjoint(exact, holdout)
-    return Split(rows, coarse(run, holdout).table)
+    splitting.check_disjoint(table.exact, holdout)
+    return Split(table.coarse.table, coarse(run, holdout).table)
 
 
-def learned_levels(
-    run: Run, source: table_reader.Source, split: Split, found: Learned | None = None
-) -> tuple[Split, table_writer.Layout]:
+def coded_by(meaning: Schema, table: RealTable, split: Split) -> RealRows:
+    """Code both sides by the labels that ``meaning`` has; any other label becomes the one that stands for the rest."""
+    both = Split(learned_categories.coded(split.train, meaning), learned_categories.coded(split.holdout, meaning))
+    look = learned_categories.laid_out(table.coarse.layout, meaning)
+    return RealRows(both, look, len(table.coarse.table), table.exact.digest)
+
+
+def with_learned_labels(run: Run, table: RealTable, split: Split) -> RealRows:
     """Learn the labels that the schema leaves open from the training rows, and code both sides by them.
 
-    ``found``: what was learned with a privacy budget; nothing else is learned then.
+    Raises:
+        InputError: no label of a column is held by enough patients.
     """
-    if found is not None:
-        for note in found.notes:
-            run.notice(note)
-        return _coded_by(found.schema, source, split)
     meaning = learned_categories.learned(split.train, min_cell=run.policy.min_cell)
     for name, cells in learned_categories.merged(split.train, meaning).items():
-        run.notice(
+        run.recorder.notice(
             f"{name!r}: {len(meaning.column(name).categories):,} labels were learned; {cells:,} training cells with "
             f"labels of fewer than {run.policy.min_cell} patients stand as {meaning.column(name).other or 'missing'!r}."
         )
-    return _coded_by(meaning, source, split)
-
-
-def _coded_by(meaning: Schema, source: table_reader.Source, split: Split) -> tuple[Split, table_writer.Layout]:
-    both = Split(learned_categories.coded(split.train, meaning), learned_categories.coded(split.holdout, meaning))
-    return both, learned_categories.laid_out(source.layout, meaning)
+    return coded_by(meaning, table, split)
 
 
 def coded(run: Run, made: table_reader.Source, known: Schema) -> table_reader.Source:
     """Code a vendor's table by the learned labels, so that it is handed over without any other label."""
     for name, cells in learned_categories.merged(made.table, known).items():
         if cells:
-            run.notice(f"{name!r}: {cells:,} synthetic cells hold labels of too few training patients; replaced.")
+            run.recorder.notice(
+                f"{name!r}: {cells:,} synthetic cells hold labels of too few training patients; replaced."
+            )
     return table_reader.Source(
         learned_categories.coded(made.table, known), learned_categories.laid_out(made.layout, known)
     )
 
 
-def coarsen(run: Run, *, is_audit: bool = False) -> None:
-    """Settle how coarse the tables are made, and say what the policy adds to the schema."""
-    declared = run.schema
-    run.wanted = generalization.required(declared, run.policy.generalise, year=int(run.created[:4]))
-    for name, words in generalization.demands(declared, run.wanted).items():
-        run.notice(f"The policy {run.policy.name} wants {name!r} coarser, and so it is made: {words}.")
-    if is_audit and generalization.shifts(run.wanted):
-        run.wanted = generalization.unshifted(run.wanted)
-        run.notice("Dates cannot be moved in an audit: whoever made the synthetic table would have had to do it.")
-    run.schema = generalization.domain(run.wanted)
-
-
 def coarse(run: Run, source: table_reader.Source) -> table_reader.Source:
     """Make a table as coarse as schema and policy demand: the one place where that is done."""
-    table = generalization.apply(source.table, seed=derived(run.seed, "shift"))
+    table = generalization.apply(source.table, seed=run.derived("shift"))
     return replace(source, table=table, layout=table_writer.recast(source.layout, table.schema))
 
 
 def screen(run: Run, source: table_reader.Source) -> None:
     """Refuse a real table with a direct identifier among its learned columns; tell once what the schema answers for."""
     for text in screening.screen(source.table):
-        if text not in run.notices:
-            run.notice(text)
+        if text not in run.recorder.notices:
+            run.recorder.notice(text)
 
 
 def kept_apart(run: Run, path: Path | Place) -> table_reader.Source:
@@ -107,7 +140,7 @@ def kept_apart(run: Run, path: Path | Place) -> table_reader.Source:
     Raises:
         InputError: the file does not fit the schema, or does not say which patient a row belongs to.
     """
-    source = table_reader.read(path, run.wanted, origin="synthetic", minimum_rows=MINIMUM_ROWS)
+    source = table_reader.read(path, run.wanted, cells="lenient", minimum_rows=MINIMUM_ROWS)
     table = source.table
     if run.schema.unit is not None and table.units is None:
         raise InputError(
@@ -116,7 +149,7 @@ def kept_apart(run: Run, path: Path | Place) -> table_reader.Source:
     for name, cells in table.outside.items():
         number = run.schema.column(name).is_number
         what = "kept for the audit" if number else "counted as missing"
-        run.notice(f"{path.name}, column {name!r}: {cells:,} outside what the schema declares, {what}.")
-    source = replace(source, table=replace(table, origin="real", outside={}))
+        run.recorder.notice(f"{path.name}, column {name!r}: {cells:,} outside what the schema declares, {what}.")
+    source = replace(source, table=replace(table, outside={}))
     screen(run, source)
     return source

@@ -1,23 +1,28 @@
-"""What ``--epsilon`` asks of a build: refusals before any row is read, a public split and look, and the claim.
+"""The real rows of a build with ``--epsilon``, behind what is public and what is paid for.
 
-Everything on the way from the real table to the synthetic one is accounted for here: it is charged (``budget``), public
-because the schema says so (``public_facts``), or not done at all. What the audit finds is for the people who may see
-the real table; it is no part of the claim, and ``BESIDE`` says so in the report.
+Everything on the way from the real table to the synthetic one is accounted for here: it is ``Paid`` for with receipts
+that the claim adds up, ``Public`` because the schema says so (``public_facts``), or not done at all. What the audit
+finds is ``Internal``: for the people who may see the real table. It is no part of the claim, and ``BESIDE`` says so in
+the report.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from synthrelease.core.contracts import (
+    MINIMUM_ROWS,
+    CanaryFinding,
     Column,
+    FitSettings,
     Fitted,
-    Policy,
+    Generator,
+    OnStep,
     PrivacyBudget,
     PrivacyClaim,
     PublicFact,
@@ -25,14 +30,23 @@ from synthrelease.core.contracts import (
     Split,
     Table,
 )
-from synthrelease.core.errors import InputError, listing
+from synthrelease.core.errors import InputError
+from synthrelease.core.preparation import Attack, Internal, Paid, Public, check_is_made
+from synthrelease.data import splitting
+from synthrelease.data.formats import Place
 from synthrelease.data.table_writer import ColumnLayout, Layout
 from synthrelease.privacy import claim, noise
-from synthrelease.schema import constraints, generalization
-from synthrelease.synthesis import constraint_repair, generators
+from synthrelease.schema import generalization
+from synthrelease.synthesis import constraint_repair
 from synthrelease.synthesis.encoding import datetime_transforms
 from synthrelease.synthesis.generators.private import domain_learning
-from synthrelease.synthesis.generators.private.public_domain import decimals_of
+from synthrelease.workflows import prepare_tables
+from synthrelease.workflows.made_to_order import Order
+from synthrelease.workflows.prepare_tables import RealRows
+from synthrelease.workflows.run_context import Run
+from synthrelease.workflows.run_options import BuildOptions
+
+T = TypeVar("T")
 
 BESIDE = (
     "The claim is about the synthetic table alone. The audit compares it with real rows: its figures, this report and "
@@ -46,105 +60,147 @@ ROW_UNIT = (
     "The promise is for one row. If a patient can have several rows, it does not hold for patients: their epsilon is "
     "as many times larger as they have rows."
 )
+ASSUMED = "assumed of every table"
+COLUMNS = PublicFact("names, kinds, roles and order of the columns, and the file's format", "schema and file format")
+GAPS = PublicFact("every column may have missing cells; how many is learned with noise", ASSUMED)
+LADDERS = PublicFact(
+    "magnitudes (powers of two), years and hours, among which learned bounds are sought", "kinds in the schema"
+)
+NUMBER_OF_ROWS = PublicFact("the number of rows and of patients", "rows_are_public in the schema")
+ASKED_ROWS = PublicFact("the number of synthetic rows", "--rows")
+WHOLE_TABLE = PublicFact("all rows are made, none to order", "--epsilon")
+LONE_ROWS = PublicFact("each synthetic row is a patient of its own", ASSUMED)
 
 
-def check(
-    epsilon: float | None, delta: float | None, schema: Schema, rules: Policy, *, generator: str, ordered: bool
-) -> None:
-    """Refuse what no private build can do, before any row is read; ``ordered``: rows are made to order.
+def read(run: Run, table: Path | Place, *, options: BuildOptions, epsilon: float) -> PrivatePreparation:
+    """Read the table of a build, part it by coins, and learn what its schema leaves open at the budget's expense.
 
     Raises:
-        InputError: the budget is out of range or beyond the policy's limit; the generator makes no promise; the schema
-            does not say what the unit is, what is public, or asks for what would have to be learned.
+        InputError: the table does not fit the schema, the budget not the table, or a column holds nothing that enough
+            share.
     """
-    claim.check_request(epsilon, delta)
-    if epsilon is None:
-        return
-    if generator not in generators.PRIVATE:
-        raise InputError(
-            f"--epsilon needs a generator that adds noise, however {generator!r} does not. "
-            f"Choose one of: {', '.join(generators.PRIVATE)}."
-        )
-    limits = [rule.limit for rule in rules.rules if (rule.check, rule.severity) == (claim.SPEC.name, "block")]
-    if limits and epsilon > min(limits):
-        raise InputError(
-            f"--epsilon must keep to the policy, however {rules.name} allows {min(limits):g} at most and {epsilon:g} "
-            "is asked for. Ask for less, or choose another policy."
-        )
-    if ordered:
-        raise InputError(
-            "With --epsilon a whole table is made, however --condition or --balance ask for some rows only. "
-            "Leave them out, and draw such rows with `synthrelease sample` afterwards: that costs nothing."
-        )
-    wrong = list(_problems(schema))
-    if wrong:
-        title = (
-            "With --epsilon nothing may be learned outside the budget, however the schema leaves open what is public:"
-        )
-        raise InputError(listing(title, wrong))
-    constraint_repair.public_plan(schema)
+    source = prepare_tables.real_table(run, table)
+    rows = source.coarse.table
+    if options.holdout is None:
+        split = parted(rows, holdout_share=splitting.holdout_share_of(len(rows)))
+    else:
+        split = prepare_tables.parted(run, source, options.holdout)
+    found = learned(split.train, wanted(epsilon, options.delta, split.train), min_cell=run.policy.min_cell)
+    for note in found.notes:
+        run.recorder.notice(note)
+    real = prepare_tables.coded_by(found.schema, source, split)
+    return PrivatePreparation(real, found.schema, found.budget, options.rows)
 
 
-def _problems(schema: Schema) -> Iterator[str]:
-    """What the schema must say before a private build."""
-    if schema.unit is None and not schema.unit_is_row:
-        yield 'unit: names the column of the patient. Name it, or write unit = "row" if no patient has several rows'
-    settled = replace(schema, columns=tuple(_as_if_learned(column) for column in schema.columns))
-    for column in datetime_transforms.public(settled).modelled.learned:
-        yield from _open(column)
+@dataclass(frozen=True, slots=True)
+class PrivatePreparation:
+    """A ``core.preparation.Preparation`` under differential privacy: it alone holds the real rows of its build.
 
+    Whatever a method gives out as ``Public`` or ``Paid`` follows from ``_schema`` and from noisy counts. ``_schema`` is
+    declared but for what ``_budget.spent`` paid for. A method that looks at ``_real`` pays, or is ``Internal``.
+    """
 
-def _as_if_learned(column: Column) -> Column:
-    """A column whose domain is going to be learned, as it will be: with some domain."""
-    if not domain_learning.is_open(column):
-        return column
-    return replace(column, bounds=(0.0, 1.0)) if column.is_number else replace(column, categories=(column.name,))
+    _real: RealRows = field(repr=False)
+    _schema: Schema
+    _budget: PrivacyBudget
+    _asked_rows: int | None = None
 
+    def schema(self) -> Public[Schema] | Paid[Schema]:
+        """What the columns mean: declared, or learned with noise."""
+        return self._by_schema(self._schema, *public_facts(self._schema, self._budget))
 
-def _open(column: Column) -> Iterator[str]:
-    key = f"columns.{column.name}"
-    if column.is_number and column.bounds is None:
-        yield (
-            f"{key}.bounds: declare what is possible, lowest and highest; not what the table holds. "
-            'Or let a share of the budget find them: bounds = "learn"'
-        )
-    if not column.is_number and not column.categories:
-        yield (
-            f"{key}.categories: list the labels of the code book; not those of the table. "
-            'Or let a share of the budget find the frequent ones: categories = "learn"'
-        )
+    def order(self) -> Public[Order]:
+        """Every row is wanted: conditions and balance are refused."""
+        return Public(Order(), (WHOLE_TABLE,))
 
+    def transform(self) -> Public[datetime_transforms.Transform] | Paid[datetime_transforms.Transform]:
+        """Whatever any table of this schema might need to be modelled otherwise."""
+        return self._by_schema(datetime_transforms.public(self._schema), COLUMNS, *_domains(self._schema))
 
-def advice(schema: Schema) -> tuple[str, ...]:
-    """List what a schema should declare before a private build, and why; for ``inspect --for-dp``."""
-    combined = [each.words for each in schema.constraints if constraints.dependency(each) is not None]
-    lines = [f"must: {problem}." for problem in _problems(schema)]
-    lines += [f"must: constraints: {words!r} would be learned from rows. Remove it." for words in combined]
-    if not schema.rows_are_public:
-        lines.append(
-            "may: rows_are_public = true, if anyone may know how many there are; or they are counted with noise."
-        )
-    if schema.unit is not None:
-        lines.append(f"may: rows_per_unit = {schema.rows_per_unit}: of a patient so many rows count at most.")
-    for column in schema.learned:
-        lines += _column_advice(column)
-    return tuple(lines)
+    def trained(self, fit: Generator, settings: FitSettings, on_step: OnStep) -> Paid[Fitted]:
+        """Train on the training rows as modelled, with what is left of the budget.
 
+        Raises:
+            InputError: the table is too small for the budget.
+            TrainingError: the generator cannot be trained on these rows.
+            ValueError: the generator spent nothing.
+        """
+        settings = replace(settings, privacy=self._budget)
+        fitted = fit(self._modelled(), settings, on_step)
+        return Paid(fitted, fitted.spends)
 
-def _column_advice(column: Column) -> Iterator[str]:
-    key = f"columns.{column.name}"
-    if domain_learning.is_open(column):
-        what = "bounds" if column.is_number else "categories"
-        yield (
-            f"costs: {key}.{what} are learned with {domain_learning.EACH:.0%} of the budget, or less where many are; "
-            "rare values are lost. Declare them if they are known."
-        )
-    if column.is_number and column.bounds is not None:
-        yield f"check: {key}.bounds: a draft takes them from the table. Write what is possible, by public knowledge."
-    if column.categories:
-        yield f"check: {key}.categories: a draft takes them from the table. Write the code book's, held or not."
-    if column.kind == "numeric" and column.decimals is None and column.treatment.round_to is None:
-        yield f"may: {key}.decimals = {decimals_of(column)}: how exactly it is recorded; so the bounds suggest."
+    def claim(self, fitted: Fitted) -> Paid[PrivacyClaim]:
+        """Compose all that was spent, on domains and in training, into the build's claim.
+
+        Raises:
+            ValueError: the generator spent nothing, or more than the budget; no table may then be made.
+        """
+        found = claimed(fitted, self._schema, self._budget)
+        return Paid(found, found.spends)
+
+    def plan(self) -> Public[constraint_repair.Plan] | Paid[constraint_repair.Plan]:
+        """How rows are made to obey constraints, by the schema alone.
+
+        Raises:
+            InputError: a constraint is about combinations, which only rows could tell.
+        """
+        return self._by_schema(constraint_repair.public_plan(self._schema), COLUMNS, *_constraints(self._schema))
+
+    def habits(self) -> Public[None]:
+        """Nothing is learned of patients."""
+        return Public(None, (LONE_ROWS,))
+
+    def look(self) -> Public[Layout] | Paid[Layout]:
+        """The file's format and the schema's spelling; no real cell's."""
+        return self._by_schema(public_look(self._real.look), COLUMNS)
+
+    def rows(self, fitted: Fitted) -> Public[int] | Paid[int]:
+        """As many rows as the steward says, as is public, or as noise says there are."""
+        if self._asked_rows is not None:
+            return Public(self._asked_rows, (ASKED_ROWS,))
+        if self._budget.rows_are_public:
+            return Public(self._real.table_rows, (NUMBER_OF_ROWS,))
+        return Paid(max(MINIMUM_ROWS, int(fitted.description["units"])), fitted.spends)
+
+    def on(self, train: Table) -> PrivatePreparation:
+        """Return the same preparation on other training rows: nothing in it but the rows themselves changes."""
+        return replace(self, _real=self._real.on(train))
+
+    def planned_rows(self) -> Internal[int]:
+        """Return the number of rows that the report's settings state: as asked for, or else as the table has."""
+        return Internal(self._asked_rows or self._real.table_rows, "settings in the internal report")
+
+    def fingerprint(self) -> Internal[bytes]:
+        """Return the SHA-256 of a database's rows; empty where the table is a file."""
+        return Internal(self._real.digest, "keyed digests of the source")
+
+    def attacked(self, attack: Attack) -> Internal[CanaryFinding]:
+        """Hold the claim against an attack that knows the training rows.
+
+        Raises:
+            ClaimError: the attack refutes the claim.
+            TypeError: the attack hands out anything but its finding.
+        """
+        found = attack(self._modelled())
+        if type(found) is not CanaryFinding:
+            raise TypeError("an attack hands out its finding alone; return a CanaryFinding")
+        return Internal(found, "audit of the claim")
+
+    def for_audit(self, made: Table) -> Internal[Split]:
+        """Hand the real rows to the audit of ``made``.
+
+        Raises:
+            ValueError: ``made`` is no synthetic table.
+        """
+        check_is_made(made)
+        return Internal(self._real.split, "audit")
+
+    def _modelled(self) -> Table:
+        return self.transform().value.apply(self._real.split.train)
+
+    def _by_schema(self, value: T, *facts: PublicFact) -> Public[T] | Paid[T]:
+        """Give out what follows from the schema: public, unless a part of the schema was learned with noise."""
+        return Paid(value, self._budget.spent) if self._budget.spent else Public(value, facts)
 
 
 def wanted(epsilon: float, delta: float | None, train: Table) -> PrivacyBudget:
@@ -154,7 +210,7 @@ def wanted(epsilon: float, delta: float | None, train: Table) -> PrivacyBudget:
         InputError: delta is at least one over the number of units.
     """
     schema = train.schema
-    units = units_of(train)
+    units = train.unit_count
     unit: Any = "patient" if schema.unit is not None else "row"
     chosen = claim.default_delta(units) if delta is None else delta
     if delta is None and not schema.rows_are_public:
@@ -164,19 +220,15 @@ def wanted(epsilon: float, delta: float | None, train: Table) -> PrivacyBudget:
     return PrivacyBudget(epsilon, chosen, unit, most, schema.rows_are_public)
 
 
-def learned(
-    train: Table, epsilon: float | None, delta: float | None, *, min_cell: int
-) -> domain_learning.Learned | None:
+def learned(train: Table, budget: PrivacyBudget, *, min_cell: int) -> domain_learning.Learned:
     """Learn, at the budget's expense, the labels and bounds that the schema leaves open; bounds keep to treatments.
 
-    Returns what was learned, with the budget of the training; None without epsilon.
+    Returns what was learned, with the budget of the training.
 
     Raises:
-        InputError: delta is at least one over the number of units, or a column holds nothing that enough of them share.
+        InputError: a column holds nothing that enough units share.
     """
-    if epsilon is None:
-        return None
-    found = domain_learning.learned(train, wanted(epsilon, delta, train), min_cell=min_cell)
+    found = domain_learning.learned(train, budget, min_cell=min_cell)
     columns = tuple(_treated(column) if domain_learning.is_open(column) else column for column in found.schema.columns)
     return replace(found, schema=replace(found.schema, columns=columns))
 
@@ -186,11 +238,6 @@ def _treated(column: Column) -> Column:
         return column
     low, high = generalization.numbers(np.array(column.bounds), column).tolist()
     return replace(column, bounds=(low, high)) if low < high else column
-
-
-def units_of(table: Table) -> int:
-    """How many patients (or rows, where each is one) a table has."""
-    return len(table) if table.units is None else len(np.unique(table.units))
 
 
 def parted(table: Table, *, holdout_share: float) -> Split:
@@ -212,7 +259,8 @@ def parted(table: Table, *, holdout_share: float) -> Split:
 
 def public_look(layout: Layout) -> Layout:
     """Return how to write the table, by its format and the schema alone; no spelling and no identifier is looked at."""
-    return replace(layout, columns=tuple(_plain(look) for look in layout.columns))
+    dialect = None if layout.dialect is None else replace(layout.dialect, quoted=frozenset())
+    return replace(layout, columns=tuple(_plain(look) for look in layout.columns), dialect=dialect)
 
 
 def _plain(look: ColumnLayout) -> ColumnLayout:
@@ -226,33 +274,38 @@ def _plain(look: ColumnLayout) -> ColumnLayout:
 
 def public_facts(schema: Schema, asked: PrivacyBudget) -> tuple[PublicFact, ...]:
     """List everything that is used without noise, and who declared it public."""
-    declared = [column for column in schema.learned if not domain_learning.is_open(column)]
-    numbers = sum(column.is_number for column in declared)
-    labels = len(declared) - numbers
-    facts = [
-        PublicFact("names, kinds, roles and order of the columns, and the file's format", "schema and file format"),
-        PublicFact(f"bounds and decimals of {numbers} columns of numbers and dates", "bounds and kinds in the schema"),
-        PublicFact(f"labels of {labels} columns", "categories in the schema"),
-        PublicFact("every column may have missing cells; how many is learned with noise", "assumed of every table"),
-    ]
+    facts = [COLUMNS, *_domains(schema), GAPS]
     if asked.spent:
-        ladders = "magnitudes (powers of two), years and hours, among which learned bounds are sought"
-        facts.append(PublicFact(ladders, "kinds in the schema"))
+        facts.append(LADDERS)
     if asked.rows_are_public:
-        facts.append(PublicFact("the number of rows and of patients", "rows_are_public in the schema"))
+        facts.append(NUMBER_OF_ROWS)
     if asked.unit == "patient":
         facts.append(
             PublicFact(f"at most {asked.rows_per_unit} rows of a patient count", "rows_per_unit in the schema")
         )
-    if schema.constraints:
-        facts.append(PublicFact(f"{len(schema.constraints)} constraints that every row obeys", "schema"))
-    return tuple(facts)
+    return (*facts, *_constraints(schema))
 
 
-def claimed(fitted: Fitted, train: Table, asked: PrivacyBudget) -> PrivacyClaim:
-    """Compose what training spent into the build's claim.
+def _domains(schema: Schema) -> tuple[PublicFact, PublicFact]:
+    declared = [column for column in schema.learned if not domain_learning.is_open(column)]
+    numbers = sum(column.is_number for column in declared)
+    labels = len(declared) - numbers
+    return (
+        PublicFact(f"bounds and decimals of {numbers} columns of numbers and dates", "bounds and kinds in the schema"),
+        PublicFact(f"labels of {labels} columns", "categories in the schema"),
+    )
+
+
+def _constraints(schema: Schema) -> tuple[PublicFact, ...]:
+    if not schema.constraints:
+        return ()
+    return (PublicFact(f"{len(schema.constraints)} constraints that every row obeys", "schema"),)
+
+
+def claimed(fitted: Fitted, schema: Schema, asked: PrivacyBudget) -> PrivacyClaim:
+    """Compose what training spent into the build's claim; ``schema`` is the one that rows were declared by.
 
     Raises:
         ValueError: the generator spent nothing, or more than the budget; no table may then be made.
     """
-    return claim.claim((*asked.spent, *fitted.spends), asked, public_facts(train.schema, asked))
+    return claim.claim((*asked.spent, *fitted.spends), asked, public_facts(schema, asked))

@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from synthrelease.core import files
-from synthrelease.core.contracts import CheckResult, RunFacts, Verdict
+from synthrelease.core.contracts import Attempts, CheckResult, RunFacts, Verdict
 from synthrelease.core.errors import RunFolderError
-from synthrelease.governance import finished_run, release_bundle, source_history
+from synthrelease.governance import finished_run, release_bundle, run_folder, source_history
 from synthrelease.governance.approvals_html import fragment, inserted
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.source_history import Trail
-from synthrelease.privacy import claim
 from synthrelease.report import json_records
 from synthrelease.workflows.run_context import Run
 
 
-def begin(run: Run, folder: RunFolder, noted: Trail, *, event: Literal["build", "audit"]) -> None:
-    """Note the attempt, and tell what was found in the run folder.
+@contextmanager
+def opened(
+    run: Run, out: Path, noted: Trail, *, force: bool, event: Literal["build", "audit"]
+) -> Iterator[tuple[RunFolder, Attempts | None]]:
+    """Claim the run folder, note the attempt, and tell what was found in the folder; clear it if the run fails.
 
     Raises:
         CapError: the policy allows the source no further attempt.
+        RunFolderError: the folder is taken.
     """
-    named = {"run": folder.path.resolve().name, "run_id": run.run_id}
-    run.attempts = source_history.begin(noted, run.policy, named, event=event)
-    for text in folder.notices:
-        run.notice(text)
+    with run_folder.claimed(out, force=force, started=run.started()) as folder:
+        named = {"run": folder.path.resolve().name, "run_id": run.run_id}
+        attempts = source_history.begin(noted, run.policy, named, event=event)
+        for text in folder.notices:
+            run.recorder.notice(text)
+        yield folder, attempts
 
 
 @dataclass(frozen=True, slots=True)
 class Filing:
-    """Where a run is filed: its folder, the table in quarantine, and its trail in the register."""
+    """Where a run is filed: its folder, the table in quarantine, and its trail in the register.
+
+    ``attempts``: what the register knew of the source when the run began. ``digests``: of the table and its inputs.
+    """
 
     folder: RunFolder
     table: Path
     trail: Trail
+    attempts: Attempts | None
+    digests: Mapping[str, str]
 
     def write(
         self, run: Run, verdict: Verdict, results: tuple[CheckResult, ...], facts: RunFacts, *, page: str, note: str
@@ -47,9 +58,7 @@ class Filing:
         inside = self.folder.internal
         (inside / "schema.toml").write_bytes(run.schema_file.read_bytes())
         files.write_text(inside / "policy.toml", run.policy.text)
-        files.write_json(
-            inside / "ledger.json", {"claim": claim.record(run.claim), "note": note, "canary": facts.canary}
-        )
+        files.write_json(inside / "ledger.json", {"claim": facts.privacy, "note": note, "canary": facts.canary})
         files.write_json(inside / "audit.json", json_records.audit_record(verdict, results, facts))
         files.write_text(inside / "report.html", inserted(page, fragment(attempts=facts.attempts)))
         finished_run.store(self.folder, Stored(verdict, facts, self.table.name, self.trail.source, self.trail.name))

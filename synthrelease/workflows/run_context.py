@@ -1,23 +1,28 @@
-"""What a run gathers on its way to the report, and who hears how it goes on."""
+"""The facts of a run, settled before any table is read; what it gathers on the way; and who hears how it goes on."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from synthrelease.core import files
-from synthrelease.core.contracts import Attempts, Figure, Policy, PrivacyClaim, Schema, TrainingStep
-from synthrelease.synthesis.canary_audit import Finding
+from synthrelease.core.contracts import CanaryFinding, Figure, Policy, PrivacyClaim, Schema, TrainingStep
+from synthrelease.schema import generalization
+from synthrelease.workflows.run_options import BuildOptions
 
 NOTABLE_SHARE = 0.05
 """From this share of rows that broke a constraint on, the report says that others were drawn in their place."""
+PACKAGES = ("numpy", "pandas", "scikit-learn", "faiss-cpu")
+"""Whose versions the report names in any case."""
+MADE_ELSEWHERE = "unknown"
+"""The generator of a table that another tool made."""
 
 
 class Listener(Protocol):
@@ -49,35 +54,13 @@ class Silent:
         """Ignore it."""
 
 
-@dataclass(slots=True)
-class Run:
-    """What a run gathers on its way to the report."""
+class Recorder:
+    """What accumulates over the stages of a run: notices in order, and how long each stage took, in seconds."""
 
-    schema: Schema
-    schema_file: Path
-    policy: Policy
-    seed: int
-    listener: Listener
-    source: str
-    created: str = field(default_factory=files.utc_now)
-    seconds: dict[str, float] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
-    notices: list[str] = field(default_factory=list)
-    generator: str = ""
-    claim: PrivacyClaim | None = None
-    """What a differentially private build promises."""
-    canary: Finding | None = None
-    """What planted rows say of the claim, where that was asked for."""
-    history: tuple[Figure, ...] = ()
-    packages: tuple[str, ...] = ("numpy", "pandas", "scikit-learn", "faiss-cpu")
-    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
-    attempts: Attempts | None = None
-    wanted: Schema = field(init=False)
-    """As declared, with the treatments that schema and policy demand; ``schema`` is what they leave of it."""
-
-    def __post_init__(self) -> None:
-        self.wanted = self.schema
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.notices: list[str] = []
+        self.seconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
@@ -100,9 +83,88 @@ class Run:
                 "it names may be distributed otherwise than in the real table."
             )
 
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The facts of a run; ``recorder`` alone changes.
+
+    ``wanted`` is the schema as declared, with the treatments that schema and policy demand; ``schema`` is what these
+    leave of it. ``source`` names the table, ``created`` is the time in UTC.
+    """
+
+    wanted: Schema
+    schema: Schema
+    schema_file: Path
+    policy: Policy
+    seed: int
+    source: str
+    created: str
+    run_id: str
+    recorder: Recorder
+
     def started(self) -> dict[str, Any]:
         """What ``run.json`` says while the run is under way."""
         return {"id": self.run_id, "created": self.created, "source": self.source, "policy": self.policy.name}
+
+    def derived(self, purpose: str) -> int:
+        """Return the run's seed for one purpose."""
+        return derived(self.seed, purpose)
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """How the synthetic table came about, as the report tells it.
+
+    ``claim`` is what a differentially private build promises, ``canary`` what planted rows say of that.
+    """
+
+    generator: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Figure, ...] = ()
+    packages: tuple[str, ...] = PACKAGES
+    claim: PrivacyClaim | None = None
+    canary: CanaryFinding | None = None
+
+    @property
+    def was_made_here(self) -> bool:
+        """Whether this run trained the generator."""
+        return self.generator != MADE_ELSEWHERE
+
+
+def begun(
+    declared: Schema,
+    policy: Policy,
+    *,
+    schema_file: Path,
+    source: str,
+    options: BuildOptions,
+    listener: Listener | None,
+) -> Run:
+    """Settle the facts of a run, and say what the policy adds to the schema; a seed is drawn unless one is given."""
+    recorder, created = Recorder(listener or Silent()), files.utc_now()
+    wanted = generalization.required(declared, policy.generalise, year=int(created[:4]))
+    for name, words in generalization.demands(declared, wanted).items():
+        recorder.notice(f"The policy {policy.name} wants {name!r} coarser, and so it is made: {words}.")
+    return Run(
+        wanted=wanted,
+        schema=generalization.domain(wanted),
+        schema_file=schema_file,
+        policy=policy,
+        seed=secrets.randbelow(2**31) if options.seed is None else options.seed,
+        source=source,
+        created=created,
+        run_id=secrets.token_hex(8),
+        recorder=recorder,
+    )
+
+
+def without_shifts(run: Run) -> Run:
+    """Return a run that moves no dates: what another tool made from them would not fit any more."""
+    if not generalization.shifts(run.wanted):
+        return run
+    run.recorder.notice("Dates cannot be moved in an audit: whoever made the synthetic table would have had to do it.")
+    wanted = generalization.unshifted(run.wanted)
+    return replace(run, wanted=wanted, schema=generalization.domain(wanted))
 
 
 def derived(seed: int, purpose: str) -> int:

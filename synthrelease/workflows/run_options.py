@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from synthrelease.data.formats import Place
@@ -54,3 +54,7 @@ class AuditTables:
     holdout: Path | Place
     synthetic: Path | Place
     reference: Path | Place | None = None
+
+    def named(self) -> dict[str, Path | Place | None]:
+        """The tables by name, in order."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}

@@ -47,7 +47,7 @@ def sample(run: Path, rows: int, *, out: Path | None, seed: int | None, wanted: 
         found = f"{rows} rows were asked for" if rows < 1 else f"{run} holds none"
         raise InputError(f"Rows are drawn, one or more, in the look of a run's synthetic table, however {found}.")
     chosen = secrets.randbelow(2**31) if seed is None else seed
-    look = table_reader.read(table, maker.schema, origin="synthetic").layout
+    look = table_reader.read(table, maker.schema, origin="synthetic", cells="lenient").layout
     path = out or run / "quarantine" / f"sample-{rows}-{chosen}.{look.format}"
     if path.exists() or not path.name.endswith(f".{look.format}"):
         found = "exists" if path.exists() else "does not"

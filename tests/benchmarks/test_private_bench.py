@@ -25,8 +25,7 @@ from generator.systems import (
 
 from synthrelease.data import table_reader
 from synthrelease.schema import schema_file
-from synthrelease.synthesis import generators
-from synthrelease.workflows import private_preparation
+from synthrelease.synthesis import generators, private_requirements
 from synthrelease.workflows.inspect import draft_schema
 
 
@@ -70,7 +69,7 @@ def test_what_is_declared_leaves_nothing_open_and_no_label_out(tmp_path):
     (tmp_path / "schema.toml").write_text(draft_schema.draft(path, target="readmitted"), encoding="utf-8")
     known = declared(schema_file.load(tmp_path / "schema.toml"), path)
     assert known.rows_are_public
-    assert not [line for line in private_preparation.advice(known) if line.startswith("must")]
+    assert not [line for line in private_requirements.advice(known) if line.startswith("must")]
     read = table_reader.read(path, known).table
     assert "rare" in known.column("wing").categories
     assert read.frame["wing"].notna().all()

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from synthrelease.cli import main as command_line
-from synthrelease.core.contracts import FitSettings, PrivacyBudget, Table
+from synthrelease.core.contracts import CanaryFinding, FitSettings, PrivacyBudget, Table
 from synthrelease.core.errors import ClaimError, InputError
 from synthrelease.privacy import noise
 from synthrelease.synthesis import canary_audit, generators
@@ -36,10 +36,10 @@ def no_noise(monkeypatch) -> None:
     monkeypatch.setattr(noise, "gaussian", np.zeros)
 
 
-def audited(name: str, data: Table, asked: PrivacyBudget) -> canary_audit.Finding:
+def audited(name: str, data: Table, asked: PrivacyBudget) -> CanaryFinding:
     fit, settings = generators.load(name), FitSettings(5, 0.05, privacy=asked)
-    claim = private_preparation.claimed(fit(data, settings, ignore), data, asked)
-    return canary_audit.audited(data, fit, settings, claim, ignore)
+    claim = private_preparation.claimed(fit(data, settings, ignore), data.schema, asked)
+    return canary_audit.CanaryAudit(claim, fit, settings, ignore)(data)
 
 
 # The attacker.
@@ -115,14 +115,14 @@ def test_rows_copied_into_the_made_table_are_found(monkeypatch):
         return fitted
 
     data, settings = table(4_000), FitSettings(5, 0.05, privacy=STRICT)
-    claim = private_preparation.claimed(honest(data, settings, ignore), data, STRICT)
+    claim = private_preparation.claimed(honest(data, settings, ignore), data.schema, STRICT)
     with pytest.raises(ClaimError):
-        canary_audit.audited(data, leaky, settings, claim, ignore)
+        canary_audit.CanaryAudit(claim, leaky, settings, ignore)(data)
 
 
 def test_power_is_none_for_few_canaries_and_sure_for_weak_claims_that_are_broken():
     _, planted = canary_audit.planted(table(20_000), DOMAINS, np.random.default_rng(0))
-    claim = private_preparation.claimed(private_fit(), table(500), ROW)
+    claim = private_preparation.claimed(private_fit(), table(500).schema, ROW)
     attacker = canary_audit.Attacker(planted)
     attacker.gram = np.eye(1_000) * 2.0
     assert attacker.power(claim, 4.0, confidence=0.98, rng=np.random.default_rng(0)) > 0.9
@@ -135,7 +135,7 @@ def private_fit():
 
 
 def test_the_sentence_never_takes_silence_for_proof():
-    found = canary_audit.Finding(1.0, 1e-6, 0.0, 0.95, 178, 2, 1, "counts", ("counts",), 3.4, 0.05, 16.0, 1.0)
+    found = CanaryFinding(1.0, 1e-6, 0.0, 0.95, 178, 2, 1, "counts", ("counts",), 3.4, 0.05, 16.0, 1.0)
     assert "no proof" in found.sentence
     assert "5% of such runs" in found.sentence
     assert "16 times too small" in found.sentence

@@ -87,7 +87,7 @@ def _made_privately(chosen: argparse.Namespace, meter: Meter, fit: Generator, kn
         budget = private_preparation.wanted(chosen.epsilon, None, source.table)
         settings = FitSettings(seed=chosen.seed, effort=chosen.effort, privacy=budget)
         fitted = fit(source.table, settings, lambda step: None)
-        private_preparation.claimed(fitted, source.table, budget)
+        private_preparation.claimed(fitted, source.table.schema, budget)
     with meter.timed("sample"):
         frame = pd.concat(list(fitted.sample(len(source.table), seed=chosen.seed)), ignore_index=True)
     table_writer.write([frame], private_preparation.public_look(source.layout), chosen.made, seed=chosen.seed)

@@ -23,7 +23,7 @@ from synthrelease.privacy import accounting, one_run_audit
 from synthrelease.privacy import claim as privacy_claim
 from synthrelease.privacy import noise as os_noise
 from synthrelease.schema import schema_file
-from synthrelease.synthesis import canary_audit, generators
+from synthrelease.synthesis import canary_audit, generators, private_requirements
 from synthrelease.synthesis.generators.private import domain_learning, dp_gan, noisy_counts
 from synthrelease.synthesis.generators.private import generator as private
 from synthrelease.synthesis.generators.private.public_domain import cells_of
@@ -233,10 +233,8 @@ def test_bounds_keep_to_the_treatment_of_their_column():
     coded = dataclasses.replace(COLUMNS[0], treatment=Treatment(top_code=89))
     data = table()
     data = Table(data.frame.assign(age=data.frame["age"].clip(upper=90)), _with(coded), "real")
-    found = private_preparation.learned(data, 3.0, 1e-6, min_cell=11)
-    assert found is not None
+    found = private_preparation.learned(data, private_preparation.wanted(3.0, 1e-6, data), min_cell=11)
     assert found.schema.columns[0].bounds == (16.0, 90.0)
-    assert private_preparation.learned(data, None, None, min_cell=11) is None
 
 
 def _with(column: Column) -> Schema:
@@ -289,7 +287,7 @@ def test_the_audit_is_told_of_all_that_domains_release(counts, asked):
     domains = [cells_of(column) for column in found.schema.learned]
     copy, planted = canary_audit.planted(data, domains, np.random.default_rng(0))
     claim = private_preparation.claimed(
-        generators.load("marginals")(data, settings_of(found.budget), ignore), data, found.budget
+        generators.load("marginals")(data, settings_of(found.budget), ignore), data.schema, found.budget
     )
     counts.clear()
     attacker = canary_audit._seen_in_domains(copy, planted, claim, lambda rows: rows)
@@ -336,8 +334,8 @@ def test_the_schema_says_what_is_learned(tmp_path):
 
 def test_what_is_left_to_be_learned_is_no_problem_and_has_its_price_told():
     rules = policy_file.load("internal_sandbox", judge.known_checks())
-    private_preparation.check(1.0, None, SCHEMA, rules, generator="marginals", ordered=False)
-    lines = private_preparation.advice(SCHEMA)
+    private_requirements.check(1.0, None, SCHEMA, rules, generator="marginals", ordered=False)
+    lines = private_requirements.advice(SCHEMA)
     assert sum(line.startswith("costs: ") for line in lines) == 4
     assert not any(line.startswith("must") for line in lines)
 

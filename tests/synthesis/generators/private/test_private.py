@@ -20,7 +20,7 @@ from synthrelease.data.table_writer import ColumnLayout, Layout
 from synthrelease.governance import policy_file
 from synthrelease.privacy import accounting, claim, one_run_audit
 from synthrelease.privacy import noise as os_noise
-from synthrelease.synthesis import constraint_repair, generators
+from synthrelease.synthesis import constraint_repair, generators, private_requirements
 from synthrelease.synthesis.generators.private import codebook, denoising, noisy_counts
 from synthrelease.synthesis.generators.private import generator as private
 from synthrelease.synthesis.generators.private.public_domain import Cells, cells_of
@@ -266,7 +266,7 @@ def test_denoised_tables_are_nearer_to_the_truth_than_noisy_ones():
 def refused(match: str, schema: Schema = SCHEMA, *, epsilon=1.0, generator="marginals", ordered=False, limit=None):
     rules = policy_file.load("internal_sandbox" if limit is None else limit, judge.known_checks())
     with pytest.raises(InputError, match=match):
-        private_preparation.check(epsilon, None, schema, rules, generator=generator, ordered=ordered)
+        private_requirements.check(epsilon, None, schema, rules, generator=generator, ordered=ordered)
 
 
 def test_what_no_private_build_can_do_is_refused_before_any_row_is_read():
@@ -280,7 +280,7 @@ def test_what_no_private_build_can_do_is_refused_before_any_row_is_read():
 
 
 def test_the_advice_says_what_is_open_and_what_came_from_the_table():
-    lines = private_preparation.advice(dataclasses.replace(SCHEMA, unit_is_row=False, rows_are_public=False))
+    lines = private_requirements.advice(dataclasses.replace(SCHEMA, unit_is_row=False, rows_are_public=False))
     assert lines[0].startswith("must: unit")
     assert any(line.startswith("may: rows_are_public") for line in lines)
     assert any(line.startswith("check: columns.age.bounds") for line in lines)
