@@ -8,6 +8,7 @@ The same objects that the command line prints:
     print(result.verdict.decision, result.verdict.deciding)
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,9 @@ _HOME = {
     "verify": "governance.package_verification",
 }
 """The module of each public name, which is imported when the name is first asked for: some take seconds."""
+
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet, unless the program around it listens
 
 
 def __getattr__(name: str) -> Any:

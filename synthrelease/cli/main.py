@@ -9,13 +9,15 @@ import click
 
 from synthrelease.cli import governance_commands, run_commands
 from synthrelease.cli.balance_command import balance
+from synthrelease.cli.command_log import VERBOSE, Program
 from synthrelease.cli.inspect_command import inspect
 from synthrelease.cli.paper_command import paper
 from synthrelease.cli.policies_command import policies
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="synthrelease")
+@VERBOSE
 def main() -> None:
     """Build synthetic tables, audit them, and release them only when a policy says so.
 

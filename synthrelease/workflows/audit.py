@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
+from synthrelease.core import diagnostics
 from synthrelease.core.contracts import (
     Evidence,
 )
@@ -39,6 +40,7 @@ from synthrelease.workflows.run_context import Listener, Run, Silent, derived
 from synthrelease.workflows.run_options import AuditTables, BuildOptions
 
 
+@diagnostics.recorded()
 def audit(
     files: AuditTables,
     *,

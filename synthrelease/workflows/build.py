@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from synthrelease.core import diagnostics
 from synthrelease.core.contracts import (
     Evidence,
     FitSettings,
@@ -55,6 +56,7 @@ from synthrelease.workflows.run_context import Listener, Run, Silent, derived
 from synthrelease.workflows.run_options import BuildOptions
 
 
+@diagnostics.recorded()
 def build(
     table: Path | str | Place,
     *,

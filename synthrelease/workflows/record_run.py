@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from synthrelease.core import files
+from synthrelease.core import diagnostics, files
 from synthrelease.core.contracts import CheckResult, RunFacts, Verdict
 from synthrelease.core.errors import RunFolderError
 from synthrelease.governance import finished_run, release_bundle, source_history
@@ -19,6 +20,8 @@ from synthrelease.privacy import claim
 from synthrelease.report import json_records
 from synthrelease.workflows.run_context import Run
 
+_log = logging.getLogger(__name__)
+
 
 def begin(run: Run, folder: RunFolder, noted: Trail, *, event: Literal["build", "audit"]) -> None:
     """Note the attempt, and tell what was found in the run folder.
@@ -26,6 +29,8 @@ def begin(run: Run, folder: RunFolder, noted: Trail, *, event: Literal["build", 
     Raises:
         CapError: the policy allows the source no further attempt.
     """
+    diagnostics.go_on_in(folder.internal / "run.log")
+    _log.info("%s %s under %s %s", event, run.run_id, run.policy.name, run.policy.version)
     named = {"run": folder.path.resolve().name, "run_id": run.run_id}
     run.attempts = source_history.begin(noted, run.policy, named, event=event)
     for text in folder.notices:
@@ -64,6 +69,7 @@ class Filing:
         bound = finished_run.digests(self.folder, self.table)
         if bound["table"] != facts.digests["synthetic (SHA-256)"]:
             raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
+        _log.info("verdict: %s", verdict.decision)
         source_history.judged(self.trail, verdict, facts, bound)
         is_released = verdict.decision == "release" and not verdict.policy.sign_off
         if is_released:
