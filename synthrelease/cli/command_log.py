@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
+import secrets
 import sys
 import threading
 from importlib import metadata
@@ -46,6 +46,8 @@ class _Ending:
                 click.echo(f"Error: could not finish, because of a fault in the program ({where}).", err=True)
                 click.echo(f"{kept(error)}\nPlease report it; the log names columns and counts, no cell.", err=True)
                 sys.exit(1)
+            if is_shown():
+                click.echo(kept(), err=True)
         finally:
             logging.getLogger().removeHandler(self._libraries)
             for shown in _terminals():
@@ -107,19 +109,13 @@ def is_shown() -> bool:
     return bool(_terminals())
 
 
-def end() -> None:
-    """Say where the log is, if it was asked for."""
-    if is_shown():
-        click.echo(kept(), err=True)
-
-
 def kept(error: BaseException | None = None) -> str:
     """Keep the log in the run folder if it has one, else in the user's folder for logs; say where, or why not."""
     if error is not None:
         _log.error("%s", diagnostics.way(error))
     with diagnostics.recorded() as recorder:
         if recorder.file is None:
-            path = _folder() / f"{utc_now().replace(':', '')}-{os.getpid()}.log"
+            path = _folder() / f"{utc_now().replace(':', '')}-{secrets.token_hex(4)}.log"
             try:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 recorder.write_to(path)

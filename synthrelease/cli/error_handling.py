@@ -36,8 +36,6 @@ def reported(command: Callable[..., None], *, stopped: str = CLEARED) -> Callabl
         except OSError as error:
             _log.error("%s", diagnostics.way(error))
             _stop_by_system(error)
-        finally:
-            command_log.end()
 
     return command_log.VERBOSE(wrapped)
 
