@@ -42,11 +42,13 @@ def reported(command: Callable[..., None], *, stopped: str = CLEARED) -> Callabl
 
 def _stop_by_system(error: OSError) -> NoReturn:
     """A place that cannot be used is for the user to change; a full or broken disk is no mistake of theirs."""
-    where = f" ({error.filename})" if error.filename else ""
-    why = f"{diagnostics.reason(error)}{where}"
+    why = diagnostics.reason(error)
     if error.errno in _RIGHTS:
-        stop(f"Error: every place that is named must be open to you, however one is not: {why}. Choose another.", 2)
-    stop(f"Error: could not finish, because of the system: {why}. Nothing was released.", 1, keeps_log=True)
+        stop(
+            f"Error: {error.filename or 'a file'} cannot be used ({why}). Name another place, or change its rights.", 2
+        )
+    where = f" ({error.filename})" if error.filename else ""
+    stop(f"Error: could not finish, because of the system: {why}{where}. Nothing was released.", 1, keeps_log=True)
 
 
 def stop(message: str, code: int, *, keeps_log: bool = False) -> NoReturn:
