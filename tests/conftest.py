@@ -21,9 +21,10 @@ TARGETS = {"wdbc": "diagnosis", "pima": "Outcome", "stroke": "stroke"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the tests a register of their own; let ``pytest -m nightly`` ask for many examples."""
-    # No test writes to the register of the person who runs it.
+    """Give the tests a register and a folder for logs of their own; let ``pytest -m nightly`` ask for many examples."""
+    # No test writes to the register, or among the logs, of the person who runs it.
     os.environ["SYNTHRELEASE_REGISTER"] = tempfile.mkdtemp(prefix="synthrelease-register-")
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="synthrelease-state-")
     if "nightly" in str(config.option.markexpr):
         os.environ["SYNTHRELEASE_NIGHTLY"] = "1"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -9,9 +11,13 @@ from typing import Any, NoReturn
 
 import click
 
+from synthrelease.cli import command_log
+from synthrelease.core import diagnostics
 from synthrelease.core.errors import SynthreleaseError
 
 CLEARED = "Stopped. Nothing was released, and what the run had written has been cleared."
+_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
+_log = logging.getLogger(__name__)
 
 
 def reported(command: Callable[..., None], *, stopped: str = CLEARED) -> Callable[..., None]:
@@ -19,20 +25,35 @@ def reported(command: Callable[..., None], *, stopped: str = CLEARED) -> Callabl
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
+        command_log.begin(click.get_current_context())
         try:
             command(*args, **kwargs)
         except SynthreleaseError as error:
-            stop(f"Error: {error}", error.exit_code)
+            _log.info("ends with exit code %d\n%s", error.exit_code, diagnostics.way(error))
+            stop(f"Error: {error}", error.exit_code, keeps_log=error.exit_code == 1)
         except KeyboardInterrupt:
             stop(stopped, 1)
         except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            stop(f"Error: could not finish, because of the system: {error.strerror}{where}. Nothing was released.", 1)
+            _log.error("%s", diagnostics.way(error))
+            _stop_by_system(error)
 
-    return wrapped
+    return command_log.VERBOSE(wrapped)
 
 
-def stop(message: str, code: int) -> NoReturn:
-    """Print a message and exit."""
+def _stop_by_system(error: OSError) -> NoReturn:
+    """A place that cannot be used is for the user to change; a full or broken disk is no mistake of theirs."""
+    why = diagnostics.reason(error)
+    if error.errno in _RIGHTS:
+        stop(
+            f"Error: {error.filename or 'a file'} cannot be used ({why}). Name another place, or change its rights.", 2
+        )
+    where = f" ({error.filename})" if error.filename else ""
+    stop(f"Error: could not finish, because of the system: {why}{where}. Nothing was released.", 1, keeps_log=True)
+
+
+def stop(message: str, code: int, *, keeps_log: bool = False) -> NoReturn:
+    """Print a message, and where the log is that was kept to find out more; exit."""
     click.echo(message, err=True)
+    if keeps_log and not command_log.is_shown():  # which says it in the end
+        click.echo(command_log.kept(), err=True)
     sys.exit(code)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
+from synthrelease.cli.options import EFFORTS
 from synthrelease.core.contracts import CheckSpec, Policy, Rule
 from synthrelease.core.formatting import limit_in_words
 from synthrelease.synthesis.generators import DEFAULT, REGISTRY, about
-from synthrelease.synthesis.generators.autoregressive_gan.config import EFFORTS, SETTINGS
+from synthrelease.synthesis.generators.autoregressive_gan.config import SETTINGS
 
 
 def of_generators() -> Iterator[str]:

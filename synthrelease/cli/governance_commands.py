@@ -7,27 +7,19 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
-from synthrelease.cli import status_view
 from synthrelease.cli.error_handling import reported, stop
-from synthrelease.core.formatting import grouped
-from synthrelease.governance import audit_log, keys, package_verification
-from synthrelease.governance import handoff as handing_over
-from synthrelease.governance import sign_off as signing_off
-from synthrelease.governance.approval_records import Signer
+from synthrelease.cli.options import FILE, REGISTER
 
-_FILE = click.Path(path_type=Path)
+if TYPE_CHECKING:
+    from synthrelease.governance.approval_records import Signer
+    from synthrelease.governance.keys import Key
+
 PASSPHRASE = "SYNTHRELEASE_PASSPHRASE"  # noqa: S105 - the name of a variable, no secret
-REGISTER = click.option(
-    "--register", type=_FILE, metavar="DIR",
-    help=f"The folder of the register.  [default: {audit_log.PLACE}, else the user's data folder]",
-)  # fmt: skip
-_KEY = click.option("--key", "key_file", type=_FILE, metavar="FILE", help="Sign with this key; made by `keygen`.")
+_KEY = click.option("--key", "key_file", type=FILE, metavar="FILE", help="Sign with this key; made by `keygen`.")
 
 
 def _who(command: Callable[..., None]) -> Callable[..., None]:
@@ -43,8 +35,9 @@ def _who(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def signing_key(path: Path | None) -> keys.Key | None:
+def _signing_key(path: Path | None) -> Key | None:
     """Read a key, asking for its passphrase where it has one. It is no option: other users could read it there."""
+    from synthrelease.governance import keys
 
     def ask() -> str:
         return os.environ.get(PASSPHRASE) or str(click.prompt(f"Passphrase of {path}", hide_input=True, err=True))
@@ -53,7 +46,7 @@ def signing_key(path: Path | None) -> keys.Key | None:
 
 
 @click.command()
-@click.option("--out", type=_FILE, required=True, help="The private key; the public one is written beside it as .pub.")
+@click.option("--out", type=FILE, required=True, help="The private key; the public one is written beside it as .pub.")
 @click.option("--no-passphrase", is_flag=True, help="Do not protect the key with a passphrase.")
 @click.option("--encryption", is_flag=True, help="Make a key to receive locked packages with (age) instead.")
 @reported
@@ -64,6 +57,9 @@ def keygen(out: Path, no_passphrase: bool, encryption: bool) -> None:
     Example:
       synthrelease keygen --out me.key
     """
+    from synthrelease.core.formatting import grouped
+    from synthrelease.governance import keys
+
     if encryption:
         click.echo(f"Wrote {out} (keep it to yourself). Who hands a package over locks it for you with:")
         click.echo(f"  --encrypt-to {keys.generate_identity(out)}")
@@ -82,7 +78,7 @@ def keygen(out: Path, no_passphrase: bool, encryption: bool) -> None:
 
 
 @click.command("sign-off")
-@click.argument("run", type=_FILE)
+@click.argument("run", type=FILE)
 @click.option("--decision", type=click.Choice(["approve", "reject"]), required=True, help="A rejection is final.")
 @_who
 @reported
@@ -96,16 +92,23 @@ def sign_off(run: Path, decision: Any, **who: Any) -> None:
     Example:
       synthrelease sign-off runs/first --reviewer "Your Name" --role "data steward" --decision approve --reason "Read."
     """
-    case = signing_off.sign_off(run, _signer(who), decision, who["reason"], where=who["register"])
+    from rich.console import Console
+
+    from synthrelease.cli import status_view
+    from synthrelease.governance import sign_off as signing
+
+    case = signing.sign_off(run, _signer(who), decision, who["reason"], where=who["register"])
     status_view.show(case, Console(highlight=False))
 
 
 def _signer(who: Any) -> Signer:
-    return Signer(who["reviewer"], who["role"], signing_key(who["key_file"]))
+    from synthrelease.governance.approval_records import Signer
+
+    return Signer(who["reviewer"], who["role"], _signing_key(who["key_file"]))
 
 
 @click.command()
-@click.argument("run", type=_FILE)
+@click.argument("run", type=FILE)
 @click.option("--rule", required=True, metavar="CHECK.METRIC", help="The rule that is not met.")
 @click.option(
     "--until", type=click.DateTime(["%Y-%m-%d"]), required=True, metavar="YYYY-MM-DD", help="The last day it holds."
@@ -123,7 +126,12 @@ def waive(run: Path, rule: str, until: datetime, **who: Any) -> None:
       synthrelease waive runs/first --rule utility.utility_gap --until 2027-01-31 --reviewer "Your Name" \\
         --role "data steward" --reason "Only for teaching: models are not trained on it."
     """
-    case = signing_off.waive(run, _signer(who), rule, until.date(), who["reason"], where=who["register"])
+    from rich.console import Console
+
+    from synthrelease.cli import status_view
+    from synthrelease.governance import sign_off as signing
+
+    case = signing.waive(run, _signer(who), rule, until.date(), who["reason"], where=who["register"])
     click.echo(f"Waived {rule} until {until.date()}; the reason stands in the report.")
     status_view.show(case, Console(highlight=False))
 
@@ -144,6 +152,11 @@ def show_register(source: str | None, register: Path | None) -> None:
       synthrelease register
       synthrelease register patients.csv
     """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from synthrelease.cli import status_view
+
     console = Console(highlight=False)
     problems = status_view.show_register(register, source, console)
     for problem in problems:
@@ -152,9 +165,9 @@ def show_register(source: str | None, register: Path | None) -> None:
 
 
 @click.command()
-@click.argument("run", type=_FILE)
+@click.argument("run", type=FILE)
 @click.option("--recipient", required=True, metavar="NAME", help="Who receives it.")
-@click.option("--out", type=_FILE, required=True, help="A new file: .zip, or .zip.age with --encrypt-to.")
+@click.option("--out", type=FILE, required=True, help="A new file: .zip, or .zip.age with --encrypt-to.")
 @_KEY
 @click.option(
     "--encrypt-to", "locked_for", multiple=True, metavar="AGE_KEY",
@@ -174,8 +187,11 @@ def handoff(
     Example:
       synthrelease handoff runs/first --recipient "Partner University" --key ada.key --out package.zip
     """
-    key = signing_key(key_file)
-    done = handing_over.hand_off(run, recipient, out, key=key, locked_for=locked_for, where=register)
+    from synthrelease.core.formatting import grouped
+    from synthrelease.governance import handoff as workflow
+
+    key = _signing_key(key_file)
+    done = workflow.hand_off(run, recipient, out, key=key, locked_for=locked_for, where=register)
     click.echo(f"Wrote {done.path} for {done.contents.recipient}: {len(done.contents.files)} files.")
     click.echo(f"SHA-256 of the zip: {done.sha256}")
     if done.contents.key is None:
@@ -188,11 +204,11 @@ def handoff(
 
 
 @click.command()
-@click.argument("package", type=_FILE)
+@click.argument("package", type=FILE)
 @click.option("--key", "fingerprint", metavar="FINGERPRINT", help="Of the sender's key, as the sender told you.")
 @click.option("--sha256", metavar="HEX", help="Of the zip, as the sender told you.")
-@click.option("--identity", type=_FILE, help="The key that opens a locked package (age).")
-@click.option("--extract", type=_FILE, metavar="DIR", help="Write its files to a new folder, if it is intact.")
+@click.option("--identity", type=FILE, help="The key that opens a locked package (age).")
+@click.option("--extract", type=FILE, metavar="DIR", help="Write its files to a new folder, if it is intact.")
 @reported
 def verify(
     package: Path, fingerprint: str | None, sha256: str | None, identity: Path | None, extract: Path | None
@@ -207,6 +223,11 @@ def verify(
     Example:
       synthrelease verify package.zip --extract table/
     """
+    from rich.console import Console
+
+    from synthrelease.cli import status_view
+    from synthrelease.governance import package_verification
+
     expected = package_verification.Expected(fingerprint, sha256, identity)
     found = package_verification.verify(package, expected, extract=extract)
     status_view.show_package(package, found, expected, Console(highlight=False))
@@ -216,7 +237,7 @@ def verify(
 
 
 @click.command()
-@click.argument("run", type=_FILE)
+@click.argument("run", type=FILE)
 @click.option("--reviewer", default="", metavar="NAME", help="Fills in the name.")
 @click.option("--role", default="", help="Fills in the role.")
 @_KEY
@@ -236,9 +257,13 @@ def review(
     Example:
       synthrelease review runs/first --key mine.key
     """
-    from synthrelease.governance import review_server  # Flask, which nothing else needs
+    from rich.console import Console
 
-    key = signing_key(key_file)
+    from synthrelease.cli import status_view
+    from synthrelease.governance import review_server
+    from synthrelease.governance.sign_off import held
+
+    key = _signing_key(key_file)
     visit = review_server.Visit(run, register, key, who["reviewer"], who["role"])
 
     def ready(address: str) -> None:
@@ -249,7 +274,7 @@ def review(
 
     if not review_server.serve(visit, port=port, minutes=minutes, ready=ready):
         stop("The time is over and nothing was recorded. Run the command again.", 1)
-    with signing_off.held(run, register) as case:
+    with held(run, register) as case:
         status_view.show(case, Console(highlight=False))
 
 

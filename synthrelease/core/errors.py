@@ -6,7 +6,10 @@ a cell of the table never. The command line prints the message alone and exits w
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # pydantic is slow to import, and every start of the command line comes by here
+    from pydantic import ValidationError
 
 
 class SynthreleaseError(Exception):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 PrivacyUnit = Literal["row", "patient"]
+CLAIM_AUDITS = ("canary",)
+"""How a claim can be put to the test: by planted rows."""
 
 
 @dataclass(frozen=True, slots=True)

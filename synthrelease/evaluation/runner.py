@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
-import traceback
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from threadpoolctl import threadpool_limits
 
+from synthrelease.core import diagnostics
 from synthrelease.core.contracts import MINIMUM_ROWS, CheckResult, Evidence
 from synthrelease.evaluation import checks
 
+_log = logging.getLogger(__name__)
 WORTH_SAYING = 5.0
 ROWS_WORTH_THREADS = 30_000
 
@@ -82,7 +84,9 @@ def _one(check: checks.Check, evidence: Evidence) -> CheckResult:
     try:
         result = check.measure(evidence)
     except Exception as error:  # the one place: a crash must become a result, and its message may hold a cell
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        note = f"{type(error).__name__} in {where.name}, line {where.lineno}. Please report it; no rule is met by it."
+        _log.error("%s crashed\n%s", name, diagnostics.way(error))
+        where = f"{diagnostics.kind(error)} in {diagnostics.where(error)}"
+        note = f"{where}; the log has the way there. Please report it; no rule is met by it."
         return CheckResult(name, "crashed", seconds=time.perf_counter() - started, note=note)
+    _log.info("%s: %s on %d rows, %.2f s", name, result.status, result.n, time.perf_counter() - started)
     return replace(result, seconds=time.perf_counter() - started)

@@ -70,6 +70,9 @@ class Expected:
     identity: Path | None = None
 
 
+_NO_FAULT_OF_THE_PACKAGE = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 def verify(
     path: Path, expected: Expected | None = None, *, extract: Path | None = None, today: date | None = None
 ) -> Verification:
@@ -77,16 +80,18 @@ def verify(
 
     Raises:
         InputError: no such file, a locked package without the key to it, or ``extract`` is taken.
+        OSError: ``extract`` cannot be written; that says nothing about the package.
     """
     expected = expected or Expected()
     if extract is not None and extract.exists() and not (extract.is_dir() and not any(extract.iterdir())):
         raise InputError(f"--extract must name a new or empty folder, however {extract} is not. Choose another.")
     try:
-        with path.open("rb") as file:
-            if file.read(len(_AGE)) != _AGE:
-                return _verify(file, expected, extract, today or datetime.now(UTC).date())
+        package = path.open("rb")
     except OSError as error:
         raise InputError(f"A package must be a file to read, however {path} is not ({error.strerror}).") from None
+    with package:
+        if package.read(len(_AGE)) != _AGE:
+            return _verify(package, expected, extract, today or datetime.now(UTC).date())
     with tempfile.TemporaryDirectory(prefix="synthrelease-") as folder:
         opened = Path(folder) / "package.zip"
         if (problem := _unlock(path, opened, expected.identity)) is not None:
@@ -132,7 +137,7 @@ def _verify(file: BinaryIO, expected: Expected, extract: Path | None, today: dat
             if extract is not None and found.is_intact:
                 _extract(opened, extract)
     except _UNREADABLE as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in _NO_FAULT_OF_THE_PACKAGE:
             raise
         problem = Problem("the zip file", f"it cannot be read as a package: it is cut short or changed. {_ASK}")
         return replace(found, problems=(*found.problems, problem))

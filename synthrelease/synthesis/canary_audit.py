@@ -35,13 +35,13 @@ from synthrelease.core.contracts import (
     Table,
 )
 from synthrelease.core.errors import ClaimError, InputError
+from synthrelease.core.privacy_types import CLAIM_AUDITS
 from synthrelease.privacy import noise as os_noise
 from synthrelease.privacy import one_run_audit
 from synthrelease.synthesis.generators.private import domain_learning
 from synthrelease.synthesis.generators.private.public_domain import Cells, cells_of
 from synthrelease.synthesis.synthesizer import Learner
 
-AUDITS = ("canary",)
 CONFIDENCE = 0.95
 MOST, SHARE = 1_000, 0.05
 """So many canaries at most, and at most this share of the table's units: the copy must stay like the table."""
@@ -74,8 +74,10 @@ def check(audit: str | None, epsilon: float | None) -> None:
     """
     if audit is None:
         return
-    if audit not in AUDITS:
-        raise InputError(f"--audit must be one of {', '.join(AUDITS)}, however it is {audit!r}. Choose one of these.")
+    if audit not in CLAIM_AUDITS:
+        raise InputError(
+            f"--audit must be one of {', '.join(CLAIM_AUDITS)}, however it is {audit!r}. Choose one of these."
+        )
     if epsilon is None:
         raise InputError(
             "--audit canary tests a claim of differential privacy, however no --epsilon is given and none is made. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from synthrelease.core import diagnostics
 from synthrelease.core.contracts import MINIMUM_ROWS, Evidence
 from synthrelease.data import learned_categories, splitting, table_reader, table_writer
 from synthrelease.governance import policy_file
@@ -18,6 +19,7 @@ from synthrelease.workflows.run_context import MADE_ELSEWHERE, Listener, Product
 from synthrelease.workflows.run_options import AuditTables, BuildOptions
 
 
+@diagnostics.recorded()
 def audit(
     files: AuditTables,
     *,

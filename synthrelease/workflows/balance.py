@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,8 @@ from synthrelease.schema import constraints
 from synthrelease.schema import schema_file as schema_reader
 from synthrelease.synthesis import constraint_repair, generators
 from synthrelease.synthesis.oversampling import Oversampling, make_rows
+from synthrelease.workflows.run_options import BalanceMethod
 
-Method = Literal["gan", "smote", "adasyn", "smotenc"]
-METHODS: tuple[Method, ...] = ("gan", "smote", "adasyn", "smotenc")
 NEIGHBOURS = 5
 FEWEST_REAL_ROWS = 20
 MIN_CELL = 5
@@ -47,7 +46,7 @@ WARNING = (
 class BalanceOptions:
     """What to do: ``column`` is the name of the column that marks made rows (1), real ones have 0."""
 
-    method: Method = "gan"
+    method: BalanceMethod = "gan"
     target: str | None = None
     seed: int = 0
     column: str = "synthetic"
@@ -151,7 +150,7 @@ def _made(
 
 
 def interpolated(
-    real: Table, wanted: Mapping[int, int], counts: IntArray, *, method: Method, seed: int, whole: bool = True
+    real: Table, wanted: Mapping[int, int], counts: IntArray, *, method: BalanceMethod, seed: int, whole: bool = True
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return rows made by SMOTE, ADASYN or SMOTENC (imbalanced-learn), as a canonical frame, and notices.
 
@@ -194,7 +193,7 @@ def interpolated(
     return made[list(real.frame.columns)], notices
 
 
-def _check_kinds(method: Method, labels: list[str], features: int) -> None:
+def _check_kinds(method: BalanceMethod, labels: list[str], features: int) -> None:
     if method in ("smote", "adasyn") and labels:
         shown = ", ".join(map(repr, labels[:3])) + (", ..." if len(labels) > 3 else "")
         raise OversamplingError(
@@ -209,7 +208,7 @@ def _check_kinds(method: Method, labels: list[str], features: int) -> None:
         )
 
 
-def _check_gaps(method: Method, real: Table, features: list[str]) -> None:
+def _check_gaps(method: BalanceMethod, real: Table, features: list[str]) -> None:
     gaps = real.frame[features].isna().sum()
     gaps = gaps[gaps > 0]
     if len(gaps):
@@ -236,7 +235,7 @@ def _scaled(
 
 
 def _sampler(
-    method: Method, strategy: Mapping[int, int], neighbours: int, is_label: np.ndarray[Any, Any], seed: int
+    method: BalanceMethod, strategy: Mapping[int, int], neighbours: int, is_label: np.ndarray[Any, Any], seed: int
 ) -> Any:
     from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC  # slow to import, and only needed here
 
@@ -281,4 +280,4 @@ def _texts(file: TableFile) -> Iterator[tuple[str, ...]]:
     return zip(*columns, strict=True)
 
 
-__all__ = ["METHODS", "BalanceOptions", "Balanced", "balance", "interpolated"]
+__all__ = ["BalanceOptions", "Balanced", "balance", "interpolated"]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synthrelease.core import diagnostics
 from synthrelease.core.contracts import (
     MINIMUM_ROWS,
     FitSettings,
@@ -38,6 +39,7 @@ from synthrelease.workflows.run_context import PACKAGES, Listener, Production, R
 from synthrelease.workflows.run_options import BuildOptions
 
 
+@diagnostics.recorded()
 def build(
     table: Path | str | Place,
     *,

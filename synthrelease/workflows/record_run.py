@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from synthrelease.core import files
+from synthrelease.core import diagnostics, files
 from synthrelease.core.contracts import Attempts, CheckResult, RunFacts, Verdict
 from synthrelease.core.errors import RunFolderError
 from synthrelease.governance import finished_run, release_bundle, run_folder, source_history
@@ -18,6 +19,8 @@ from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.source_history import Trail
 from synthrelease.report import json_records
 from synthrelease.workflows.run_context import Run
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -31,6 +34,8 @@ def opened(
         RunFolderError: the folder is taken.
     """
     with run_folder.claimed(out, force=force, started=run.started()) as folder:
+        diagnostics.go_on_in(folder.internal / "run.log")
+        _log.info("%s %s under %s %s", event, run.run_id, run.policy.name, run.policy.version)
         named = {"run": folder.path.resolve().name, "run_id": run.run_id}
         attempts = source_history.begin(noted, run.policy, named, event=event)
         for text in folder.notices:
@@ -73,6 +78,7 @@ class Filing:
         bound = finished_run.digests(self.folder, self.table)
         if bound["table"] != facts.digests["synthetic (SHA-256)"]:
             raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
+        _log.info("verdict: %s", verdict.decision)
         source_history.judged(self.trail, verdict, facts, bound)
         is_released = verdict.decision == "release" and not verdict.policy.sign_off
         if is_released:

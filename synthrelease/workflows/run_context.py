@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from synthrelease.core.contracts import CanaryFinding, Figure, Policy, PrivacyCl
 from synthrelease.schema import generalization
 from synthrelease.workflows.run_options import BuildOptions
 
+_log = logging.getLogger(__name__)
 NOTABLE_SHARE = 0.05
 """From this share of rows that broke a constraint on, the report says that others were drawn in their place."""
 PACKAGES = ("numpy", "pandas", "scikit-learn", "faiss-cpu")
@@ -65,13 +67,16 @@ class Recorder:
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
         """Announce a stage and time it."""
+        _log.info("%s", title)
         self.listener.stage(title)
         started = time.perf_counter()
         yield
         self.seconds[title] = round(time.perf_counter() - started, 2)
+        _log.info("%s: %.2f s", title, self.seconds[title])
 
     def notice(self, text: str) -> None:
         """Tell the steward now, and the reader of the report later."""
+        _log.info("notice: %s", text)
         self.notices.append(text)
         self.listener.notice(text)
 

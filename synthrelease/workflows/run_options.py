@@ -1,12 +1,18 @@
-"""What a steward may set for a run."""
+"""What a steward may set for a run, or for filling up rare classes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from synthrelease.data.formats import Place
+if TYPE_CHECKING:  # the command line reads this at every start
+    from synthrelease.data.formats import Place
+
+BalanceMethod = Literal["gan", "smote", "adasyn", "smotenc"]
+BALANCE_METHODS: tuple[BalanceMethod, ...] = ("gan", "smote", "adasyn", "smotenc")
+"""How the rows of rare classes can be made."""
 
 
 @dataclass(frozen=True, slots=True)

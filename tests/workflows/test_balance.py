@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from conftest import drafted, ward
 
 from synthrelease.cli.main import main
-from synthrelease.workflows.balance import METHODS
+from synthrelease.workflows.run_options import BALANCE_METHODS
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_smotenc_works_with_labels_and_numbers(tmp_path):
     assert set(frame["sex"]) == {"F", "M"}
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "gan"])
+@pytest.mark.parametrize("method", [method for method in BALANCE_METHODS if method != "gan"])
 def test_missing_values_are_refused_by_what_cannot_work_with_them(tmp_path, method):
     path = tmp_path / "gaps.csv"
     frame = ward(200)

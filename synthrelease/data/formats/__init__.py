@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,6 +17,7 @@ from synthrelease.data.formats import arrow_files, csv_files, excel, stata_spss_
 from synthrelease.data.formats.location import Place, place_of
 from synthrelease.data.raw_table import TableFile
 
+_log = logging.getLogger(__name__)
 __all__ = ["FORMATS", "Format", "Place", "place_of", "read_file", "writer"]
 
 Writer = Callable[[IO[bytes], pa.Schema, Any], AbstractContextManager[Any]]
@@ -67,6 +69,7 @@ def read_file(where: Path | str | Place) -> TableFile:
         raise InputError(
             f"A table must hold rows, however {place.name} has a header and nothing else. Give the full export."
         )
+    _log.info("read %s: %d rows, %d columns", place.name, table.rows, len(table.columns))
     return table
 
 

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
+from synthrelease.core import diagnostics
 from synthrelease.core.errors import RunFolderError
 from synthrelease.workflows.paper.trials import Trial
 
@@ -124,7 +125,8 @@ def _results(work: Work, places: Sequence[int], workers: int) -> Iterator[tuple[
     if workers <= 1 or len(order) <= 1:
         yield from ((at, work.run(work.trials[at], work.data)) for at in order)
         return
-    with _one_thread_each(), ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    spawn, quiet = multiprocessing.get_context("spawn"), diagnostics.hide_warnings
+    with _one_thread_each(), ProcessPoolExecutor(workers, spawn, quiet) as pool:
         waiting: Mapping[Future[dict[str, Any]], int] = {
             pool.submit(work.run, work.trials[at], work.data): at for at in order
         }

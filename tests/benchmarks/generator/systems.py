@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthrelease.synthesis.generators.autoregressive_gan.config import EFFORTS
+from synthrelease.cli.options import EFFORTS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]

@@ -11,8 +11,6 @@ from synthrelease.core.errors import InputError, listing
 
 SMALL_ROWS = 6_000
 """Tables with fewer training rows are fitted twice: once to find when to stop, and once on all rows."""
-EFFORTS: Mapping[str, float] = {"fast": 0.3, "standard": 1.0, "thorough": 4.0}
-"""What the named efforts multiply the number of updates by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,4 +161,4 @@ def _checked(overrides: Mapping[str, float]) -> dict[str, Any]:
     return values
 
 
-__all__ = ["EFFORTS", "SETTINGS", "SMALL_ROWS", "Config", "Setting", "config_for", "decay_for", "temperature_for"]
+__all__ = ["SETTINGS", "SMALL_ROWS", "Config", "Setting", "config_for", "decay_for", "temperature_for"]
