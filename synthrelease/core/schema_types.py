@@ -157,6 +157,10 @@ class Schema:
                 return column
         raise KeyError(name)
 
+    def marks(self, column: Column) -> frozenset[str]:
+        """The spellings of a missing value in a column, besides an empty cell: the table's and its own."""
+        return frozenset({*self.missing, *column.missing})
+
     @property
     def learned(self) -> tuple[Column, ...]:
         """The columns that generators and checks see, in file order (the target is one of them)."""

@@ -16,7 +16,6 @@ import pandas as pd
 from synthrelease.core.contracts import Column, IntArray, Schema, Table
 from synthrelease.core.errors import InputError
 from synthrelease.data.raw_table import RawColumn, TableFile
-from synthrelease.data.table_writer import ColumnLayout, Layout, label_codes, marks_of
 
 
 def is_open(column: Column) -> bool:
@@ -31,7 +30,7 @@ def opened(file: TableFile, schema: Schema) -> Schema:
     def open_up(column: Column) -> Column:
         if not is_open(column) or column.name not in raw:
             return column
-        return replace(column, categories=_labels(raw[column.name], marks_of(column, schema)))
+        return replace(column, categories=_labels(raw[column.name], schema.marks(column)))
 
     return replace(schema, columns=tuple(open_up(column) for column in schema.columns))
 
@@ -106,33 +105,6 @@ def merged(table: Table, schema: Schema) -> dict[str, int]:
         if column.learns_levels:
             was = table.schema.column(column.name)
             known = np.isin(np.array(was.categories, dtype=object), np.array(column.categories, dtype=object))
-            codes = label_codes(table.frame[column.name], was)
+            codes = table.frame[column.name].cat.codes.to_numpy()
             counts[column.name] = int((~np.append(known, True)[codes]).sum())
     return counts
-
-
-def laid_out(layout: Layout, schema: Schema) -> Layout:
-    """Return the layout by which coded rows are written: no label but the learned ones is in it.
-
-    Raises:
-        InputError: a column's Parquet type cannot hold the label that stands for rare ones.
-    """
-    by_name = {column.name: column for column in schema.learned if column.learns_levels or column.learns_bounds}
-
-    def look(old: ColumnLayout) -> ColumnLayout:
-        if old.column.name not in by_name:
-            return old
-        column = by_name[old.column.name]
-        if column.is_number:
-            return replace(old, column=column)
-        known = frozenset(column.categories)
-        kept = [level for level in old.levels if level in known]
-        is_text = old.type is None or "string" in str(old.type)
-        if not is_text and column.other in known:
-            raise InputError(
-                f"{column.name!r} is stored as {old.type}, which cannot hold the label {column.other!r} for rare "
-                f'labels. Write other = "" to make them missing, or store the column as text.'
-            )
-        return replace(old, column=column, levels=tuple(dict.fromkeys([*kept, *column.categories])))
-
-    return replace(layout, columns=tuple(look(old) for old in layout.columns))

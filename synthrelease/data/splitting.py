@@ -103,7 +103,7 @@ def check_disjoint(source: Source, holdout: Source) -> None:
         InputError: Both tables hold rows of the same patient, or the same rows.
     """
     unit = source.table.schema.unit
-    shared = len(_patients(source, unit) & _patients(holdout, unit))
+    shared = 0 if unit is None else len(source.style.taken(unit) & holdout.style.taken(unit))
     if shared:
         raise InputError(
             f"A holdout must hold other patients than the table, however {shared} of {unit!r} stand in both. "
@@ -123,7 +123,3 @@ def check_disjoint(source: Source, holdout: Source) -> None:
 def _row_keys(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """A 64-bit hash a row over all learned columns; labels count as spelled, since two files may number them apart."""
     return np.asarray(pd.util.hash_pandas_object(frame, index=False), dtype=np.uint64)
-
-
-def _patients(source: Source, unit: str | None) -> frozenset[str]:
-    return next((look.taken for look in source.layout.columns if look.column.name == unit), frozenset())

@@ -1,4 +1,4 @@
-"""Tables: read one as its schema declares it, write one back, split real rows by patient, fingerprint a file."""
+"""Read a table file as its schema declares it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from synthrelease.core.contracts import Column, Origin, Schema, Table
 from synthrelease.core.errors import InputError, listing
-from synthrelease.data import learned_categories
+from synthrelease.data import file_style, learned_categories
+from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place, place_of, read_file
 from synthrelease.data.raw_table import TRUTHS, Codes, Flags, Floats, RawColumn, TableFile, counted
-from synthrelease.data.table_writer import Layout, layout_of, marks_of
 from synthrelease.schema import datetimes, generalization
 from synthrelease.schema.schema_file import ANY_OTHER
 
@@ -32,10 +32,10 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table as read, and the look of its file. ``digest``: the SHA-256 of a database's rows, empty for a file."""
+    """A table as read, and how its file is spelled. ``digest``: the SHA-256 of a database's rows, empty for a file."""
 
     table: Table
-    layout: Layout
+    style: FileStyle
     digest: bytes = field(default=b"", repr=False)
 
 
@@ -62,7 +62,7 @@ def read(where: Path | Place, schema: Schema, *, origin: Origin = "real", minimu
     file = _renamed(read_file(place), schema)
     schema = learned_categories.opened(file, schema)
     problems = [*_column_problems(file, schema, origin), *_size_problems(file, origin, minimum_rows)]
-    layout, content = layout_of(file, schema), file.digest
+    style, content = file_style.learned(file, schema), file.digest
     columns = {raw.name: raw for raw in file.columns}
     units = None if schema.unit not in columns else _units(columns[schema.unit], schema)
     del file  # each column's text is let go as soon as it is parsed
@@ -86,7 +86,7 @@ def read(where: Path | Place, schema: Schema, *, origin: Origin = "real", minimu
         units=units,
         outside={name: each.outside for name, each in parsed.items() if each.outside},
     )
-    return Source(table, layout, content)
+    return Source(table, style, content)
 
 
 def _renamed(file: TableFile, schema: Schema) -> TableFile:
@@ -136,7 +136,7 @@ def _target_problems(schema: Schema, parsed: Mapping[str, _Parsed]) -> Iterator[
 
 
 def _parse(raw: RawColumn, column: Column, schema: Schema, origin: Origin) -> _Parsed:
-    missing = raw.missing(marks_of(column, schema))
+    missing = raw.missing(schema.marks(column))
     return _numbers(raw, column, missing) if column.is_number else _labels(raw, column, missing, origin)
 
 
@@ -253,7 +253,7 @@ def _nearest(raw: RawColumn, column: Column) -> Codes:
 
 def _units(raw: RawColumn, schema: Schema) -> Integers:
     """Number the patients in order of appearance: int64 per row, -1 where the patient is missing."""
-    missing = raw.missing(marks_of(schema.column(raw.name), schema))
+    missing = raw.missing(schema.marks(schema.column(raw.name)))
     labels = pd.Series(raw.trimmed().to_pylist(), dtype=object).mask(missing)
     codes, _ = pd.factorize(labels)
     units: Integers = np.append(codes, -1)[raw.codes].astype(np.int64)

@@ -68,17 +68,17 @@ def audit(
         constraints.check(train)
         known = learned_categories.learned(train, min_cell=rules.min_cell)
         made = coded(run, coarse(run, table_reader.read(files.synthetic, run.wanted, origin="synthetic")), known)
-        if made.layout.notice:
-            run.notice(made.layout.notice)
+        if made.style.format.notice:
+            run.notice(made.style.format.notice)
         real = [learned_categories.coded(each, known) for each in (train, *(coarse(run, each).table for each in apart))]
     run.generator = "unknown"
     noted = source_of(run, options, exact.digest or files.train)
     with run_folder.claimed(Path(out), force=options.force, started=run.started()) as folder:
         record_run.begin(run, folder, noted, event="audit")
-        quarantined = folder.quarantine / f"synthetic.{made.layout.format}"
+        quarantined = folder.quarantine / f"synthetic.{made.style.format.suffix}"
         # Written anew and not copied: whatever stands in its identifier and text columns is replaced.
         table_writer.write(
-            [table_reader.numbered(made.table)], made.layout, quarantined, seed=derived(run.seed, "surrogates")
+            [table_reader.numbered(made.table)], known, made.style, quarantined, seed=derived(run.seed, "surrogates")
         )
         if replaced := [column.name for column in known.columns if column not in known.learned]:
             run.notice(f"Replaced in what would be handed over, not learned nor audited: {', '.join(replaced)}.")

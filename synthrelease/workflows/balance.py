@@ -94,9 +94,9 @@ def balance(
     made, notices = _made(real, wanted, counts, options, on_step)
     file = read_file(place)
     with tempfile.TemporaryDirectory(prefix="synthrelease-balance-") as folder:
-        spelled = Path(folder) / f"made.{source.layout.format}"
+        spelled = Path(folder) / f"made.{source.style.format.suffix}"
         if len(made):
-            table_writer.write([made], source.layout, spelled, seed=options.seed)
+            table_writer.write([made], real.schema, source.style, spelled, seed=options.seed)
         _write(out, file, read_file(spelled) if len(made) else None, options.column)
     names = real.schema.column(target).categories
     return Balanced(

@@ -21,7 +21,7 @@ from synthrelease.core.contracts import (
     Table,
 )
 from synthrelease.core.errors import InputError
-from synthrelease.data import splitting, table_reader, table_writer
+from synthrelease.data import file_style, splitting, table_reader, table_writer
 from synthrelease.data.formats import Place, place_of
 from synthrelease.evaluation.runner import MINIMUM_ROWS
 from synthrelease.governance import policy_file, run_folder
@@ -95,7 +95,7 @@ def build(
         constraints.check(source.table)
         split = _split(run, options, exact, source.table)
         found = private_preparation.learned(split.train, options.epsilon, options.delta, min_cell=rules.min_cell)
-        split, look = learned_levels(run, source, split, found)
+        split, style = learned_levels(run, source, split, found), source.style
         wish, leading = _wish(options, split, rules.min_cell)
     real_rows = sum(
         int(row_conditions.meets(wish.conditions, each.frame).sum()) for each in (split.train, split.holdout)
@@ -116,13 +116,14 @@ def build(
             took = time.perf_counter() - started
             maker.save(folder.internal)
             if run.claim is not None:
-                look, rows = private_preparation.public_look(look), _private_rows(options, run.claim, maker, rows)
+                rows = _private_rows(options, run.claim, maker, rows)
+                style = file_style.public(split.train.schema, style.format)
         if options.audit is not None:
             _audit_claim(run, split.train, fit, settings)
         with run.stage("Generating synthetic rows"):
-            quarantined = folder.quarantine / f"synthetic.{look.format}"
+            quarantined = folder.quarantine / f"synthetic.{style.format.suffix}"
             frames = maker.frames(rows, wish, seed=lambda purpose: derived(run.seed, purpose), on_end=run.left_out)
-            table_writer.write(frames, look, quarantined, seed=derived(run.seed, "surrogates"))
+            table_writer.write(frames, split.train.schema, style, quarantined, seed=derived(run.seed, "surrogates"))
             made = read_back(run, quarantined, split.train.schema, {})
         evidence = _evidence(run, split, made, wish)
         if not wish.conditions and not wish.classes:

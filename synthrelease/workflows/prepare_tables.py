@@ -26,8 +26,8 @@ def training_table(run: Run, where: Path | Place, *, minimum_rows: int | None = 
         InputError: the table does not fit the schema, or holds a direct identifier that the schema leaves in.
     """
     source = table_reader.read(where, run.wanted, minimum_rows=minimum_rows)
-    if source.layout.notice:
-        run.notice(source.layout.notice)
+    if source.style.format.notice:
+        run.notice(source.style.format.notice)
     screen(run, source)
     return source
 
@@ -41,9 +41,7 @@ def parted(run: Run, exact: table_reader.Source, rows: Table, holdout_file: Path
     return Split(rows, coarse(run, holdout).table)
 
 
-def learned_levels(
-    run: Run, source: table_reader.Source, split: Split, found: Learned | None = None
-) -> tuple[Split, table_writer.Layout]:
+def learned_levels(run: Run, source: table_reader.Source, split: Split, found: Learned | None = None) -> Split:
     """Learn the labels that the schema leaves open from the training rows, and code both sides by them.
 
     ``found``: what was learned with a privacy budget; nothing else is learned then.
@@ -61,9 +59,9 @@ def learned_levels(
     return _coded_by(meaning, source, split)
 
 
-def _coded_by(meaning: Schema, source: table_reader.Source, split: Split) -> tuple[Split, table_writer.Layout]:
-    both = Split(learned_categories.coded(split.train, meaning), learned_categories.coded(split.holdout, meaning))
-    return both, learned_categories.laid_out(source.layout, meaning)
+def _coded_by(meaning: Schema, source: table_reader.Source, split: Split) -> Split:
+    table_writer.check(meaning, source.style)
+    return Split(learned_categories.coded(split.train, meaning), learned_categories.coded(split.holdout, meaning))
 
 
 def coded(run: Run, made: table_reader.Source, known: Schema) -> table_reader.Source:
@@ -71,9 +69,8 @@ def coded(run: Run, made: table_reader.Source, known: Schema) -> table_reader.So
     for name, cells in learned_categories.merged(made.table, known).items():
         if cells:
             run.notice(f"{name!r}: {cells:,} synthetic cells hold labels of too few training patients; replaced.")
-    return table_reader.Source(
-        learned_categories.coded(made.table, known), learned_categories.laid_out(made.layout, known)
-    )
+    table_writer.check(known, made.style)
+    return replace(made, table=learned_categories.coded(made.table, known))
 
 
 def coarsen(run: Run, *, is_audit: bool = False) -> None:
@@ -90,8 +87,7 @@ def coarsen(run: Run, *, is_audit: bool = False) -> None:
 
 def coarse(run: Run, source: table_reader.Source) -> table_reader.Source:
     """Make a table as coarse as schema and policy demand: the one place where that is done."""
-    table = generalization.apply(source.table, seed=derived(run.seed, "shift"))
-    return replace(source, table=table, layout=table_writer.recast(source.layout, table.schema))
+    return replace(source, table=generalization.apply(source.table, seed=derived(run.seed, "shift")))
 
 
 def screen(run: Run, source: table_reader.Source) -> None:

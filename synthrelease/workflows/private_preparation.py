@@ -26,7 +26,6 @@ from synthrelease.core.contracts import (
     Table,
 )
 from synthrelease.core.errors import InputError, listing
-from synthrelease.data.table_writer import ColumnLayout, Layout
 from synthrelease.privacy import claim, noise
 from synthrelease.schema import constraints, generalization
 from synthrelease.synthesis import constraint_repair, generators
@@ -208,20 +207,6 @@ def parted(table: Table, *, holdout_share: float) -> Split:
             "Both sides of a split need rows, however one is empty. Give a larger export, or a --holdout file."
         )
     return Split(table.take(np.flatnonzero(~held)), table.take(np.flatnonzero(held)))
-
-
-def public_look(layout: Layout) -> Layout:
-    """Return how to write the table, by its format and the schema alone; no spelling and no identifier is looked at."""
-    return replace(layout, columns=tuple(_plain(look) for look in layout.columns))
-
-
-def _plain(look: ColumnLayout) -> ColumnLayout:
-    column = look.column
-    decimals = (0, 15) if column.is_number and column.kind != "integer" else (0, 0)
-    mark = "" if look.type is not None else next((mark for mark in column.missing if mark != "*"), "")
-    return replace(
-        look, decimals=decimals, mark=mark, is_blank=False, is_quoted=False, levels=column.categories, taken=frozenset()
-    )
 
 
 def public_facts(schema: Schema, asked: PrivacyBudget) -> tuple[PublicFact, ...]:

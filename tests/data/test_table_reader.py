@@ -60,8 +60,10 @@ def saved(frame: pd.DataFrame, path: Path, **options: object) -> Path:
 
 
 def back(source: table_reader.Source, folder: Path, seed: int = 1) -> Path:
-    out = folder / f"out.{source.layout.format}"
-    assert table_writer.write([source.table.frame], source.layout, out, seed=seed) == len(source.table)
+    out = folder / f"out.{source.style.format.suffix}"
+    assert table_writer.write([source.table.frame], source.table.schema, source.style, out, seed=seed) == len(
+        source.table
+    )
     return out
 
 
@@ -111,9 +113,9 @@ def test_writing_follows_the_seed_and_streams(tmp_path):
     source = table_reader.read(saved(clinic(), tmp_path / "t.csv"), CLINIC)
     whole = back(source, tmp_path).read_bytes()
     halves = [source.table.frame.iloc[:50], source.table.frame.iloc[50:]]
-    assert table_writer.write(iter(halves), source.layout, tmp_path / "b.csv", seed=1) == 120
+    assert table_writer.write(iter(halves), source.table.schema, source.style, tmp_path / "b.csv", seed=1) == 120
     assert (tmp_path / "b.csv").read_bytes() == whole
-    table_writer.write(iter(halves), source.layout, tmp_path / "b.csv", seed=2)
+    table_writer.write(iter(halves), source.table.schema, source.style, tmp_path / "b.csv", seed=2)
     assert (tmp_path / "b.csv").read_bytes() != whole
 
 
@@ -125,7 +127,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path):
         raise RuntimeError("stopped")
 
     with pytest.raises(RuntimeError, match="stopped"):
-        table_writer.write(frames(), source.layout, tmp_path / "out.csv", seed=1)
+        table_writer.write(frames(), source.table.schema, source.style, tmp_path / "out.csv", seed=1)
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
