@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synthrelease.core.contracts import Column, Schema
+from synthrelease.core.contracts import Column, LearnedSchema, Schema
 from synthrelease.data.raw_table import Dialect, Flags, RawColumn, TableFile
 
 _ALL_DIGITS = 15
@@ -92,7 +92,7 @@ def learned(file: TableFile, schema: Schema) -> FileStyle:
     return FileStyle(_format_of(file), tuple(_learned(at, file, schema) for at in range(len(file.columns))))
 
 
-def public(schema: Schema, kind: FileFormat) -> FileStyle:
+def public(schema: LearnedSchema, kind: FileFormat) -> FileStyle:
     """Choose a spelling by the schema and the file's format alone: no cell, and no identifier, has a part in it."""
     return FileStyle(kind, tuple(_public(declared(schema, each.name), each) for each in kind.columns))
 

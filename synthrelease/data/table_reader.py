@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, overload
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from synthrelease.core.contracts import Column, Origin, Schema, Table
+from synthrelease.core.contracts import (
+    Column,
+    DeclaredSchema,
+    LearnedSchema,
+    OpenedSchema,
+    Origin,
+    Schema,
+    State_co,
+    Table,
+)
 from synthrelease.core.errors import InputError, listing
 from synthrelease.data import file_style, learned_categories
 from synthrelease.data.file_style import FileStyle
@@ -31,10 +40,10 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Source(Generic[State_co]):
     """A table as read, and how its file is spelled. ``digest``: the SHA-256 of a database's rows, empty for a file."""
 
-    table: Table
+    table: Table[State_co]
     style: FileStyle
     digest: bytes = field(default=b"", repr=False)
 
@@ -48,8 +57,25 @@ class _Parsed:
     problems: tuple[str, ...]
 
 
-def read(where: Path | Place, schema: Schema, *, origin: Origin = "real", minimum_rows: int | None = None) -> Source:
-    """Read a file, or a database's table, as ``schema`` declares it. The frame's columns stand in the schema's order.
+@overload
+def read(
+    where: Path | Place, schema: DeclaredSchema, *, origin: Origin = "real", minimum_rows: int | None = None
+) -> Source[OpenedSchema]: ...
+
+
+@overload
+def read(
+    where: Path | Place, schema: LearnedSchema, *, origin: Origin = "real", minimum_rows: int | None = None
+) -> Source[LearnedSchema]: ...
+
+
+def read(
+    where: Path | Place, schema: Schema, *, origin: Origin = "real", minimum_rows: int | None = None
+) -> Source[Schema]:
+    """Read a file, or a database's table, as ``schema`` says. The frame's columns stand in the schema's order.
+
+    By a declared schema, the table has every label of the file in the columns that leave theirs open; by a learned one
+    it has the learned labels and no others.
 
     A real table must fit its schema to the cell. A synthetic one, which a vendor made, may lack identifiers and
     excluded columns, and its cells outside the domain are kept where possible and counted in ``Table.outside``:
@@ -60,7 +86,8 @@ def read(where: Path | Place, schema: Schema, *, origin: Origin = "real", minimu
     """
     place = place_of(where)
     file = _renamed(read_file(place), schema)
-    schema = learned_categories.opened(file, schema)
+    if not isinstance(schema, LearnedSchema):
+        schema = learned_categories.opened(file, schema)
     problems = [*_column_problems(file, schema, origin), *_size_problems(file, origin, minimum_rows)]
     style, content = file_style.learned(file, schema), file.digest
     columns = {raw.name: raw for raw in file.columns}
@@ -87,6 +114,22 @@ def read(where: Path | Place, schema: Schema, *, origin: Origin = "real", minimu
         outside={name: each.outside for name, each in parsed.items() if each.outside},
     )
     return Source(table, style, content)
+
+
+def read_whole(where: Path | Place, schema: DeclaredSchema, *, minimum_rows: int) -> Source[LearnedSchema]:
+    """Read a real table with all its labels, rare ones too: only for rows that stay beside the real ones.
+
+    Raises:
+        InputError: as ``read``.
+    """
+    source = read(where, schema, minimum_rows=minimum_rows)
+
+    def settled(column: Column) -> Column:  # in a column without any label, nothing is left to learn
+        return replace(column, learns_levels=False) if learned_categories.is_open(column) else column
+
+    opened = source.table.schema
+    known = LearnedSchema.of(opened, tuple(settled(column) for column in opened.columns))
+    return Source(source.table.by(known, source.table.frame), source.style, source.digest)
 
 
 def _renamed(file: TableFile, schema: Schema) -> TableFile:
@@ -260,7 +303,7 @@ def _units(raw: RawColumn, schema: Schema) -> Integers:
     return units
 
 
-def numbered(table: Table) -> pd.DataFrame:
+def numbered(table: Table[Schema]) -> pd.DataFrame:
     """The rows with their patients' numbers in the unit's column, where the table has any: for ``write``."""
     unit = table.schema.unit
     return table.frame if unit is None or table.units is None else table.frame.assign(**{unit: table.units})

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from synthrelease.core.contracts import NO_TREATMENT, Column, Schema
+from synthrelease.core.contracts import NO_TREATMENT, Column, LearnedSchema
 from synthrelease.core.errors import InputError
 from synthrelease.data import arrow_cells, file_style, formats
 from synthrelease.data.file_style import ColumnFormat, ColumnStyle, FileFormat, FileStyle, harmless
@@ -58,7 +58,7 @@ class _Written:
         return tuple(dict.fromkeys([*kept, *self.column.categories]))
 
 
-def check(schema: Schema, style: FileStyle) -> None:
+def check(schema: LearnedSchema, style: FileStyle) -> None:
     """Refuse a file whose types cannot hold what the schema's learned labels are written as.
 
     Raises:
@@ -79,7 +79,7 @@ def check(schema: Schema, style: FileStyle) -> None:
             )
 
 
-def write(frames: Iterable[pd.DataFrame], schema: Schema, style: FileStyle, path: Path, *, seed: int) -> int:
+def write(frames: Iterable[pd.DataFrame], schema: LearnedSchema, style: FileStyle, path: Path, *, seed: int) -> int:
     """Stream canonical frames of ``schema`` into a file spelled by ``style``; return the number of rows written.
 
     Identifier and unit columns get fresh surrogates drawn from ``seed``, excluded ones a placeholder. Frames may number
@@ -99,7 +99,7 @@ def write(frames: Iterable[pd.DataFrame], schema: Schema, style: FileStyle, path
             return _write_csv(frames, columns, dialect, stream)
 
 
-def _written(schema: Schema, style: FileStyle, seed: int) -> tuple[_Written, ...]:
+def _written(schema: LearnedSchema, style: FileStyle, seed: int) -> tuple[_Written, ...]:
     """Bring together, column by column, what the schema and the style say; each supply has a seed of its own."""
     real = frozenset[str]().union(*(each.taken for each in style.columns))
 

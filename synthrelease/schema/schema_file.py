@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from synthrelease.core.contracts import MOMENTS, Column, Constraint, Kind, Role, Schema, Treatment
+from synthrelease.core.contracts import MOMENTS, Column, Constraint, DeclaredSchema, Kind, Role, Treatment
 from synthrelease.core.errors import SchemaError, listing
 from synthrelease.schema import constraints, datetimes, generalization
 from synthrelease.schema.schema_file_blocks import AuditEntry, ConstraintEntry, ReleaseEntry
@@ -129,7 +129,7 @@ class _SchemaFile(BaseModel):
     release: ReleaseEntry = ReleaseEntry()
 
 
-def load(path: Path, *, target: str | None = None) -> Schema:
+def load(path: Path, *, target: str | None = None) -> DeclaredSchema:
     """Read the schema file and check it as a whole; ``target`` replaces the file's own target.
 
     Columns keep the order of the schema file, which need not be the table's.
@@ -149,7 +149,7 @@ def load(path: Path, *, target: str | None = None) -> Schema:
         problems += [*_file_problems(entry, overridden=target is not None), *_column_problems(entry, spoilt)]
     if entry is None or problems:
         raise SchemaError(listing(_title(path, len(problems)), problems))
-    schema = Schema(
+    schema = DeclaredSchema(
         columns=tuple(_column(name, column, entry) for name, column in entry.columns.items()),
         target=entry.target,
         unit=entry.unit,
@@ -171,7 +171,7 @@ def load(path: Path, *, target: str | None = None) -> Schema:
     return schema
 
 
-def with_target(schema: Schema, target: str) -> Schema:
+def with_target(schema: DeclaredSchema, target: str) -> DeclaredSchema:
     """Return the schema with another target; the former one becomes what the file declares it, else a feature.
 
     Raises:

@@ -27,6 +27,7 @@ from synthrelease.core.contracts import (
     FloatArray,
     Generator,
     IntArray,
+    ModelledSchema,
     OnStep,
     Place,
     PrivacyClaim,
@@ -144,12 +145,12 @@ def check(audit: str | None, epsilon: float | None) -> None:
 
 
 def audited(
-    train: Table,
+    train: Table[ModelledSchema],
     fit: Generator,
     settings: FitSettings,
     claim: PrivacyClaim,
     on_step: OnStep,
-    declared: Callable[[Table], Table] = lambda table: table,
+    declared: Callable[[Table[ModelledSchema]], Table],
 ) -> Finding:
     """Train once more on a copy of ``train`` (as the generator sees it) with canaries, and look for them.
 
@@ -203,7 +204,10 @@ def audited(
 
 
 def _seen_in_domains(
-    copy: Table, canaries: Canaries, claim: PrivacyClaim, declared: Callable[[Table], Table]
+    copy: Table[ModelledSchema],
+    canaries: Canaries,
+    claim: PrivacyClaim,
+    declared: Callable[[Table[ModelledSchema]], Table],
 ) -> Attacker:
     """Learn open domains once more on the copy, and look for canaries in what that releases."""
     rows = declared(replace(copy, frame=canaries.rows, units=None))
@@ -214,7 +218,9 @@ def _seen_in_domains(
     return attacker
 
 
-def planted(train: Table, domains: list[Cells], rng: np.random.Generator) -> tuple[Table, Canaries]:
+def planted(
+    train: Table[ModelledSchema], domains: list[Cells], rng: np.random.Generator
+) -> tuple[Table[ModelledSchema], Canaries]:
     """Return a copy of ``train`` with canaries, each in it by a fair coin of the operating system, and the canaries.
 
     Their cells are drawn evenly from all that are declared, missing and the outermost values among them: like no

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from synthrelease.core import files
-from synthrelease.core.contracts import Fitted, Narrowable, Schema
+from synthrelease.core.contracts import Fitted, LearnedSchema, Narrowable
 from synthrelease.core.errors import InputError
 from synthrelease.schema import generalization, row_conditions
 from synthrelease.schema.row_conditions import Condition
@@ -45,7 +45,7 @@ class Maker:
     habits: patient_grouping.Habits | None
 
     @property
-    def schema(self) -> Schema:
+    def schema(self) -> LearnedSchema:
         """What the columns mean, learned labels included."""
         return self.plan.schema
 
@@ -103,7 +103,7 @@ class Maker:
         )
 
 
-_SCHEMA = TypeAdapter(Schema)
+_SCHEMA = TypeAdapter(LearnedSchema)
 _HABITS = TypeAdapter(patient_grouping.Habits | None)
 _FACTS: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 

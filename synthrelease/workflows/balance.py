@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import FloatArray, IntArray, OnStep, Table
+from synthrelease.core.contracts import FloatArray, IntArray, ModelledSchema, OnStep, Schema, Table
 from synthrelease.core.errors import OversamplingError
 from synthrelease.data import table_reader, table_writer
 from synthrelease.data.formats import Place, place_of, read_file
@@ -78,7 +78,7 @@ def balance(
     place = place_of(table)
     _check_out(out, place)
     meaning = schema_reader.load(schema_file, target=options.target)
-    source = table_reader.read(place, meaning, minimum_rows=FEWEST_REAL_ROWS)
+    source = table_reader.read_whole(place, meaning, minimum_rows=FEWEST_REAL_ROWS)
     real = source.table
     target = _target(real)
     if options.column in {column.name for column in real.schema.columns}:
@@ -147,11 +147,12 @@ def _made(
         return mended[~wrong].reset_index(drop=True)
 
     how = Oversampling(options.seed, options.generator, options.effort, options.typical)
-    return make_rows(real, wanted, how, on_step=on_step, mend=mend if real.schema.constraints else None), ()
+    modelled = real.by(ModelledSchema.of(real.schema, real.schema.columns), real.frame)
+    return make_rows(modelled, wanted, how, on_step=on_step, mend=mend if real.schema.constraints else None), ()
 
 
 def interpolated(
-    real: Table, wanted: Mapping[int, int], counts: IntArray, *, method: Method, seed: int, whole: bool = True
+    real: Table[Schema], wanted: Mapping[int, int], counts: IntArray, *, method: Method, seed: int, whole: bool = True
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return rows made by SMOTE, ADASYN or SMOTENC (imbalanced-learn), as a canonical frame, and notices.
 
@@ -209,7 +210,7 @@ def _check_kinds(method: Method, labels: list[str], features: int) -> None:
         )
 
 
-def _check_gaps(method: Method, real: Table, features: list[str]) -> None:
+def _check_gaps(method: Method, real: Table[Schema], features: list[str]) -> None:
     gaps = real.frame[features].isna().sum()
     gaps = gaps[gaps > 0]
     if len(gaps):

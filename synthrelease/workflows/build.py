@@ -14,6 +14,7 @@ from synthrelease.core.contracts import (
     Evidence,
     FitSettings,
     Generator,
+    OpenedSchema,
     Policy,
     PrivacyClaim,
     Refits,
@@ -21,8 +22,9 @@ from synthrelease.core.contracts import (
     Table,
 )
 from synthrelease.core.errors import InputError
-from synthrelease.data import file_style, splitting, table_reader, table_writer
+from synthrelease.data import file_style, splitting, table_writer
 from synthrelease.data.formats import Place, place_of
+from synthrelease.data.table_reader import Source
 from synthrelease.evaluation.runner import MINIMUM_ROWS
 from synthrelease.governance import policy_file, run_folder
 from synthrelease.privacy import claim as privacy_claim
@@ -93,9 +95,9 @@ def build(
         exact = training_table(run, table)
         source = coarse(run, exact)
         constraints.check(source.table)
-        split = _split(run, options, exact, source.table)
-        found = private_preparation.learned(split.train, options.epsilon, options.delta, min_cell=rules.min_cell)
-        split, style = learned_levels(run, source, split, found), source.style
+        parts = _split(run, options, exact, source.table)
+        found = private_preparation.learned(parts.train, options.epsilon, options.delta, min_cell=rules.min_cell)
+        split, style = learned_levels(run, source, parts, found), source.style
         wish, leading = _wish(options, split, rules.min_cell)
     real_rows = sum(
         int(row_conditions.meets(wish.conditions, each.frame).sum()) for each in (split.train, split.holdout)
@@ -229,7 +231,9 @@ def _audit_claim(run: Run, train: Table, fit: Generator, settings: FitSettings) 
         )
 
 
-def _split(run: Run, options: BuildOptions, exact: table_reader.Source, rows: Table) -> Split:
+def _split(
+    run: Run, options: BuildOptions, exact: Source[OpenedSchema], rows: Table[OpenedSchema]
+) -> Split[OpenedSchema]:
     if options.epsilon is None or options.holdout is not None:
         return parted(run, exact, rows, options.holdout)
     return private_preparation.parted(rows, holdout_share=splitting.holdout_share_of(len(rows)))

@@ -14,8 +14,8 @@ from synthrelease.core.contracts import (
     CheckResult,
     CheckSpec,
     Evidence,
+    LearnedSchema,
     RunFacts,
-    Schema,
     Table,
     Verdict,
 )
@@ -58,7 +58,7 @@ class Outcome:
         return self.folder / "internal" / "report.html"
 
 
-def read_back(run: Run, path: Path, meaning: Schema, outside: Mapping[str, int]) -> Table:
+def read_back(run: Run, path: Path, meaning: LearnedSchema, outside: Mapping[str, int]) -> Table:
     """Take the digest of the table in quarantine and read it: what is audited is what would be handed over."""
     run.digests["synthetic (SHA-256)"] = finished_run.sha256(path)
     table = table_reader.read(path, meaning, origin="synthetic").table

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from synthrelease.core.contracts import Schema, Split, Table
+from synthrelease.core.contracts import LearnedSchema, OpenedSchema, Split, Table
 from synthrelease.core.errors import InputError
 from synthrelease.data import learned_categories, splitting, table_reader, table_writer
 from synthrelease.data.formats import Place
+from synthrelease.data.table_reader import Source
 from synthrelease.evaluation.runner import MINIMUM_ROWS
 from synthrelease.schema import generalization
 from synthrelease.schema.identifiers import screening
@@ -19,7 +20,7 @@ from synthrelease.synthesis.generators.private.domain_learning import Learned
 from synthrelease.workflows.run_context import Run, derived
 
 
-def training_table(run: Run, where: Path | Place, *, minimum_rows: int | None = None) -> table_reader.Source:
+def training_table(run: Run, where: Path | Place, *, minimum_rows: int | None = None) -> Source[OpenedSchema]:
     """Read the table that a generator learns from, exactly as it is, and refuse what must never be learned.
 
     Raises:
@@ -32,7 +33,9 @@ def training_table(run: Run, where: Path | Place, *, minimum_rows: int | None = 
     return source
 
 
-def parted(run: Run, exact: table_reader.Source, rows: Table, holdout_file: Path | Place | None) -> Split:
+def parted(
+    run: Run, exact: Source[OpenedSchema], rows: Table[OpenedSchema], holdout_file: Path | Place | None
+) -> Split[OpenedSchema]:
     """Part the coarse rows; whether a holdout file holds the same people is told from the exact ones."""
     if holdout_file is None:
         return splitting.split(rows, seed=derived(run.seed, "split"))
@@ -41,7 +44,9 @@ def parted(run: Run, exact: table_reader.Source, rows: Table, holdout_file: Path
     return Split(rows, coarse(run, holdout).table)
 
 
-def learned_levels(run: Run, source: table_reader.Source, split: Split, found: Learned | None = None) -> Split:
+def learned_levels(
+    run: Run, source: Source[OpenedSchema], split: Split[OpenedSchema], found: Learned | None = None
+) -> Split:
     """Learn the labels that the schema leaves open from the training rows, and code both sides by them.
 
     ``found``: what was learned with a privacy budget; nothing else is learned then.
@@ -59,18 +64,18 @@ def learned_levels(run: Run, source: table_reader.Source, split: Split, found: L
     return _coded_by(meaning, source, split)
 
 
-def _coded_by(meaning: Schema, source: table_reader.Source, split: Split) -> Split:
+def _coded_by(meaning: LearnedSchema, source: Source[OpenedSchema], split: Split[OpenedSchema]) -> Split:
     table_writer.check(meaning, source.style)
     return Split(learned_categories.coded(split.train, meaning), learned_categories.coded(split.holdout, meaning))
 
 
-def coded(run: Run, made: table_reader.Source, known: Schema) -> table_reader.Source:
+def coded(run: Run, made: Source[OpenedSchema], known: LearnedSchema) -> Source:
     """Code a vendor's table by the learned labels, so that it is handed over without any other label."""
     for name, cells in learned_categories.merged(made.table, known).items():
         if cells:
             run.notice(f"{name!r}: {cells:,} synthetic cells hold labels of too few training patients; replaced.")
     table_writer.check(known, made.style)
-    return replace(made, table=learned_categories.coded(made.table, known))
+    return Source(learned_categories.coded(made.table, known), made.style)
 
 
 def coarsen(run: Run, *, is_audit: bool = False) -> None:
@@ -85,19 +90,19 @@ def coarsen(run: Run, *, is_audit: bool = False) -> None:
     run.schema = generalization.domain(run.wanted)
 
 
-def coarse(run: Run, source: table_reader.Source) -> table_reader.Source:
+def coarse(run: Run, source: Source[OpenedSchema]) -> Source[OpenedSchema]:
     """Make a table as coarse as schema and policy demand: the one place where that is done."""
     return replace(source, table=generalization.apply(source.table, seed=derived(run.seed, "shift")))
 
 
-def screen(run: Run, source: table_reader.Source) -> None:
+def screen(run: Run, source: Source[OpenedSchema]) -> None:
     """Refuse a real table with a direct identifier among its learned columns; tell once what the schema answers for."""
     for text in screening.screen(source.table):
         if text not in run.notices:
             run.notice(text)
 
 
-def kept_apart(run: Run, path: Path | Place) -> table_reader.Source:
+def kept_apart(run: Run, path: Path | Place) -> Source[OpenedSchema]:
     """Read real rows that no generator sees. Nothing is learned from them, so a cell outside the domain is no fault.
 
     Raises:

@@ -16,7 +16,10 @@ import numpy as np
 
 from synthrelease.core.contracts import (
     Column,
+    DeclaredSchema,
     Fitted,
+    LearnedSchema,
+    OpenedSchema,
     Policy,
     PrivacyBudget,
     PrivacyClaim,
@@ -48,7 +51,7 @@ ROW_UNIT = (
 
 
 def check(
-    epsilon: float | None, delta: float | None, schema: Schema, rules: Policy, *, generator: str, ordered: bool
+    epsilon: float | None, delta: float | None, schema: DeclaredSchema, rules: Policy, *, generator: str, ordered: bool
 ) -> None:
     """Refuse what no private build can do, before any row is read; ``ordered``: rows are made to order.
 
@@ -81,16 +84,20 @@ def check(
             "With --epsilon nothing may be learned outside the budget, however the schema leaves open what is public:"
         )
         raise InputError(listing(title, wrong))
-    constraint_repair.public_plan(schema)
+    constraint_repair.public_plan(_settled(schema))
 
 
-def _problems(schema: Schema) -> Iterator[str]:
+def _problems(schema: DeclaredSchema) -> Iterator[str]:
     """What the schema must say before a private build."""
     if schema.unit is None and not schema.unit_is_row:
         yield 'unit: names the column of the patient. Name it, or write unit = "row" if no patient has several rows'
-    settled = replace(schema, columns=tuple(_as_if_learned(column) for column in schema.columns))
-    for column in datetime_transforms.public(settled).modelled.learned:
+    for column in datetime_transforms.public(_settled(schema)).modelled.learned:
         yield from _open(column)
+
+
+def _settled(schema: DeclaredSchema) -> LearnedSchema:
+    """The schema as if every open column had been learned already."""
+    return LearnedSchema.of(schema, tuple(_as_if_learned(column) for column in schema.columns))
 
 
 def _as_if_learned(column: Column) -> Column:
@@ -114,7 +121,7 @@ def _open(column: Column) -> Iterator[str]:
         )
 
 
-def advice(schema: Schema) -> tuple[str, ...]:
+def advice(schema: DeclaredSchema) -> tuple[str, ...]:
     """List what a schema should declare before a private build, and why; for ``inspect --for-dp``."""
     combined = [each.words for each in schema.constraints if constraints.dependency(each) is not None]
     lines = [f"must: {problem}." for problem in _problems(schema)]
@@ -146,7 +153,7 @@ def _column_advice(column: Column) -> Iterator[str]:
         yield f"may: {key}.decimals = {decimals_of(column)}: how exactly it is recorded; so the bounds suggest."
 
 
-def wanted(epsilon: float, delta: float | None, train: Table) -> PrivacyBudget:
+def wanted(epsilon: float, delta: float | None, train: Table[Schema]) -> PrivacyBudget:
     """Return the budget of a build on these training rows.
 
     Raises:
@@ -164,7 +171,7 @@ def wanted(epsilon: float, delta: float | None, train: Table) -> PrivacyBudget:
 
 
 def learned(
-    train: Table, epsilon: float | None, delta: float | None, *, min_cell: int
+    train: Table[OpenedSchema], epsilon: float | None, delta: float | None, *, min_cell: int
 ) -> domain_learning.Learned | None:
     """Learn, at the budget's expense, the labels and bounds that the schema leaves open; bounds keep to treatments.
 
@@ -187,12 +194,12 @@ def _treated(column: Column) -> Column:
     return replace(column, bounds=(low, high)) if low < high else column
 
 
-def units_of(table: Table) -> int:
+def units_of(table: Table[Schema]) -> int:
     """How many patients (or rows, where each is one) a table has."""
     return len(table) if table.units is None else len(np.unique(table.units))
 
 
-def parted(table: Table, *, holdout_share: float) -> Split:
+def parted(table: Table[OpenedSchema], *, holdout_share: float) -> Split[OpenedSchema]:
     """Send each unit to the holdout by a coin of its own, from the operating system.
 
     A split into exact shares would let one patient more or less move others between its sides.
@@ -209,7 +216,7 @@ def parted(table: Table, *, holdout_share: float) -> Split:
     return Split(table.take(np.flatnonzero(~held)), table.take(np.flatnonzero(held)))
 
 
-def public_facts(schema: Schema, asked: PrivacyBudget) -> tuple[PublicFact, ...]:
+def public_facts(schema: LearnedSchema, asked: PrivacyBudget) -> tuple[PublicFact, ...]:
     """List everything that is used without noise, and who declared it public."""
     declared = [column for column in schema.learned if not domain_learning.is_open(column)]
     numbers = sum(column.is_number for column in declared)

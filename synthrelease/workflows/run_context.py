@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from synthrelease.core import files
-from synthrelease.core.contracts import Attempts, Figure, Policy, PrivacyClaim, Schema, TrainingStep
+from synthrelease.core.contracts import Attempts, DeclaredSchema, Figure, Policy, PrivacyClaim, TrainingStep
 from synthrelease.synthesis.canary_audit import Finding
 
 NOTABLE_SHARE = 0.05
@@ -53,7 +53,7 @@ class Silent:
 class Run:
     """What a run gathers on its way to the report."""
 
-    schema: Schema
+    schema: DeclaredSchema
     schema_file: Path
     policy: Policy
     seed: int
@@ -73,7 +73,7 @@ class Run:
     packages: tuple[str, ...] = ("numpy", "pandas", "scikit-learn", "faiss-cpu")
     run_id: str = field(default_factory=lambda: secrets.token_hex(8))
     attempts: Attempts | None = None
-    wanted: Schema = field(init=False)
+    wanted: DeclaredSchema = field(init=False)
     """As declared, with the treatments that schema and policy demand; ``schema`` is what they leave of it."""
 
     def __post_init__(self) -> None:

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from synthrelease.core.contracts import Column, Schema, Treatment
+from synthrelease.core.contracts import Column, LearnedSchema, Schema, Treatment
 from synthrelease.data import file_style, table_reader, table_writer
 from synthrelease.data.file_style import ColumnFormat, ColumnStyle, FileFormat, FileStyle
 
-SCHEMA = Schema(
+SCHEMA = LearnedSchema(
     (
         Column("id", "identifier", "identifier"),
         Column("dose", "numeric", bounds=(0.0, 100.0), missing=("?", "-")),
@@ -56,10 +56,10 @@ def test_a_public_style_is_the_same_for_any_cells(tmp_path):
 
 def test_neither_a_style_nor_a_format_holds_a_meaning_and_the_public_one_gets_no_cells():
     kinds = typing.get_type_hints(file_style.public)
-    assert kinds == {"schema": Schema, "kind": FileFormat, "return": FileStyle}
+    assert kinds == {"schema": LearnedSchema, "kind": FileFormat, "return": FileStyle}
     assert typing.get_type_hints(file_style.learned)["return"] is FileStyle
     held = {type_ for each in (FileStyle, ColumnStyle, FileFormat, ColumnFormat) for type_ in _held(each)}
-    assert not held & {Column, Schema}
+    assert not held & {Column, Schema, LearnedSchema}
     assert list(inspect.signature(table_writer.write).parameters) == ["frames", "schema", "style", "path", "seed"]
 
 
@@ -78,13 +78,13 @@ def test_one_style_writes_any_schema_of_the_same_columns(tmp_path):
     """Coarser labels and bounds need no other style: dictionary order, types and rounding follow the schema."""
     cells = pa.table({"dose": [0.5, 99.5] * 60, "ward": pa.array(["B", "A"] * 60).dictionary_encode()})
     pq.write_table(cells, tmp_path / "t.parquet")
-    schema = Schema(SCHEMA.columns[1:])
+    schema = LearnedSchema(SCHEMA.columns[1:])
     source = table_reader.read(tmp_path / "t.parquet", schema)
     assert source.style.columns[1].levels == ("B", "A", "C")
     coarse = dataclasses.replace(
         schema.columns[1], categories=("rest", "B"), treatment=Treatment(merge=(("rest", ("A", "C")),))
     )
-    coarse_schema = Schema((dataclasses.replace(schema.columns[0], bounds=(0.0, 99.6)), coarse))
+    coarse_schema = LearnedSchema((dataclasses.replace(schema.columns[0], bounds=(0.0, 99.6)), coarse))
     frame = pd.DataFrame({"dose": [99.58, 1.0], "ward": pd.Categorical(["rest", "B"], categories=["rest", "B"])})
     table_writer.write([frame], coarse_schema, source.style, tmp_path / "out.parquet", seed=0)
     written = pq.read_table(tmp_path / "out.parquet")
@@ -95,9 +95,9 @@ def test_one_style_writes_any_schema_of_the_same_columns(tmp_path):
 def test_a_column_of_numbers_turns_to_text_for_merged_labels_alone(tmp_path):
     pq.write_table(pa.table({"ward": [1, 2, 3] * 40}), tmp_path / "t.parquet")
     plain = Column("ward", "categorical", categories=("1", "2", "3"))
-    style = table_reader.read(tmp_path / "t.parquet", Schema((plain,))).style
+    style = table_reader.read(tmp_path / "t.parquet", LearnedSchema((plain,))).style
     merged = Column("ward", "categorical", categories=("1", "2+"), treatment=Treatment(merge=(("2+", ("2", "3")),)))
     for column, kind in ((plain, pa.int64()), (merged, pa.string())):
         frame = pd.DataFrame({"ward": pd.Categorical(column.categories)})
-        table_writer.write([frame], Schema((column,)), style, tmp_path / "out.parquet", seed=0)
+        table_writer.write([frame], LearnedSchema((column,)), style, tmp_path / "out.parquet", seed=0)
         assert pq.read_schema(tmp_path / "out.parquet").field("ward").type == kind
