@@ -41,7 +41,11 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Source(Generic[State_co]):
-    """A table as read, and how its file is spelled. ``digest``: the SHA-256 of a database's rows, empty for a file."""
+    """A table as read, and how its file is spelled.
+
+    The table is an opened one where it was read by a declared schema, and ``Source`` alone holds one read by a learned
+    schema. ``digest``: the SHA-256 of a database's rows, empty for a file.
+    """
 
     table: Table[State_co]
     style: FileStyle

@@ -11,7 +11,6 @@ import hashlib
 import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -169,26 +168,6 @@ def load(path: Path, *, target: str | None = None) -> DeclaredSchema:
     if wrong:
         raise SchemaError(listing(_title(path, len(wrong)), wrong))
     return schema
-
-
-def with_target(schema: DeclaredSchema, target: str) -> DeclaredSchema:
-    """Return the schema with another target; the former one becomes what the file declares it, else a feature.
-
-    Raises:
-        SchemaError: ``target`` is no learned column of the schema.
-    """
-    if target not in {column.name for column in schema.learned}:
-        raise SchemaError(f"The target must be a learned column of the schema, however {target!r} is none. {_NEXT}")
-
-    def role(column: Column) -> Role:
-        demoted: Role = "sensitive" if column.declared_sensitive else "feature"
-        former = demoted if column.role == "target" else column.role
-        return "target" if column.name == target else former
-
-    return replace(schema, target=target, columns=tuple(replace(c, role=role(c)) for c in schema.columns))
-
-
-_NEXT = "Name one of its columns that is neither an identifier nor excluded."
 
 
 def _title(path: Path, count: int) -> str:
