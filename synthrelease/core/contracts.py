@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -34,10 +34,25 @@ from synthrelease.core.schema_types import NO_TREATMENT as NO_TREATMENT
 from synthrelease.core.schema_types import NUMBERS as NUMBERS
 from synthrelease.core.schema_types import Column as Column
 from synthrelease.core.schema_types import Constraint as Constraint
+from synthrelease.core.schema_types import DeclaredSchema as DeclaredSchema
 from synthrelease.core.schema_types import Kind as Kind
+from synthrelease.core.schema_types import LearnedSchema as LearnedSchema
+from synthrelease.core.schema_types import ModelledSchema as ModelledSchema
+from synthrelease.core.schema_types import OpenedSchema as OpenedSchema
 from synthrelease.core.schema_types import Role as Role
 from synthrelease.core.schema_types import Schema as Schema
 from synthrelease.core.schema_types import Treatment as Treatment
+
+if TYPE_CHECKING:  # Python knows defaults of type variables from 3.13 on; type checkers do already
+    from typing_extensions import TypeVar
+
+    State = TypeVar("State", bound=Schema)
+    State_co = TypeVar("State_co", bound=Schema, covariant=True, default=LearnedSchema)
+else:
+    from typing import TypeVar
+
+    State = TypeVar("State", bound=Schema)
+    State_co = TypeVar("State_co", bound=Schema, covariant=True)
 
 Origin = Literal["real", "synthetic"]
 Status = Literal["measured", "not_applicable", "too_few_rows", "crashed"]
@@ -50,8 +65,12 @@ BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class Table(Generic[State_co]):
     """Rows of the learned columns, in one canonical form.
+
+    ``Table`` alone has a learned schema: checks and repairs take nothing else. ``Table[OpenedSchema]`` is one as read,
+    which is coarsened, split and learned from; ``Table[ModelledSchema]`` is what a generator takes, ``Table[Schema]`` a
+    table in any state.
 
     ``frame`` has exactly ``schema.learned`` as its columns, in that order, and a RangeIndex. Numeric and integer
     columns are float64 (NaN = missing); boolean, categorical and ordinal ones are pandas categoricals whose categories
@@ -61,7 +80,7 @@ class Table:
     """
 
     frame: pd.DataFrame
-    schema: Schema
+    schema: State_co
     origin: Origin
     units: IntArray | None = None
     outside: Mapping[str, int] = field(default_factory=dict)
@@ -74,19 +93,23 @@ class Table:
         """How many patients there are, or rows where each is a patient of its own."""
         return len(self) if self.units is None else len(np.unique(self.units))
 
-    def take(self, rows: np.ndarray[Any, Any]) -> Table:
+    def take(self, rows: np.ndarray[Any, Any]) -> Table[State_co]:
         """Return the given rows (integer positions) as a table of their own."""
         units = None if self.units is None else self.units[rows]
         frame = self.frame.iloc[rows].reset_index(drop=True)
         return Table(frame=frame, schema=self.schema, origin=self.origin, units=units)
 
+    def by(self, schema: State, frame: pd.DataFrame) -> Table[State]:
+        """Return the same rows by another schema, whose columns ``frame`` holds."""
+        return Table(frame, schema, self.origin, self.units, self.outside)
+
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class Split(Generic[State_co]):
     """Real rows cut by patient before anything is fitted: the generator sees ``train`` only."""
 
-    train: Table
-    holdout: Table
+    train: Table[State_co]
+    holdout: Table[State_co]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +190,7 @@ class Narrowable(Fitted, Protocol):
 class Generator(Protocol):
     """What the generator registry holds: a function from training rows to a trained generator."""
 
-    def __call__(self, train: Table, settings: FitSettings, on_step: OnStep) -> Fitted:
+    def __call__(self, train: Table[ModelledSchema], settings: FitSettings, on_step: OnStep) -> Fitted:
         """Train on ``train`` alone."""
         ...
 

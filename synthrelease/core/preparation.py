@@ -17,11 +17,12 @@ from synthrelease.core.contracts import (
     FitSettings,
     Fitted,
     Generator,
+    LearnedSchema,
+    ModelledSchema,
     OnStep,
     PrivacyClaim,
     PrivacySpend,
     PublicFact,
-    Schema,
     Split,
     Table,
 )
@@ -30,10 +31,10 @@ T_co = TypeVar("T_co", covariant=True)
 Transform_co = TypeVar("Transform_co", covariant=True)
 Plan_co = TypeVar("Plan_co", covariant=True)
 Habits_co = TypeVar("Habits_co", covariant=True)
-Look_co = TypeVar("Look_co", covariant=True)
+Style_co = TypeVar("Style_co", covariant=True)
 Order_co = TypeVar("Order_co", covariant=True)
 
-Attack = Callable[[Table], CanaryFinding]
+Attack = Callable[[Table[ModelledSchema]], CanaryFinding]
 """An attack on the claim that knows all training rows, as the generator sees them."""
 
 
@@ -93,14 +94,14 @@ class Internal(Generic[T_co]):
     purpose: str
 
 
-class Preparation(Protocol[Transform_co, Plan_co, Habits_co, Look_co, Order_co]):
+class Preparation(Protocol[Transform_co, Plan_co, Habits_co, Style_co, Order_co]):
     """The real rows of a build behind what may be known of them.
 
     Build, refits and the canary audit learn through this alone. Whoever wants to learn one more fact adds it here, and
     with that to the private kind, whose methods may return ``Public``, ``Paid`` or ``Internal`` and nothing else.
     """
 
-    def schema(self) -> Given[Schema]:
+    def schema(self) -> Given[LearnedSchema]:
         """What the columns mean, with the labels and bounds that the schema file leaves to be learned."""
         ...
 
@@ -140,7 +141,7 @@ class Preparation(Protocol[Transform_co, Plan_co, Habits_co, Look_co, Order_co])
         """What rows of one patient have in common; None where each synthetic row is a patient of its own."""
         ...
 
-    def look(self) -> Given[Look_co]:
+    def style(self) -> Given[Style_co]:
         """How the synthetic table is spelled."""
         ...
 
@@ -148,7 +149,7 @@ class Preparation(Protocol[Transform_co, Plan_co, Habits_co, Look_co, Order_co])
         """How many synthetic rows to write."""
         ...
 
-    def on(self, train: Table) -> Preparation[Transform_co, Plan_co, Habits_co, Look_co, Order_co]:
+    def on(self, train: Table) -> Preparation[Transform_co, Plan_co, Habits_co, Style_co, Order_co]:
         """Return the same preparation on other training rows of the same schema, for refits."""
         ...
 

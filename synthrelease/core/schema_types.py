@@ -1,9 +1,17 @@
-"""What a schema declares of a table and its columns. Imports nothing else of this package."""
+"""What a schema declares of a table and its columns. Imports nothing else of this package.
+
+A schema passes through states, each a type of its own, so that none is taken for another:
+
+    DeclaredSchema  the file's, then with the treatments that a policy demands; labels may be left open
+    OpenedSchema    every label that the table holds stands in it, rare ones too: for use in memory, by whoever learns
+    LearnedSchema   labels and bounds are settled: what rows are made, checked and written by
+    ModelledSchema  what a generator sees: dates as intervals
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, Self
 
 Kind = Literal[
     "numeric",
@@ -72,7 +80,7 @@ class Column:
     treatment: Treatment = NO_TREATMENT
     means: str = ""
     learns_levels: bool = False
-    """Whether the labels are learned from training rows; ``categories`` is empty until they are (see ``levels``)."""
+    """Whether the labels are learned from training rows; ``categories`` is empty until they are."""
     other: str = "Other"
     """Where labels are learned: the label that stands for all rare ones; "" makes them missing."""
     learns_bounds: bool = False
@@ -125,7 +133,8 @@ class Constraint:
 class Schema:
     """What a table means: its columns in file order, and what the steward declared about them.
 
-    ``digest`` is the SHA-256 of the schema file as read.
+    What takes any state of a schema takes this type; what needs one state takes that one. ``digest`` is the SHA-256 of
+    the schema file as read.
     """
 
     columns: tuple[Column, ...]
@@ -150,6 +159,12 @@ class Schema:
     terms: str = ""
     """Licence or terms of use, as they stand on the data card."""
 
+    @classmethod
+    def of(cls, schema: Schema, columns: tuple[Column, ...]) -> Self:
+        """Return ``schema`` in this state, with the columns that it has there."""
+        kept = {each.name: getattr(schema, each.name) for each in fields(Schema)}
+        return cls(**{**kept, "columns": columns})
+
     def column(self, name: str) -> Column:
         """Return the column called ``name``; KeyError if there is none."""
         for column in self.columns:
@@ -157,7 +172,43 @@ class Schema:
                 return column
         raise KeyError(name)
 
+    def marks(self, column: Column) -> frozenset[str]:
+        """The spellings of a missing value in a column, besides an empty cell: the table's and its own."""
+        return frozenset({*self.missing, *column.missing})
+
     @property
     def learned(self) -> tuple[Column, ...]:
         """The columns that generators and checks see, in file order (the target is one of them)."""
         return tuple(column for column in self.columns if column.is_learned)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredSchema(Schema):
+    """As the steward wrote it, or with what a policy demands beside: columns may leave labels or bounds to learn."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSchema(Schema):
+    """A declared schema with all labels of one real table in the columns that leave theirs open.
+
+    Rare labels among them may tell of a patient: only what learns labels may see it, and nothing stores it.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedSchema(Schema):
+    """Every label column has its labels: declared, or held by enough training patients.
+
+    Raises:
+        ValueError: a column's labels are still to be learned.
+    """
+
+    def __post_init__(self) -> None:
+        for column in self.columns:
+            if column.is_learned and column.learns_levels and not column.categories:
+                raise ValueError(f"the labels of {column.name!r} are still to be learned")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelledSchema(Schema):
+    """The columns that a generator sees, whatever stands in the table for them: dates as intervals, days and times."""

@@ -13,10 +13,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import Column, IntArray, Schema, Table
+from synthrelease.core.contracts import Column, IntArray, LearnedSchema, OpenedSchema, Schema, Table
 from synthrelease.core.errors import InputError
 from synthrelease.data.raw_table import RawColumn, TableFile
-from synthrelease.data.table_writer import ColumnLayout, Layout, label_codes, marks_of
 
 
 def is_open(column: Column) -> bool:
@@ -24,16 +23,16 @@ def is_open(column: Column) -> bool:
     return column.is_learned and column.learns_levels and not column.categories
 
 
-def opened(file: TableFile, schema: Schema) -> Schema:
+def opened(file: TableFile, schema: Schema) -> OpenedSchema:
     """Return the schema with every label of the file in the columns that learn theirs; for use in memory alone."""
     raw = {column.name: column for column in file.columns}
 
     def open_up(column: Column) -> Column:
         if not is_open(column) or column.name not in raw:
             return column
-        return replace(column, categories=_labels(raw[column.name], marks_of(column, schema)))
+        return replace(column, categories=_labels(raw[column.name], schema.marks(column)))
 
-    return replace(schema, columns=tuple(open_up(column) for column in schema.columns))
+    return OpenedSchema.of(schema, tuple(open_up(column) for column in schema.columns))
 
 
 def _labels(raw: RawColumn, marks: frozenset[str]) -> tuple[str, ...]:
@@ -42,7 +41,7 @@ def _labels(raw: RawColumn, marks: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted({text for text, out in zip(texts, missing, strict=True) if not out}))
 
 
-def learned(train: Table, *, min_cell: int) -> Schema:
+def learned(train: Table[OpenedSchema], *, min_cell: int) -> LearnedSchema:
     """Return the schema with the labels that at least ``min_cell`` training patients hold, and the one for the rest.
 
     Labels that a steward declared are public and stay as they are.
@@ -51,10 +50,10 @@ def learned(train: Table, *, min_cell: int) -> Schema:
         InputError: no label of a column is held by enough patients.
     """
     columns = tuple(_learned(column, train, min_cell) for column in train.schema.columns)
-    return replace(train.schema, columns=columns)
+    return LearnedSchema.of(train.schema, columns)
 
 
-def _learned(column: Column, train: Table, min_cell: int) -> Column:
+def _learned(column: Column, train: Table[OpenedSchema], min_cell: int) -> Column:
     if not (column.is_learned and column.learns_levels):
         return column
     held = _patients_per_label(train, column)
@@ -68,7 +67,7 @@ def _learned(column: Column, train: Table, min_cell: int) -> Column:
     return replace(column, categories=(*kept, *rest))
 
 
-def _patients_per_label(table: Table, column: Column) -> IntArray:
+def _patients_per_label(table: Table[OpenedSchema], column: Column) -> IntArray:
     """How many patients hold each category at least once: int64 (categories,)."""
     codes = table.frame[column.name].cat.codes.to_numpy().astype(np.int64)
     units = np.arange(len(table)) if table.units is None else table.units
@@ -76,7 +75,7 @@ def _patients_per_label(table: Table, column: Column) -> IntArray:
     return np.bincount(pairs["code"].to_numpy(), minlength=len(column.categories)).astype(np.int64)
 
 
-def coded(table: Table, schema: Schema) -> Table:
+def coded(table: Table[OpenedSchema], schema: LearnedSchema) -> Table:
     """Return the table with its learned columns coded by ``schema``: any label that it lacks becomes the other one.
 
     Whatever calls itself by the other label's name (or is missing where there is none) stays so.
@@ -89,7 +88,7 @@ def coded(table: Table, schema: Schema) -> Table:
         places = _places(was, column)
         codes = np.append(places, -1)[frame[column.name].cat.codes.to_numpy()]
         frame[column.name] = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(column.categories)))
-    return replace(table, frame=frame, schema=schema)
+    return table.by(schema, frame)
 
 
 def _places(was: Sequence[str], column: Column) -> IntArray:
@@ -99,40 +98,13 @@ def _places(was: Sequence[str], column: Column) -> IntArray:
     return np.array([place.get(label, rest) for label in was], dtype=np.int64)
 
 
-def merged(table: Table, schema: Schema) -> dict[str, int]:
+def merged(table: Table[OpenedSchema], schema: LearnedSchema) -> dict[str, int]:
     """How many cells of each column with learned labels stand for a label that ``schema`` has not learned."""
     counts = {}
     for column in schema.learned:
         if column.learns_levels:
             was = table.schema.column(column.name)
             known = np.isin(np.array(was.categories, dtype=object), np.array(column.categories, dtype=object))
-            codes = label_codes(table.frame[column.name], was)
+            codes = table.frame[column.name].cat.codes.to_numpy()
             counts[column.name] = int((~np.append(known, True)[codes]).sum())
     return counts
-
-
-def laid_out(layout: Layout, schema: Schema) -> Layout:
-    """Return the layout by which coded rows are written: no label but the learned ones is in it.
-
-    Raises:
-        InputError: a column's Parquet type cannot hold the label that stands for rare ones.
-    """
-    by_name = {column.name: column for column in schema.learned if column.learns_levels or column.learns_bounds}
-
-    def look(old: ColumnLayout) -> ColumnLayout:
-        if old.column.name not in by_name:
-            return old
-        column = by_name[old.column.name]
-        if column.is_number:
-            return replace(old, column=column)
-        known = frozenset(column.categories)
-        kept = [level for level in old.levels if level in known]
-        is_text = old.type is None or "string" in str(old.type)
-        if not is_text and column.other in known:
-            raise InputError(
-                f"{column.name!r} is stored as {old.type}, which cannot hold the label {column.other!r} for rare "
-                f'labels. Write other = "" to make them missing, or store the column as text.'
-            )
-        return replace(old, column=column, levels=tuple(dict.fromkeys([*kept, *column.categories])))
-
-    return replace(layout, columns=tuple(look(old) for old in layout.columns))

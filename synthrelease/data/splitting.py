@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from synthrelease.core.contracts import Split, Table
+from synthrelease.core.contracts import OpenedSchema, Schema, Split, Table
 from synthrelease.core.errors import InputError
 from synthrelease.data.table_reader import Integers, Source
 
@@ -33,7 +33,7 @@ def holdout_share_of(rows: int) -> float:
     return 0.3 if rows < _SMALL_TABLE_ROWS else 0.2
 
 
-def split(table: Table, *, seed: int, holdout_share: float | None = None) -> Split:
+def split(table: Table[OpenedSchema], *, seed: int, holdout_share: float | None = None) -> Split[OpenedSchema]:
     """Cut the rows into train and holdout: no patient on both sides, each class in its share as far as possible.
 
     ``holdout_share`` is the share of rows held out: 0.3 below 10,000 rows and 0.2 from there on unless given, and never
@@ -67,7 +67,7 @@ def split(table: Table, *, seed: int, holdout_share: float | None = None) -> Spl
     return Split(train=table.take(np.flatnonzero(~rows)), holdout=table.take(np.flatnonzero(rows)))
 
 
-def _strata(table: Table, index: Integers, patients: int) -> Integers:
+def _strata(table: Table[OpenedSchema], index: Integers, patients: int) -> Integers:
     """The rarest target class that each patient has: int64 per patient; all 0 without a label target."""
     strata = np.zeros(patients, dtype=np.int64)
     target = table.schema.target
@@ -93,7 +93,7 @@ def _held_out(members: Integers, sizes: Integers, share: float) -> Integers:
     return members[: min(count, len(members) - 1)] if len(members) > 1 else members[:0]
 
 
-def check_disjoint(source: Source, holdout: Source) -> None:
+def check_disjoint(source: Source[Schema], holdout: Source[Schema]) -> None:
     """Refuse a holdout that was handed over apart and shares patients with the table to train on.
 
     Patients are compared by the unit column where there is one. Whole rows are compared as well: the share of holdout
@@ -103,7 +103,7 @@ def check_disjoint(source: Source, holdout: Source) -> None:
         InputError: Both tables hold rows of the same patient, or the same rows.
     """
     unit = source.table.schema.unit
-    shared = len(_patients(source, unit) & _patients(holdout, unit))
+    shared = 0 if unit is None else len(source.style.taken(unit) & holdout.style.taken(unit))
     if shared:
         raise InputError(
             f"A holdout must hold other patients than the table, however {shared} of {unit!r} stand in both. "
@@ -123,7 +123,3 @@ def check_disjoint(source: Source, holdout: Source) -> None:
 def _row_keys(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """A 64-bit hash a row over all learned columns; labels count as spelled, since two files may number them apart."""
     return np.asarray(pd.util.hash_pandas_object(frame, index=False), dtype=np.uint64)
-
-
-def _patients(source: Source, unit: str | None) -> frozenset[str]:
-    return next((look.taken for look in source.layout.columns if look.column.name == unit), frozenset())

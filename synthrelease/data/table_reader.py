@@ -1,22 +1,31 @@
-"""Tables: read one as its schema declares it, write one back, split real rows by patient, fingerprint a file."""
+"""Read a table file as its schema declares it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, overload
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from synthrelease.core.contracts import Column, Origin, Schema, Table
+from synthrelease.core.contracts import (
+    Column,
+    DeclaredSchema,
+    LearnedSchema,
+    OpenedSchema,
+    Origin,
+    Schema,
+    State_co,
+    Table,
+)
 from synthrelease.core.errors import InputError, listing
-from synthrelease.data import learned_categories
+from synthrelease.data import file_style, learned_categories
+from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place, place_of, read_file
 from synthrelease.data.raw_table import TRUTHS, Codes, Flags, Floats, RawColumn, TableFile, counted
-from synthrelease.data.table_writer import Layout, layout_of, marks_of
 from synthrelease.schema import datetimes, generalization
 from synthrelease.schema.schema_file import ANY_OTHER
 
@@ -35,11 +44,15 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A table as read, and the look of its file. ``digest``: the SHA-256 of a database's rows, empty for a file."""
+class Source(Generic[State_co]):
+    """A table as read, and how its file is spelled.
 
-    table: Table
-    layout: Layout
+    The table is an opened one where it was read by a declared schema, and ``Source`` alone holds one read by a learned
+    schema. ``digest``: the SHA-256 of a database's rows, empty for a file.
+    """
+
+    table: Table[State_co]
+    style: FileStyle
     digest: bytes = field(default=b"", repr=False)
 
 
@@ -52,6 +65,28 @@ class _Parsed:
     problems: tuple[str, ...]
 
 
+@overload
+def read(
+    where: Path | Place,
+    schema: DeclaredSchema,
+    *,
+    origin: Origin = "real",
+    cells: Cells = "strict",
+    minimum_rows: int | None = None,
+) -> Source[OpenedSchema]: ...
+
+
+@overload
+def read(
+    where: Path | Place,
+    schema: LearnedSchema,
+    *,
+    origin: Origin = "real",
+    cells: Cells = "strict",
+    minimum_rows: int | None = None,
+) -> Source[LearnedSchema]: ...
+
+
 def read(
     where: Path | Place,
     schema: Schema,
@@ -59,8 +94,11 @@ def read(
     origin: Origin = "real",
     cells: Cells = "strict",
     minimum_rows: int | None = None,
-) -> Source:
-    """Read a file, or a database's table, as ``schema`` declares it. The frame's columns stand in the schema's order.
+) -> Source[Schema]:
+    """Read a file, or a database's table, as ``schema`` says. The frame's columns stand in the schema's order.
+
+    By a declared schema, the table has every label of the file in the columns that leave theirs open; by a learned one
+    it has the learned labels and no others.
 
     ``cells``: "strict" demands that the table fits its schema to the cell, as one does that a generator learns from.
     "lenient" is for tables that nothing is learned from: they may lack identifiers and excluded columns, and cells
@@ -72,9 +110,10 @@ def read(
     """
     place = place_of(where)
     file = _renamed(read_file(place), schema)
-    schema = learned_categories.opened(file, schema)
+    if not isinstance(schema, LearnedSchema):
+        schema = learned_categories.opened(file, schema)
     problems = [*_column_problems(file, schema, cells), *_size_problems(file, origin, minimum_rows)]
-    layout, content = layout_of(file, schema), file.digest
+    style, content = file_style.learned(file, schema), file.digest
     columns = {raw.name: raw for raw in file.columns}
     units = None if schema.unit not in columns else _units(columns[schema.unit], schema)
     del file  # each column's text is let go as soon as it is parsed
@@ -98,7 +137,23 @@ def read(
         units=units,
         outside={name: each.outside for name, each in parsed.items() if each.outside},
     )
-    return Source(table, layout, content)
+    return Source(table, style, content)
+
+
+def read_whole(where: Path | Place, schema: DeclaredSchema, *, minimum_rows: int) -> Source[LearnedSchema]:
+    """Read a real table with all its labels, rare ones too: only for rows that stay beside the real ones.
+
+    Raises:
+        InputError: as ``read``.
+    """
+    source = read(where, schema, minimum_rows=minimum_rows)
+
+    def settled(column: Column) -> Column:  # in a column without any label, nothing is left to learn
+        return replace(column, learns_levels=False) if learned_categories.is_open(column) else column
+
+    opened = source.table.schema
+    known = LearnedSchema.of(opened, tuple(settled(column) for column in opened.columns))
+    return Source(source.table.by(known, source.table.frame), source.style, source.digest)
 
 
 def _renamed(file: TableFile, schema: Schema) -> TableFile:
@@ -148,7 +203,7 @@ def _target_problems(schema: Schema, parsed: Mapping[str, _Parsed]) -> Iterator[
 
 
 def _parse(raw: RawColumn, column: Column, schema: Schema, cells: Cells) -> _Parsed:
-    missing = raw.missing(marks_of(column, schema))
+    missing = raw.missing(schema.marks(column))
     return _numbers(raw, column, missing) if column.is_number else _labels(raw, column, missing, cells)
 
 
@@ -265,14 +320,14 @@ def _nearest(raw: RawColumn, column: Column) -> Codes:
 
 def _units(raw: RawColumn, schema: Schema) -> Integers:
     """Number the patients in order of appearance: int64 per row, -1 where the patient is missing."""
-    missing = raw.missing(marks_of(schema.column(raw.name), schema))
+    missing = raw.missing(schema.marks(schema.column(raw.name)))
     labels = pd.Series(raw.trimmed().to_pylist(), dtype=object).mask(missing)
     codes, _ = pd.factorize(labels)
     units: Integers = np.append(codes, -1)[raw.codes].astype(np.int64)
     return units
 
 
-def numbered(table: Table) -> pd.DataFrame:
+def numbered(table: Table[Schema]) -> pd.DataFrame:
     """The rows with their patients' numbers in the unit's column, where the table has any: for ``write``."""
     unit = table.schema.unit
     return table.frame if unit is None or table.units is None else table.frame.assign(**{unit: table.units})

@@ -393,7 +393,7 @@ def _label_places(node: Node, categories: tuple[str, ...], rows: _Rows) -> Float
     return np.asarray(places[rows.frame[_name(node)].cat.codes.to_numpy()])
 
 
-def check(table: Table) -> None:
+def check(table: Table[Schema]) -> None:
     """Refuse real rows that break a declared rule.
 
     Raises:

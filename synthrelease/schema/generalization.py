@@ -17,7 +17,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import NO_TREATMENT, Coarsening, Column, FloatArray, IntArray, Schema, Table, Treatment
+from synthrelease.core.contracts import (
+    NO_TREATMENT,
+    Coarsening,
+    Column,
+    DeclaredSchema,
+    FloatArray,
+    IntArray,
+    OpenedSchema,
+    Schema,
+    State,
+    Table,
+    Treatment,
+)
 from synthrelease.schema import datetimes, name_hints
 from synthrelease.schema.identifiers import detection
 
@@ -72,7 +84,7 @@ def _merge_problems(treatment: Treatment, kind: str, categories: Sequence[str]) 
         yield "merge: each label goes into one new label, however one goes into two. Correct it"
 
 
-def required(schema: Schema, policy: Coarsening, *, year: int) -> Schema:
+def required(schema: DeclaredSchema, policy: Coarsening, *, year: int) -> DeclaredSchema:
     """Return the schema with every treatment that it, or the policy, demands of each column.
 
     ``year`` is the current one: years of birth that make somebody older than the policy's age are grouped. Categories
@@ -164,7 +176,7 @@ def zip3(label: str) -> str:
     return "000" if prefix in RESTRICTED_ZIP3 else prefix
 
 
-def domain(schema: Schema) -> Schema:
+def domain(schema: State) -> State:
     """Return the schema of the coarse table: bounds and categories as they are after every treatment."""
     return replace(schema, columns=tuple(_domain(column) for column in schema.columns))
 
@@ -209,13 +221,13 @@ def shifts(schema: Schema) -> bool:
     return any(column.treatment.shift for column in schema.learned)
 
 
-def unshifted(schema: Schema) -> Schema:
+def unshifted(schema: DeclaredSchema) -> DeclaredSchema:
     """Return the schema with dates left where they are."""
     columns = (replace(each, treatment=replace(each.treatment, shift=False)) for each in schema.columns)
     return replace(schema, columns=tuple(columns))
 
 
-def apply(table: Table, *, seed: int) -> Table:
+def apply(table: Table[OpenedSchema], *, seed: int) -> Table[OpenedSchema]:
     """Return the coarse table: its schema is ``domain`` of what ``required`` gave.
 
     ``seed`` fixes by how many weeks the dates of each patient move (up to 26 either way, never 0).
@@ -238,7 +250,7 @@ def apply(table: Table, *, seed: int) -> Table:
     return replace(table, frame=frame, schema=after)
 
 
-def _shift(table: Table, seed: int) -> IntArray:
+def _shift(table: Table[OpenedSchema], seed: int) -> IntArray:
     """The weeks by which each row's dates move, (rows,)."""
     units = np.arange(len(table)) if table.units is None else table.units
     _, patients = np.unique(units, return_inverse=True)
@@ -287,7 +299,7 @@ def described(column: Column) -> str:
     return "; ".join(words)
 
 
-def demands(declared: Schema, wanted: Schema) -> Mapping[str, str]:
+def demands(declared: DeclaredSchema, wanted: DeclaredSchema) -> Mapping[str, str]:
     """What the policy added to the schema's own treatments: column name -> words."""
     own = {column.name: column.treatment for column in required(declared, Coarsening(), year=1).columns}
     return {column.name: described(column) for column in wanted.columns if column.treatment != own[column.name]}

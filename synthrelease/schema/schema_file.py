@@ -11,7 +11,6 @@ import hashlib
 import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from synthrelease.core.contracts import MOMENTS, Column, Constraint, Kind, Role, Schema, Treatment
+from synthrelease.core.contracts import MOMENTS, Column, Constraint, DeclaredSchema, Kind, Role, Treatment
 from synthrelease.core.errors import SchemaError, listing
 from synthrelease.schema import constraints, datetimes, generalization
 from synthrelease.schema.schema_file_blocks import AuditEntry, ConstraintEntry, ReleaseEntry
@@ -129,7 +128,7 @@ class _SchemaFile(BaseModel):
     release: ReleaseEntry = ReleaseEntry()
 
 
-def load(path: Path, *, target: str | None = None) -> Schema:
+def load(path: Path, *, target: str | None = None) -> DeclaredSchema:
     """Read the schema file and check it as a whole; ``target`` replaces the file's own target.
 
     Columns keep the order of the schema file, which need not be the table's.
@@ -149,7 +148,7 @@ def load(path: Path, *, target: str | None = None) -> Schema:
         problems += [*_file_problems(entry, overridden=target is not None), *_column_problems(entry, spoilt)]
     if entry is None or problems:
         raise SchemaError(listing(_title(path, len(problems)), problems))
-    schema = Schema(
+    schema = DeclaredSchema(
         columns=tuple(_column(name, column, entry) for name, column in entry.columns.items()),
         target=entry.target,
         unit=entry.unit,
@@ -169,26 +168,6 @@ def load(path: Path, *, target: str | None = None) -> Schema:
     if wrong:
         raise SchemaError(listing(_title(path, len(wrong)), wrong))
     return schema
-
-
-def with_target(schema: Schema, target: str) -> Schema:
-    """Return the schema with another target; the former one becomes what the file declares it, else a feature.
-
-    Raises:
-        SchemaError: ``target`` is no learned column of the schema.
-    """
-    if target not in {column.name for column in schema.learned}:
-        raise SchemaError(f"The target must be a learned column of the schema, however {target!r} is none. {_NEXT}")
-
-    def role(column: Column) -> Role:
-        demoted: Role = "sensitive" if column.declared_sensitive else "feature"
-        former = demoted if column.role == "target" else column.role
-        return "target" if column.name == target else former
-
-    return replace(schema, target=target, columns=tuple(replace(c, role=role(c)) for c in schema.columns))
-
-
-_NEXT = "Name one of its columns that is neither an identifier nor excluded."
 
 
 def _title(path: Path, count: int) -> str:

@@ -29,6 +29,7 @@ from synthrelease.core.contracts import (
     FloatArray,
     Generator,
     IntArray,
+    ModelledSchema,
     OnStep,
     Place,
     PrivacyClaim,
@@ -97,9 +98,9 @@ class CanaryAudit:
     fit: Generator
     settings: FitSettings
     on_step: OnStep
-    declared: Callable[[Table], Table] = lambda table: table
+    declared: Callable[[Table[ModelledSchema]], Table]
 
-    def __call__(self, train: Table) -> CanaryFinding:
+    def __call__(self, train: Table[ModelledSchema]) -> CanaryFinding:
         """Plant canaries into a copy of ``train`` (as the generator sees it), train on it and look for them.
 
         Raises:
@@ -124,7 +125,7 @@ def audited(
     return preparation.attacked(audit).value
 
 
-def _audited(train: Table, audit: CanaryAudit) -> CanaryFinding:
+def _audited(train: Table[ModelledSchema], audit: CanaryAudit) -> CanaryFinding:
     started, claim = time.perf_counter(), audit.claim
     settings = replace(audit.settings, privacy=claim.asked)
     domains = [cells_of(column) for column in train.schema.learned]
@@ -169,7 +170,10 @@ def _audited(train: Table, audit: CanaryAudit) -> CanaryFinding:
 
 
 def _seen_in_domains(
-    copy: Table, canaries: Canaries, claim: PrivacyClaim, declared: Callable[[Table], Table]
+    copy: Table[ModelledSchema],
+    canaries: Canaries,
+    claim: PrivacyClaim,
+    declared: Callable[[Table[ModelledSchema]], Table],
 ) -> Attacker:
     """Learn open domains once more on the copy, and look for canaries in what that releases."""
     rows = declared(replace(copy, frame=canaries.rows, units=None))
@@ -180,7 +184,9 @@ def _seen_in_domains(
     return attacker
 
 
-def planted(train: Table, domains: list[Cells], rng: np.random.Generator) -> tuple[Table, Canaries]:
+def planted(
+    train: Table[ModelledSchema], domains: list[Cells], rng: np.random.Generator
+) -> tuple[Table[ModelledSchema], Canaries]:
     """Return a copy of ``train`` with canaries, each in it by a fair coin of the operating system, and the canaries.
 
     Their cells are drawn evenly from all that are declared, missing and the outermost values among them: like no

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import BoolArray, Column, Fitted, IntArray, Schema, Table
+from synthrelease.core.contracts import BoolArray, Column, Fitted, IntArray, LearnedSchema, Table
 from synthrelease.core.errors import InputError, TrainingError
 from synthrelease.schema import constraints
 from synthrelease.schema.constraints import Dependency
@@ -37,7 +37,7 @@ class Shared:
 class Plan:
     """How rows are made to obey a schema and ``conditions``. ``decimals``: places of each computed column."""
 
-    schema: Schema
+    schema: LearnedSchema
     shared: tuple[Shared, ...] = ()
     decimals: Mapping[str, int] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
@@ -56,7 +56,7 @@ class Plan:
         return {"shared": shared, "decimals": dict(self.decimals)}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], schema: Schema) -> Plan:
+    def from_json(cls, values: Mapping[str, Any], schema: LearnedSchema) -> Plan:
         """Build what ``to_json`` described."""
         shared = tuple(
             Shared(
@@ -99,7 +99,7 @@ def plan(train: Table, *, min_cell: int) -> Plan:
     )
 
 
-def public_plan(schema: Schema) -> Plan:
+def public_plan(schema: LearnedSchema) -> Plan:
     """Plan repairs by the schema alone: nothing is learned, decimals are declared.
 
     Raises:

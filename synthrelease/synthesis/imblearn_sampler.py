@@ -25,7 +25,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from synthrelease.core.contracts import Column, Schema, Table
+from synthrelease.core.contracts import Column, ModelledSchema, Table
 from synthrelease.core.errors import OversamplingError
 from synthrelease.synthesis import generators
 from synthrelease.synthesis.oversampling import Oversampling, make_rows
@@ -130,7 +130,7 @@ class _Form:
         # Positions stand in for names, since a frame's names may be anything, even alike.
         return cls(tuple(f"x{at}" for at in range(frame.shape[1])), tuple(levels))
 
-    def table(self, X: Any, codes: np.ndarray[Any, Any], classes: int) -> Table:
+    def table(self, X: Any, codes: np.ndarray[Any, Any], classes: int) -> Table[ModelledSchema]:
         """Return the canonical table with the classes as its target."""
         frame = _frame(X)
         columns: list[Column] = []
@@ -148,7 +148,7 @@ class _Form:
         places = tuple(str(place) for place in range(classes))
         columns.append(Column(TARGET, "categorical", "target", categories=places))
         cells[TARGET] = pd.Categorical.from_codes(codes.astype(np.int64), dtype=pd.CategoricalDtype(list(places)))
-        return Table(pd.DataFrame(cells), Schema(tuple(columns), target=TARGET), "real")
+        return Table(pd.DataFrame(cells), ModelledSchema(tuple(columns), target=TARGET), "real")
 
     def joined(self, X: Any, made: pd.DataFrame) -> Any:
         """Return the real rows and the made ones below them, in the form the real ones came in."""

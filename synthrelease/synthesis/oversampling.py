@@ -18,7 +18,16 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
-from synthrelease.core.contracts import FitSettings, Fitted, FloatArray, IntArray, OnStep, Schema, Table
+from synthrelease.core.contracts import (
+    FitSettings,
+    Fitted,
+    FloatArray,
+    IntArray,
+    ModelledSchema,
+    OnStep,
+    Schema,
+    Table,
+)
 from synthrelease.core.errors import OversamplingError
 from synthrelease.synthesis import generators
 
@@ -47,12 +56,17 @@ class Oversampling:
 
 
 def make_rows(
-    table: Table, wanted: Mapping[int, int], how: Oversampling, *, on_step: OnStep, mend: Mend | None = None
+    table: Table[ModelledSchema],
+    wanted: Mapping[int, int],
+    how: Oversampling,
+    *,
+    on_step: OnStep,
+    mend: Mend | None = None,
 ) -> pd.DataFrame:
     """Return made rows of some classes, in the classes' order: a canonical frame, the target included.
 
     Args:
-        table: real rows of all classes; its target holds labels.
+        table: real rows of all classes as a generator sees them; its target holds labels.
         wanted: how many rows to make of each class, by its place among the target's categories.
         how: see ``Oversampling``.
         on_step: hears the training of each class's generator.
@@ -84,7 +98,7 @@ def make_rows(
     return pd.concat(pieces, ignore_index=True)
 
 
-def _check_enough(table: Table, target: str, codes: IntArray, place: int, rows: int) -> None:
+def _check_enough(table: Table[ModelledSchema], target: str, codes: IntArray, place: int, rows: int) -> None:
     found = int((codes == place).sum())
     if rows > 0 and found < FEWEST_ROWS:
         raise OversamplingError(
@@ -93,11 +107,13 @@ def _check_enough(table: Table, target: str, codes: IntArray, place: int, rows: 
         )
 
 
-def _trained(table: Table, codes: IntArray, place: int, how: Oversampling, *, seed: int, on_step: OnStep) -> Fitted:
+def _trained(
+    table: Table[ModelledSchema], codes: IntArray, place: int, how: Oversampling, *, seed: int, on_step: OnStep
+) -> Fitted:
     """Train a generator on one class's rows, without the class: it is the same in all of them."""
     rows = table.take(np.flatnonzero(codes == place))
     columns = tuple(column for column in table.schema.columns if column.name != table.schema.target)
-    schema = Schema(columns, unit=table.schema.unit, missing=table.schema.missing)
+    schema = ModelledSchema(columns, unit=table.schema.unit, missing=table.schema.missing)
     frame = rows.frame.drop(columns=[str(table.schema.target)])
     fit = generators.load(how.generator)
     return fit(Table(frame, schema, "real", rows.units), FitSettings(seed=seed, effort=how.effort), on_step)
@@ -147,12 +163,12 @@ class Judge:
     """Says how typical of a class rows are: a random forest trained on real rows, and the real rows' own scores."""
 
     forest: RandomForestClassifier
-    schema: Schema
+    schema: ModelledSchema
     own: Mapping[int, FloatArray]
     """Scores of the real rows of each class, each from the trees that did not train on it."""
 
     @classmethod
-    def of(cls, table: Table, codes: IntArray, *, seed: int) -> Judge:
+    def of(cls, table: Table[ModelledSchema], codes: IntArray, *, seed: int) -> Judge:
         """Train on real rows: at most about ``JUDGE_ROWS`` of them, the rare classes whole."""
         rows = _some(codes, JUDGE_ROWS, np.random.default_rng(seed))
         inputs, classes = plain(table.frame.iloc[rows], table.schema), codes[rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from synthrelease.core.contracts import Column, Policy, Schema
+from synthrelease.core.contracts import Column, DeclaredSchema, LearnedSchema, Policy
 from synthrelease.core.errors import InputError, listing
 from synthrelease.privacy import claim
 from synthrelease.schema import constraints
@@ -16,7 +16,7 @@ from synthrelease.synthesis.generators.private.public_domain import decimals_of
 
 
 def check(
-    epsilon: float | None, delta: float | None, schema: Schema, rules: Policy, *, generator: str, ordered: bool
+    epsilon: float | None, delta: float | None, schema: DeclaredSchema, rules: Policy, *, generator: str, ordered: bool
 ) -> None:
     """Refuse what no private build can do, before any row is read; ``ordered``: rows are made to order.
 
@@ -49,16 +49,20 @@ def check(
             "With --epsilon nothing may be learned outside the budget, however the schema leaves open what is public:"
         )
         raise InputError(listing(title, wrong))
-    constraint_repair.public_plan(schema)
+    constraint_repair.public_plan(_settled(schema))
 
 
-def _problems(schema: Schema) -> Iterator[str]:
+def _problems(schema: DeclaredSchema) -> Iterator[str]:
     """What the schema must say before a private build."""
     if schema.unit is None and not schema.unit_is_row:
         yield 'unit: names the column of the patient. Name it, or write unit = "row" if no patient has several rows'
-    settled = replace(schema, columns=tuple(_as_if_learned(column) for column in schema.columns))
-    for column in datetime_transforms.public(settled).modelled.learned:
+    for column in datetime_transforms.public(_settled(schema)).modelled.learned:
         yield from _open(column)
+
+
+def _settled(schema: DeclaredSchema) -> LearnedSchema:
+    """The schema as if every open column had been learned already."""
+    return LearnedSchema.of(schema, tuple(_as_if_learned(column) for column in schema.columns))
 
 
 def _as_if_learned(column: Column) -> Column:
@@ -82,7 +86,7 @@ def _open(column: Column) -> Iterator[str]:
         )
 
 
-def advice(schema: Schema) -> tuple[str, ...]:
+def advice(schema: DeclaredSchema) -> tuple[str, ...]:
     """List what a schema should declare before a private build, and why; for ``inspect --for-dp``."""
     combined = [each.words for each in schema.constraints if constraints.dependency(each) is not None]
     lines = [f"must: {problem}." for problem in _problems(schema)]

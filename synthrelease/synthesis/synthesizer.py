@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from synthrelease.core import files
-from synthrelease.core.contracts import Fitted, Narrowable, Schema
+from synthrelease.core.contracts import Fitted, LearnedSchema, Narrowable
 from synthrelease.core.errors import InputError
 from synthrelease.core.preparation import Preparation
 from synthrelease.schema import generalization, row_conditions
@@ -63,7 +63,7 @@ class Maker:
         return cls(name, preparation.transform().value, fitted, plan, habits)
 
     @property
-    def schema(self) -> Schema:
+    def schema(self) -> LearnedSchema:
         """What the columns mean, learned labels included."""
         return self.plan.schema
 
@@ -121,7 +121,7 @@ class Maker:
         )
 
 
-_SCHEMA = TypeAdapter(Schema)
+_SCHEMA = TypeAdapter(LearnedSchema)
 _HABITS = TypeAdapter(patient_grouping.Habits | None)
 _FACTS: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 

@@ -57,16 +57,16 @@ def audit(
         known = learned_categories.learned(train, min_cell=rules.min_cell)
         handed = table_reader.read(files.synthetic, run.wanted, origin="synthetic", cells="lenient")
         made = coded(run, coarse(run, handed), known)
-        if made.layout.notice:
-            run.recorder.notice(made.layout.notice)
+        if made.style.format.notice:
+            run.recorder.notice(made.style.format.notice)
         real = [learned_categories.coded(each, known) for each in (train, *(coarse(run, each).table for each in apart))]
     content = exact.digest or files.train
     noted = source_of(run, options, content)
     with record_run.opened(run, Path(out), noted, force=options.force, event="audit") as (folder, attempts):
-        quarantined = folder.quarantine / f"synthetic.{made.layout.format}"
+        quarantined = folder.quarantine / f"synthetic.{made.style.format.suffix}"
         # Written anew and not copied: whatever stands in its identifier and text columns is replaced.
         table_writer.write(
-            [table_reader.numbered(made.table)], made.layout, quarantined, seed=run.derived("surrogates")
+            [table_reader.numbered(made.table)], known, made.style, quarantined, seed=run.derived("surrogates")
         )
         if replaced := [column.name for column in known.columns if column not in known.learned]:
             run.recorder.notice(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import FloatArray, IntArray, OnStep, Table
+from synthrelease.core.contracts import FloatArray, IntArray, ModelledSchema, OnStep, Schema, Table
 from synthrelease.core.errors import OversamplingError
 from synthrelease.data import table_reader, table_writer
 from synthrelease.data.formats import Place, place_of, read_file
@@ -77,7 +77,7 @@ def balance(
     place = place_of(table)
     _check_out(out, place)
     meaning = schema_reader.load(schema_file, target=options.target)
-    source = table_reader.read(place, meaning, minimum_rows=FEWEST_REAL_ROWS)
+    source = table_reader.read_whole(place, meaning, minimum_rows=FEWEST_REAL_ROWS)
     real = source.table
     target = _target(real)
     if options.column in {column.name for column in real.schema.columns}:
@@ -93,9 +93,9 @@ def balance(
     made, notices = _made(real, wanted, counts, options, on_step)
     file = read_file(place)
     with tempfile.TemporaryDirectory(prefix="synthrelease-balance-") as folder:
-        spelled = Path(folder) / f"made.{source.layout.format}"
+        spelled = Path(folder) / f"made.{source.style.format.suffix}"
         if len(made):
-            table_writer.write([made], source.layout, spelled, seed=options.seed)
+            table_writer.write([made], real.schema, source.style, spelled, seed=options.seed)
         _write(out, file, read_file(spelled) if len(made) else None, options.column)
     names = real.schema.column(target).categories
     return Balanced(
@@ -146,11 +146,18 @@ def _made(
         return mended[~wrong].reset_index(drop=True)
 
     how = Oversampling(options.seed, options.generator, options.effort, options.typical)
-    return make_rows(real, wanted, how, on_step=on_step, mend=mend if real.schema.constraints else None), ()
+    modelled = real.by(ModelledSchema.of(real.schema, real.schema.columns), real.frame)
+    return make_rows(modelled, wanted, how, on_step=on_step, mend=mend if real.schema.constraints else None), ()
 
 
 def interpolated(
-    real: Table, wanted: Mapping[int, int], counts: IntArray, *, method: BalanceMethod, seed: int, whole: bool = True
+    real: Table[Schema],
+    wanted: Mapping[int, int],
+    counts: IntArray,
+    *,
+    method: BalanceMethod,
+    seed: int,
+    whole: bool = True,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return rows made by SMOTE, ADASYN or SMOTENC (imbalanced-learn), as a canonical frame, and notices.
 
@@ -208,7 +215,7 @@ def _check_kinds(method: BalanceMethod, labels: list[str], features: int) -> Non
         )
 
 
-def _check_gaps(method: BalanceMethod, real: Table, features: list[str]) -> None:
+def _check_gaps(method: BalanceMethod, real: Table[Schema], features: list[str]) -> None:
     gaps = real.frame[features].isna().sum()
     gaps = gaps[gaps > 0]
     if len(gaps):

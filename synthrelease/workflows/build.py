@@ -91,12 +91,12 @@ def build(
             with run.recorder.stage("Training once more with planted rows"):
                 step = run.recorder.listener.step
                 canary = canary_audit.audited(preparation, claim, fit=fit, settings=planted, on_step=step)
-        look, rows, wish = preparation.look().value, preparation.rows(maker.fitted).value, order.wish
-        quarantined = folder.quarantine / f"synthetic.{look.format}"
+        style, rows, wish = preparation.style().value, preparation.rows(maker.fitted).value, order.wish
+        learned, quarantined = preparation.schema().value, folder.quarantine / f"synthetic.{style.format.suffix}"
         with run.recorder.stage("Generating synthetic rows"):
             frames = maker.frames(rows, wish, seed=run.derived, on_end=run.recorder.left_out)
-            table_writer.write(frames, look, quarantined, seed=run.derived("surrogates"))
-            made, digests = read_back(quarantined, preparation.schema().value)
+            table_writer.write(frames, learned, style, quarantined, seed=run.derived("surrogates"))
+            made, digests = read_back(quarantined, learned)
         evidence = made_to_order.evidence(run, preparation.for_audit(made).value, made=made, wish=wish)
         if wish == Wish():
             again = Refitting(preparation, fit, settings)

@@ -14,8 +14,8 @@ from synthrelease.core.contracts import (
     CheckResult,
     CheckSpec,
     Evidence,
+    LearnedSchema,
     RunFacts,
-    Schema,
     Table,
     Verdict,
 )
@@ -56,7 +56,7 @@ class Outcome:
         return self.folder / "internal" / "report.html"
 
 
-def read_back(path: Path, meaning: Schema) -> tuple[Table, dict[str, str]]:
+def read_back(path: Path, meaning: LearnedSchema) -> tuple[Table, dict[str, str]]:
     """Read the table in quarantine and take its digest: what is audited is what would be handed over."""
     digests = {"synthetic (SHA-256)": finished_run.sha256(path)}
     return table_reader.read(path, meaning, origin="synthetic", cells="lenient").table, digests

@@ -11,14 +11,14 @@ from synthrelease.core.contracts import (
     FitSettings,
     Fitted,
     Generator,
+    LearnedSchema,
     OnStep,
-    Schema,
     Split,
     Table,
 )
 from synthrelease.core.preparation import Attack, Internal, Unprotected, check_is_made
+from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place
-from synthrelease.data.table_writer import Layout
 from synthrelease.synthesis import constraint_repair, patient_grouping
 from synthrelease.synthesis.encoding import datetime_transforms
 from synthrelease.workflows import made_to_order, prepare_tables
@@ -57,7 +57,7 @@ class OrdinaryPreparation:
     def _train(self) -> Table:
         return self._real.split.train
 
-    def schema(self) -> Unprotected[Schema]:
+    def schema(self) -> Unprotected[LearnedSchema]:
         """What the columns mean, with the labels that enough training patients hold."""
         return Unprotected(self._train.schema)
 
@@ -93,9 +93,9 @@ class OrdinaryPreparation:
         """What rows of one training patient have in common."""
         return Unprotected(patient_grouping.habits(self._train, min_cell=self._min_cell))
 
-    def look(self) -> Unprotected[Layout]:
+    def style(self) -> Unprotected[FileStyle]:
         """How the file is spelled, and which identifiers stand in it so that none is repeated."""
-        return Unprotected(self._real.look)
+        return Unprotected(self._real.style)
 
     def rows(self, fitted: Fitted) -> Unprotected[int]:
         """As many rows as are asked for, or else as the table has, or has of the kind that is wanted."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from synthrelease.core.contracts import MINIMUM_ROWS, Schema, Split, Table
+from synthrelease.core.contracts import MINIMUM_ROWS, LearnedSchema, OpenedSchema, Split, Table
 from synthrelease.core.errors import InputError
 from synthrelease.data import learned_categories, splitting, table_reader, table_writer
+from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place
+from synthrelease.data.table_reader import Source
 from synthrelease.schema import constraints, generalization
 from synthrelease.schema.identifiers import screening
 from synthrelease.workflows.run_context import Run
@@ -18,19 +20,19 @@ from synthrelease.workflows.run_context import Run
 class RealTable:
     """The table of a build: ``exact`` as its file has it, ``coarse`` as schema and policy demand it."""
 
-    exact: table_reader.Source = field(repr=False)
-    coarse: table_reader.Source = field(repr=False)
+    exact: Source[OpenedSchema] = field(repr=False)
+    coarse: Source[OpenedSchema] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RealRows:
-    """The real rows of a build, parted and coded by what their columns mean, and the look of their file.
+    """The real rows of a build, parted and coded by what their columns mean, and the style of their file.
 
     ``digest``: the SHA-256 of a database's rows, empty for a file. ``table_rows``: how many rows the table has.
     """
 
     split: Split = field(repr=False)
-    look: table_writer.Layout = field(repr=False)
+    style: FileStyle = field(repr=False)
     table_rows: int
     digest: bytes = field(default=b"", repr=False)
 
@@ -61,20 +63,20 @@ def real_table(run: Run, where: Path | Place) -> RealTable:
     return RealTable(exact, source)
 
 
-def training_table(run: Run, where: Path | Place, *, minimum_rows: int | None = None) -> table_reader.Source:
+def training_table(run: Run, where: Path | Place, *, minimum_rows: int | None = None) -> Source[OpenedSchema]:
     """Read a table that a generator learns from, exactly as it is, and refuse what must never be learned.
 
     Raises:
         InputError: the table does not fit the schema, or holds a direct identifier that the schema leaves in.
     """
     source = table_reader.read(where, run.wanted, minimum_rows=minimum_rows)
-    if source.layout.notice:
-        run.recorder.notice(source.layout.notice)
+    if source.style.format.notice:
+        run.recorder.notice(source.style.format.notice)
     screen(run, source)
     return source
 
 
-def parted(run: Run, table: RealTable, holdout_file: Path | Place | None) -> Split:
+def parted(run: Run, table: RealTable, holdout_file: Path | Place | None) -> Split[OpenedSchema]:
     """Part the coarse rows; whether a holdout file holds the same people is told from the exact ones.
 
     Raises:
@@ -87,14 +89,14 @@ def parted(run: Run, table: RealTable, holdout_file: Path | Place | None) -> Spl
     return Split(table.coarse.table, coarse(run, holdout).table)
 
 
-def coded_by(meaning: Schema, table: RealTable, split: Split) -> RealRows:
+def coded_by(meaning: LearnedSchema, table: RealTable, split: Split[OpenedSchema]) -> RealRows:
     """Code both sides by the labels that ``meaning`` has; any other label becomes the one that stands for the rest."""
     both = Split(learned_categories.coded(split.train, meaning), learned_categories.coded(split.holdout, meaning))
-    look = learned_categories.laid_out(table.coarse.layout, meaning)
-    return RealRows(both, look, len(table.coarse.table), table.exact.digest)
+    table_writer.check(meaning, table.coarse.style)
+    return RealRows(both, table.coarse.style, len(table.coarse.table), table.exact.digest)
 
 
-def with_learned_labels(run: Run, table: RealTable, split: Split) -> RealRows:
+def with_learned_labels(run: Run, table: RealTable, split: Split[OpenedSchema]) -> RealRows:
     """Learn the labels that the schema leaves open from the training rows, and code both sides by them.
 
     Raises:
@@ -109,32 +111,30 @@ def with_learned_labels(run: Run, table: RealTable, split: Split) -> RealRows:
     return coded_by(meaning, table, split)
 
 
-def coded(run: Run, made: table_reader.Source, known: Schema) -> table_reader.Source:
+def coded(run: Run, made: Source[OpenedSchema], known: LearnedSchema) -> Source:
     """Code a vendor's table by the learned labels, so that it is handed over without any other label."""
     for name, cells in learned_categories.merged(made.table, known).items():
         if cells:
             run.recorder.notice(
                 f"{name!r}: {cells:,} synthetic cells hold labels of too few training patients; replaced."
             )
-    return table_reader.Source(
-        learned_categories.coded(made.table, known), learned_categories.laid_out(made.layout, known)
-    )
+    table_writer.check(known, made.style)
+    return Source(learned_categories.coded(made.table, known), made.style)
 
 
-def coarse(run: Run, source: table_reader.Source) -> table_reader.Source:
+def coarse(run: Run, source: Source[OpenedSchema]) -> Source[OpenedSchema]:
     """Make a table as coarse as schema and policy demand: the one place where that is done."""
-    table = generalization.apply(source.table, seed=run.derived("shift"))
-    return replace(source, table=table, layout=table_writer.recast(source.layout, table.schema))
+    return replace(source, table=generalization.apply(source.table, seed=run.derived("shift")))
 
 
-def screen(run: Run, source: table_reader.Source) -> None:
+def screen(run: Run, source: Source[OpenedSchema]) -> None:
     """Refuse a real table with a direct identifier among its learned columns; tell once what the schema answers for."""
     for text in screening.screen(source.table):
         if text not in run.recorder.notices:
             run.recorder.notice(text)
 
 
-def kept_apart(run: Run, path: Path | Place) -> table_reader.Source:
+def kept_apart(run: Run, path: Path | Place) -> Source[OpenedSchema]:
     """Read real rows that no generator sees. Nothing is learned from them, so a cell outside the domain is no fault.
 
     Raises:

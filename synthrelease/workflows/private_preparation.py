@@ -22,7 +22,10 @@ from synthrelease.core.contracts import (
     FitSettings,
     Fitted,
     Generator,
+    LearnedSchema,
+    ModelledSchema,
     OnStep,
+    OpenedSchema,
     PrivacyBudget,
     PrivacyClaim,
     PublicFact,
@@ -32,9 +35,9 @@ from synthrelease.core.contracts import (
 )
 from synthrelease.core.errors import InputError
 from synthrelease.core.preparation import Attack, Internal, Paid, Public, check_is_made
-from synthrelease.data import splitting
+from synthrelease.data import file_style, splitting
+from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place
-from synthrelease.data.table_writer import ColumnLayout, Layout
 from synthrelease.privacy import claim, noise
 from synthrelease.schema import generalization
 from synthrelease.synthesis import constraint_repair
@@ -101,11 +104,11 @@ class PrivatePreparation:
     """
 
     _real: RealRows = field(repr=False)
-    _schema: Schema
+    _schema: LearnedSchema
     _budget: PrivacyBudget
     _asked_rows: int | None = None
 
-    def schema(self) -> Public[Schema] | Paid[Schema]:
+    def schema(self) -> Public[LearnedSchema] | Paid[LearnedSchema]:
         """What the columns mean: declared, or learned with noise."""
         return self._by_schema(self._schema, *public_facts(self._schema, self._budget))
 
@@ -150,9 +153,9 @@ class PrivatePreparation:
         """Nothing is learned of patients."""
         return Public(None, (LONE_ROWS,))
 
-    def look(self) -> Public[Layout] | Paid[Layout]:
+    def style(self) -> Public[FileStyle] | Paid[FileStyle]:
         """The file's format and the schema's spelling; no real cell's."""
-        return self._by_schema(public_look(self._real.look), COLUMNS)
+        return self._by_schema(file_style.public(self._schema, self._real.style.format), COLUMNS)
 
     def rows(self, fitted: Fitted) -> Public[int] | Paid[int]:
         """As many rows as the steward says, as is public, or as noise says there are."""
@@ -195,7 +198,7 @@ class PrivatePreparation:
         check_is_made(made)
         return Internal(self._real.split, "audit")
 
-    def _modelled(self) -> Table:
+    def _modelled(self) -> Table[ModelledSchema]:
         return self.transform().value.apply(self._real.split.train)
 
     def _by_schema(self, value: T, *facts: PublicFact) -> Public[T] | Paid[T]:
@@ -203,7 +206,7 @@ class PrivatePreparation:
         return Paid(value, self._budget.spent) if self._budget.spent else Public(value, facts)
 
 
-def wanted(epsilon: float, delta: float | None, train: Table) -> PrivacyBudget:
+def wanted(epsilon: float, delta: float | None, train: Table[Schema]) -> PrivacyBudget:
     """Return the budget of a build on these training rows.
 
     Raises:
@@ -220,7 +223,7 @@ def wanted(epsilon: float, delta: float | None, train: Table) -> PrivacyBudget:
     return PrivacyBudget(epsilon, chosen, unit, most, schema.rows_are_public)
 
 
-def learned(train: Table, budget: PrivacyBudget, *, min_cell: int) -> domain_learning.Learned:
+def learned(train: Table[OpenedSchema], budget: PrivacyBudget, *, min_cell: int) -> domain_learning.Learned:
     """Learn, at the budget's expense, the labels and bounds that the schema leaves open; bounds keep to treatments.
 
     Returns what was learned, with the budget of the training.
@@ -240,7 +243,7 @@ def _treated(column: Column) -> Column:
     return replace(column, bounds=(low, high)) if low < high else column
 
 
-def parted(table: Table, *, holdout_share: float) -> Split:
+def parted(table: Table[OpenedSchema], *, holdout_share: float) -> Split[OpenedSchema]:
     """Send each unit to the holdout by a coin of its own, from the operating system.
 
     A split into exact shares would let one patient more or less move others between its sides.
@@ -257,22 +260,7 @@ def parted(table: Table, *, holdout_share: float) -> Split:
     return Split(table.take(np.flatnonzero(~held)), table.take(np.flatnonzero(held)))
 
 
-def public_look(layout: Layout) -> Layout:
-    """Return how to write the table, by its format and the schema alone; no spelling and no identifier is looked at."""
-    dialect = None if layout.dialect is None else replace(layout.dialect, quoted=frozenset())
-    return replace(layout, columns=tuple(_plain(look) for look in layout.columns), dialect=dialect)
-
-
-def _plain(look: ColumnLayout) -> ColumnLayout:
-    column = look.column
-    decimals = (0, 15) if column.is_number and column.kind != "integer" else (0, 0)
-    mark = "" if look.type is not None else next((mark for mark in column.missing if mark != "*"), "")
-    return replace(
-        look, decimals=decimals, mark=mark, is_blank=False, is_quoted=False, levels=column.categories, taken=frozenset()
-    )
-
-
-def public_facts(schema: Schema, asked: PrivacyBudget) -> tuple[PublicFact, ...]:
+def public_facts(schema: LearnedSchema, asked: PrivacyBudget) -> tuple[PublicFact, ...]:
     """List everything that is used without noise, and who declared it public."""
     facts = [COLUMNS, *_domains(schema), GAPS]
     if asked.spent:
@@ -286,7 +274,7 @@ def public_facts(schema: Schema, asked: PrivacyBudget) -> tuple[PublicFact, ...]
     return (*facts, *_constraints(schema))
 
 
-def _domains(schema: Schema) -> tuple[PublicFact, PublicFact]:
+def _domains(schema: LearnedSchema) -> tuple[PublicFact, PublicFact]:
     declared = [column for column in schema.learned if not domain_learning.is_open(column)]
     numbers = sum(column.is_number for column in declared)
     labels = len(declared) - numbers
@@ -296,13 +284,13 @@ def _domains(schema: Schema) -> tuple[PublicFact, PublicFact]:
     )
 
 
-def _constraints(schema: Schema) -> tuple[PublicFact, ...]:
+def _constraints(schema: LearnedSchema) -> tuple[PublicFact, ...]:
     if not schema.constraints:
         return ()
     return (PublicFact(f"{len(schema.constraints)} constraints that every row obeys", "schema"),)
 
 
-def claimed(fitted: Fitted, schema: Schema, asked: PrivacyBudget) -> PrivacyClaim:
+def claimed(fitted: Fitted, schema: LearnedSchema, asked: PrivacyBudget) -> PrivacyClaim:
     """Compose what training spent into the build's claim; ``schema`` is the one that rows were declared by.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from synthrelease.core import files
-from synthrelease.core.contracts import CanaryFinding, Figure, Policy, PrivacyClaim, Schema, TrainingStep
+from synthrelease.core.contracts import CanaryFinding, DeclaredSchema, Figure, Policy, PrivacyClaim, TrainingStep
 from synthrelease.schema import generalization
 from synthrelease.workflows.run_options import BuildOptions
 
@@ -97,8 +97,8 @@ class Run:
     leave of it. ``source`` names the table, ``created`` is the time in UTC.
     """
 
-    wanted: Schema
-    schema: Schema
+    wanted: DeclaredSchema
+    schema: DeclaredSchema
     schema_file: Path
     policy: Policy
     seed: int
@@ -137,7 +137,7 @@ class Production:
 
 
 def begun(
-    declared: Schema,
+    declared: DeclaredSchema,
     policy: Policy,
     *,
     schema_file: Path,

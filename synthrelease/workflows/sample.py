@@ -47,15 +47,17 @@ def sample(run: Path, rows: int, *, out: Path | None, seed: int | None, wanted: 
         found = f"{rows} rows were asked for" if rows < 1 else f"{run} holds none"
         raise InputError(f"Rows are drawn, one or more, in the look of a run's synthetic table, however {found}.")
     chosen = secrets.randbelow(2**31) if seed is None else seed
-    look = table_reader.read(table, maker.schema, origin="synthetic", cells="lenient").layout
-    path = out or run / "quarantine" / f"sample-{rows}-{chosen}.{look.format}"
-    if path.exists() or not path.name.endswith(f".{look.format}"):
+    style = table_reader.read(table, maker.schema, origin="synthetic", cells="lenient").style
+    path = out or run / "quarantine" / f"sample-{rows}-{chosen}.{style.format.suffix}"
+    if path.exists() or not path.name.endswith(f".{style.format.suffix}"):
         found = "exists" if path.exists() else "does not"
-        raise InputError(f"--out must name a new file that ends in .{look.format}, however {path} {found}. Rename it.")
+        raise InputError(
+            f"--out must name a new file that ends in .{style.format.suffix}, however {path} {found}. Rename it."
+        )
     wish, left_out = Wish(row_conditions.parsed(wanted, maker.schema)), list[float]()
     path.parent.mkdir(parents=True, exist_ok=True)
     frames = maker.frames(rows, wish, seed=lambda purpose: derived(chosen, purpose), on_end=left_out.append)
-    table_writer.write(frames, look, path, seed=derived(chosen, "surrogates"))
+    table_writer.write(frames, maker.schema, style, path, seed=derived(chosen, "surrogates"))
     notices = [NOT_AUDITED]
     if any(column.role in ("identifier", "unit") for column in maker.schema.columns):
         notices.append(IDENTIFIERS)

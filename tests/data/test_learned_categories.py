@@ -112,19 +112,20 @@ def test_a_parquet_dictionary_names_learned_labels_alone_and_a_number_type_has_n
     pq.write_table(table, tmp_path / "t.parquet")
     source = table_reader.read(tmp_path / "t.parquet", schema_file.load(files[1]))
     known = learned_categories.learned(source.table, min_cell=10)
-    layout = learned_categories.laid_out(source.layout, known)
-    table_writer.write([learned_categories.coded(source.table, known).frame], layout, tmp_path / "out.parquet", seed=0)
+    table_writer.check(known, source.style)
+    coded = learned_categories.coded(source.table, known)
+    table_writer.write([coded.frame], known, source.style, tmp_path / "out.parquet", seed=0)
     assert b"SECRET" not in (tmp_path / "out.parquet").read_bytes()
     numbers = rows.assign(code=np.arange(len(rows)) % 9 + (np.arange(len(rows)) == 5) * 100)
     pq.write_table(pa.Table.from_pandas(numbers, preserve_index=False), tmp_path / "n.parquet")
     source = table_reader.read(tmp_path / "n.parquet", schema_file.load(files[1]))
     with pytest.raises(InputError, match='other = ""'):
-        learned_categories.laid_out(source.layout, learned_categories.learned(source.table, min_cell=10))
+        table_writer.check(learned_categories.learned(source.table, min_cell=10), source.style)
     files[1].write_text(TOML.format(more='other = ""'), encoding="utf-8")
     source = table_reader.read(tmp_path / "n.parquet", schema_file.load(files[1]))
     known = learned_categories.learned(source.table, min_cell=10)
     assert learned_categories.coded(source.table, known).frame["code"].isna().sum() == 1
-    learned_categories.laid_out(source.layout, known)
+    table_writer.check(known, source.style)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from conftest import real_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthrelease.core.contracts import Column, Schema, Table
+from synthrelease.core.contracts import Column, DeclaredSchema, LearnedSchema, OpenedSchema, Schema, Table
 from synthrelease.core.errors import InputError
 from synthrelease.data import fingerprint, splitting, table_reader, table_writer
 from synthrelease.data.formats import read_file
@@ -60,8 +60,10 @@ def saved(frame: pd.DataFrame, path: Path, **options: object) -> Path:
 
 
 def back(source: table_reader.Source, folder: Path, seed: int = 1) -> Path:
-    out = folder / f"out.{source.layout.format}"
-    assert table_writer.write([source.table.frame], source.layout, out, seed=seed) == len(source.table)
+    out = folder / f"out.{source.style.format.suffix}"
+    assert table_writer.write([source.table.frame], source.table.schema, source.style, out, seed=seed) == len(
+        source.table
+    )
     return out
 
 
@@ -111,9 +113,9 @@ def test_writing_follows_the_seed_and_streams(tmp_path):
     source = table_reader.read(saved(clinic(), tmp_path / "t.csv"), CLINIC)
     whole = back(source, tmp_path).read_bytes()
     halves = [source.table.frame.iloc[:50], source.table.frame.iloc[50:]]
-    assert table_writer.write(iter(halves), source.layout, tmp_path / "b.csv", seed=1) == 120
+    assert table_writer.write(iter(halves), source.table.schema, source.style, tmp_path / "b.csv", seed=1) == 120
     assert (tmp_path / "b.csv").read_bytes() == whole
-    table_writer.write(iter(halves), source.layout, tmp_path / "b.csv", seed=2)
+    table_writer.write(iter(halves), source.table.schema, source.style, tmp_path / "b.csv", seed=2)
     assert (tmp_path / "b.csv").read_bytes() != whole
 
 
@@ -125,7 +127,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path):
         raise RuntimeError("stopped")
 
     with pytest.raises(RuntimeError, match="stopped"):
-        table_writer.write(frames(), source.layout, tmp_path / "out.csv", seed=1)
+        table_writer.write(frames(), source.table.schema, source.style, tmp_path / "out.csv", seed=1)
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
@@ -495,3 +497,31 @@ def test_known_tables_come_back(tmp_path, name):
     for column in meaning.columns:
         if column.role == "identifier":
             assert not set(after[column.name]) & set(before[column.name])
+
+
+OPEN = DeclaredSchema((Column("n", "numeric"), Column("code", "categorical", learns_levels=True)))
+
+
+def test_the_state_of_a_table_follows_from_the_schema_it_is_read_by(tmp_path):
+    cells = pd.DataFrame({"n": range(120), "code": [*["A", "B"] * 59, "A", "rare"]})
+    path = saved(cells, tmp_path / "t.csv")
+    opened = table_reader.read(path, OPEN).table
+    assert type(opened.schema) is OpenedSchema
+    assert opened.schema.column("code").categories == ("A", "B", "rare")
+    known = LearnedSchema.of(OPEN, (OPEN.columns[0], replace(OPEN.columns[1], categories=("A", "B"))))
+    read = table_reader.read(path, known, origin="synthetic").table
+    assert read.schema is known
+    assert read.outside == {"code": 1}
+
+
+def test_a_table_read_whole_keeps_every_label_even_where_there_is_none(tmp_path):
+    path = saved(pd.DataFrame({"n": range(120), "code": ["A", "rare", *["B"] * 118]}), tmp_path / "t.csv")
+    whole = table_reader.read_whole(path, OPEN, minimum_rows=100)
+    assert type(whole.table.schema) is LearnedSchema
+    assert whole.table.schema.column("code").categories == ("A", "B", "rare")
+    path = saved(pd.DataFrame({"n": range(120), "code": ""}), tmp_path / "empty.csv")
+    empty = table_reader.read_whole(path, OPEN, minimum_rows=100).table
+    assert empty.frame["code"].isna().all()
+    assert empty.schema.column("code").categories == ()
+    with pytest.raises(InputError, match="at least 200 rows"):
+        table_reader.read_whole(path, OPEN, minimum_rows=200)

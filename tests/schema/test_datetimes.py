@@ -183,8 +183,8 @@ def written(tmp_path, path, block):
     """Read a table, write its very rows again, and return both files' texts."""
     meaning = described(tmp_path, block)
     source = table_reader.read(path, meaning)
-    out = tmp_path / f"out.{source.layout.format}"
-    table_writer.write([source.table.frame], source.layout, out, seed=0)
+    out = tmp_path / f"out.{source.style.format.suffix}"
+    table_writer.write([source.table.frame], source.table.schema, source.style, out, seed=0)
     return source, out
 
 

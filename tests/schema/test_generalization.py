@@ -328,7 +328,5 @@ def test_merged_labels_fit_a_column_of_integers_as_text(tmp_path):
     wanted = generalization.required(meaning, Coarsening(), year=2026)
     source = table_reader.read(tmp_path / "t.parquet", wanted)
     table = generalization.apply(source.table, seed=0)
-    table_writer.write(
-        [table.frame], table_writer.recast(source.layout, table.schema), tmp_path / "out.parquet", seed=0
-    )
+    table_writer.write([table.frame], table.schema, source.style, tmp_path / "out.parquet", seed=0)
     assert pd.read_parquet(tmp_path / "out.parquet")["ward"].tolist()[:3] == ["1", "other", "other"]

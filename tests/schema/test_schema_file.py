@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthrelease.core.errors import SchemaError
-from synthrelease.schema.schema_file import dotted, load, quoted, with_target
+from synthrelease.schema.schema_file import dotted, load, quoted
 
 GOOD = """
 purpose = "a demonstration"
@@ -73,20 +73,17 @@ def test_the_target_can_be_overridden(tmp_path):
         "target",
         "feature",
     )
-    assert with_target(load(file(tmp_path, GOOD)), "A1Cresult") == schema
     assert "'zz'" in refused(tmp_path, GOOD, target="zz")
     assert "never learned" in refused(tmp_path, GOOD, target="encounter_id")
-    with pytest.raises(SchemaError, match="'note'"):
-        with_target(schema, "note")
 
 
-def test_a_target_may_be_sensitive_as_well_and_stays_so_when_it_is_no_target_any_more(tmp_path):
+def test_a_target_may_be_sensitive_as_well(tmp_path):
     text = GOOD.replace("[columns.A1Cresult]", '[columns.A1Cresult]\nrole = "sensitive"')
     schema = load(file(tmp_path, text), target="A1Cresult")
     assert schema.column("A1Cresult").role == "target"
     assert schema.column("A1Cresult").is_sensitive
     assert not load(file(tmp_path, text)).column("readmitted").is_sensitive
-    assert with_target(schema, "readmitted").column("A1Cresult").role == "sensitive"
+    assert load(file(tmp_path, text)).column("A1Cresult").role == "sensitive"
 
 
 @pytest.mark.parametrize(

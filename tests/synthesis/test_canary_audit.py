@@ -39,7 +39,7 @@ def no_noise(monkeypatch) -> None:
 def audited(name: str, data: Table, asked: PrivacyBudget) -> CanaryFinding:
     fit, settings = generators.load(name), FitSettings(5, 0.05, privacy=asked)
     claim = private_preparation.claimed(fit(data, settings, ignore), data.schema, asked)
-    return canary_audit.CanaryAudit(claim, fit, settings, ignore)(data)
+    return canary_audit.CanaryAudit(claim, fit, settings, ignore, lambda rows: rows)(data)
 
 
 # The attacker.
@@ -117,7 +117,7 @@ def test_rows_copied_into_the_made_table_are_found(monkeypatch):
     data, settings = table(4_000), FitSettings(5, 0.05, privacy=STRICT)
     claim = private_preparation.claimed(honest(data, settings, ignore), data.schema, STRICT)
     with pytest.raises(ClaimError):
-        canary_audit.CanaryAudit(claim, leaky, settings, ignore)(data)
+        canary_audit.CanaryAudit(claim, leaky, settings, ignore, lambda rows: rows)(data)
 
 
 def test_power_is_none_for_few_canaries_and_sure_for_weak_claims_that_are_broken():

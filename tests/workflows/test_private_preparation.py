@@ -282,7 +282,7 @@ def promised(kind: type) -> dict[str, set[Any]]:
 
 def test_every_method_returns_what_is_public_paid_for_or_internal():
     said = promised(PrivatePreparation)
-    assert {"schema", "transform", "trained", "claim", "plan", "habits", "look", "rows", "for_audit"} <= said.keys()
+    assert {"schema", "transform", "trained", "claim", "plan", "habits", "style", "rows", "for_audit"} <= said.keys()
     assert {name: kinds for name, kinds in said.items() if not kinds <= {Public, Paid, Internal}} == {}
 
 
@@ -378,9 +378,9 @@ class OrdinaryHabits(PrivatePreparation):
         return Public(patient_grouping.habits(self._real.split.train, min_cell=11), CLAIMED)
 
 
-class OrdinaryLook(PrivatePreparation):
-    def look(self):
-        return Public(self._real.look, CLAIMED)
+class OrdinaryStyle(PrivatePreparation):
+    def style(self):
+        return Public(self._real.style, CLAIMED)
 
 
 class NumberOfRows(PrivatePreparation):
@@ -432,7 +432,7 @@ def worlds(drowned, tmp_path_factory) -> list[tuple[PrivatePreparation, Paid[Fit
         (OrdinaryTransform, "transform"),
         (OrdinaryPlan, "plan"),
         (OrdinaryHabits, "habits"),
-        (OrdinaryLook, "look"),
+        (OrdinaryStyle, "style"),
         (NumberOfRows, "rows"),
         (ObservedBounds, "schema"),
         (ANewFact, "missing_share"),
@@ -449,5 +449,5 @@ def test_a_raw_value_and_rows_in_a_closure_show(worlds):
     assert not promised(ANewFact)["missing_share"] <= {Public, Paid, Internal}  # it says nothing
     leaky = faulty(RowsInAClosure, worlds[0][0])
     assert "Table" in real_rows_in(leaky.habits(), sizes_of(leaky))
-    look = faulty(OrdinaryLook, leaky).look()
-    assert "a real identifier" in real_rows_in(look, sizes_of(leaky))
+    style = faulty(OrdinaryStyle, leaky).style()
+    assert "a real identifier" in real_rows_in(style, sizes_of(leaky))

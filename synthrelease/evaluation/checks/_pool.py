@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import BoolArray, Column, Evidence, FloatArray, IntArray, Schema, Table
+from synthrelease.core.contracts import BoolArray, Column, Evidence, FloatArray, IntArray, LearnedSchema, Table
 from synthrelease.evaluation.statistics.confidence_intervals import draw, patient_of, patients
 
 MOST_PEOPLE = 20_000
@@ -87,7 +87,7 @@ def _held(table: Table, column: Column) -> IntArray:
     return held
 
 
-def _recoded(table: Table, schema: Schema) -> Table:
+def _recoded(table: Table, schema: LearnedSchema) -> Table:
     """The table by a schema with fewer labels: one that it lacks becomes the other one, or missing without one."""
     frame = table.frame.copy(deep=False)
     for column in schema.learned:

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import Column, Table
+from synthrelease.core.contracts import Column, Schema, Table
 from synthrelease.core.errors import InputError, listing
 from synthrelease.schema.identifiers.detection import Finding, View, are_paired, examine
 
 _FRACTIONS = 400
 
 
-def screen(table: Table) -> tuple[str, ...]:
+def screen(table: Table[Schema]) -> tuple[str, ...]:
     """Search the learned columns of a real table; return a notice for each that the schema answers for.
 
     Raises:
@@ -47,7 +47,7 @@ def _class(finding: Finding) -> str:
     return f"a {finding.kind} (HIPAA class {finding.letter})".replace("a e-mail", "an e-mail")
 
 
-def _findings(table: Table) -> Iterator[tuple[Column, Finding]]:
+def _findings(table: Table[Schema]) -> Iterator[tuple[Column, Finding]]:
     for column in table.schema.learned:
         if column.is_moment and column.treatment.truncate == "year":
             continue  # a year of birth is what Safe Harbor leaves of a date of birth
@@ -57,7 +57,7 @@ def _findings(table: Table) -> Iterator[tuple[Column, Finding]]:
                 yield column, finding
 
 
-def _view(table: Table, column: Column) -> View:
+def _view(table: Table[Schema], column: Column) -> View:
     """A canonical column as it is searched: numbers spelled without a needless point, labels as declared."""
     values = table.frame[column.name]
     codes, distinct = pd.factorize(values)

@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import Column, Fitted, FloatArray, PrivacySpend, Schema, Table, TrainingStep
+from synthrelease.core.contracts import (
+    Column,
+    Fitted,
+    FloatArray,
+    LearnedSchema,
+    ModelledSchema,
+    PrivacySpend,
+    Table,
+    TrainingStep,
+)
 from synthrelease.schema import datetimes
 
 FILE = "transforms.json"
@@ -40,11 +49,11 @@ class Part:
 class Transform:
     """Everything that changes between a schema and what a generator sees; ``parts`` come after their anchors."""
 
-    schema: Schema
-    modelled: Schema
+    schema: LearnedSchema
+    modelled: ModelledSchema
     parts: tuple[Part, ...]
 
-    def apply(self, table: Table) -> Table:
+    def apply(self, table: Table) -> Table[ModelledSchema]:
         """Return the rows as a generator sees them."""
         columns = dict(table.frame.items())
         for part in self.parts:
@@ -59,7 +68,7 @@ class Transform:
             if part.other:
                 columns[part.other] = pd.Series(other)
         names = [column.name for column in self.modelled.learned]
-        return replace(table, frame=pd.DataFrame({name: columns[name] for name in names}), schema=self.modelled)
+        return table.by(self.modelled, pd.DataFrame({name: columns[name] for name in names}))
 
     def undo(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return modelled rows as declared; dates that an interval carries out of their bounds stay on them."""
@@ -76,9 +85,9 @@ class Transform:
             columns[part.name] = pd.Series(np.clip(values, low, high))
         return pd.DataFrame({column.name: columns[column.name] for column in self.schema.learned})
 
-    def declared(self, table: Table) -> Table:
+    def declared(self, table: Table[ModelledSchema]) -> Table:
         """Return rows that a generator saw as the schema declares them."""
-        return replace(table, frame=self.undo(table.frame), schema=self.schema)
+        return table.by(self.schema, self.undo(table.frame))
 
     def save(self, folder: Path) -> None:
         """Write ``datetime_transforms.json`` where anything is modelled otherwise than declared."""
@@ -106,12 +115,12 @@ def fit(train: Table) -> Transform:
     return _found(train.schema, train.frame)
 
 
-def public(schema: Schema) -> Transform:
+def public(schema: LearnedSchema) -> Transform:
     """Model otherwise whatever might need it, by the schema alone, and give each part bounds that follow from it."""
     return _found(schema, None)
 
 
-def _found(schema: Schema, frame: pd.DataFrame | None) -> Transform:
+def _found(schema: LearnedSchema, frame: pd.DataFrame | None) -> Transform:
     """``frame`` None: no row is looked at, and every part that some table might need is there."""
     taken = {column.name for column in schema.columns}
     parts = []
@@ -130,7 +139,7 @@ def _found(schema: Schema, frame: pd.DataFrame | None) -> Transform:
     return Transform(schema, modelled if frame is not None else _bounded(schema, modelled, parts), tuple(parts))
 
 
-def _bounded(schema: Schema, modelled: Schema, parts: Sequence[Part]) -> Schema:
+def _bounded(schema: LearnedSchema, modelled: ModelledSchema, parts: Sequence[Part]) -> ModelledSchema:
     """Give parts the bounds that follow from those of their columns, where these declare any."""
     bounds: dict[str, tuple[float, float]] = {}
     for part in parts:
@@ -147,10 +156,10 @@ def _bounded(schema: Schema, modelled: Schema, parts: Sequence[Part]) -> Schema:
     return replace(modelled, columns=columns)
 
 
-def load(folder: Path, schema: Schema) -> Transform:
+def load(folder: Path, schema: LearnedSchema) -> Transform:
     """Read what ``Transform.save`` wrote; a transform that changes nothing where it wrote nothing."""
     if not (folder / FILE).is_file():
-        return Transform(schema, schema, ())
+        return Transform(schema, _modelled(schema, ()), ())
     facts = json.loads((folder / FILE).read_text(encoding="utf-8"))
     parts = tuple(Part(**part) for part in facts["parts"])
     return Transform(schema, _modelled(schema, parts), parts)
@@ -174,7 +183,7 @@ def _fresh(name: str, taken: set[str]) -> str:
     return name
 
 
-def _modelled(schema: Schema, parts: Sequence[Part]) -> Schema:
+def _modelled(schema: LearnedSchema, parts: Sequence[Part]) -> ModelledSchema:
     """The schema that a generator sees: parts are plain numbers, each in its column's place."""
     changed = {part.name: part for part in parts}
     columns = []
@@ -188,7 +197,7 @@ def _modelled(schema: Schema, parts: Sequence[Part]) -> Schema:
         columns.append(plain)
         if part.other:
             columns.append(replace(plain, name=part.other, kind="numeric"))
-    return replace(schema, columns=tuple(columns))
+    return ModelledSchema.of(schema, tuple(columns))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import BoolArray, Column, FloatArray, IntArray, Table
+from synthrelease.core.contracts import BoolArray, Column, FloatArray, IntArray, ModelledSchema, Table
 from synthrelease.core.errors import InputError
 from synthrelease.synthesis.encoding.binning import (
     COARSE,
@@ -222,7 +222,7 @@ class Encoder:
     codings: tuple[Coding, ...]
 
     @classmethod
-    def fit(cls, train: Table, resolution: Resolution = COARSE) -> Encoder:
+    def fit(cls, train: Table[ModelledSchema], resolution: Resolution = COARSE) -> Encoder:
         """Learn bins, atoms and categories from training rows.
 
         Bins hold about ``ROWS_PER_BIN`` rows or more; equal values are never torn apart. The inner edges lie half-way
@@ -333,7 +333,7 @@ def _once_a_patient(values: IntArray, units: IntArray | None) -> IntArray:
     return np.sort(np.unique(np.column_stack([values, units]), axis=0, return_index=True)[1])
 
 
-def _fit_label(column: Column, train: Table, *, is_target: bool) -> LabelCoding:
+def _fit_label(column: Column, train: Table[ModelledSchema], *, is_target: bool) -> LabelCoding:
     values = train.frame[column.name]
     places = values.cat.codes.to_numpy().astype(np.int64)
     held = places[_once_a_patient(places, train.units)]

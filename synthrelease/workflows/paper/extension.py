@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
-from synthrelease.core.contracts import Column, FloatArray, Schema, Table
+from synthrelease.core.contracts import Column, FloatArray, ModelledSchema, Table
 from synthrelease.core.errors import OversamplingError, TrainingError
 from synthrelease.synthesis.oversampling import Oversampling, make_rows, plain
 from synthrelease.workflows.balance import interpolated
@@ -60,7 +60,7 @@ SOURCES: Mapping[str, Source] = {
 }  # fmt: skip
 
 
-def load(name: str, folder: Path, seed: int) -> tuple[Table, Table]:
+def load(name: str, folder: Path, seed: int) -> tuple[Table[ModelledSchema], Table[ModelledSchema]]:
     """Return the training and the test part for a seed.
 
     Raises:
@@ -81,7 +81,7 @@ def load(name: str, folder: Path, seed: int) -> tuple[Table, Table]:
             cells[column] = values
     columns.append(Column(TARGET, "boolean", "target", categories=("0", "1")))
     cells[TARGET] = pd.Categorical.from_codes(classes.astype(np.int64), dtype=pd.CategoricalDtype(["0", "1"]))
-    table = Table(pd.DataFrame(cells), Schema(tuple(columns), target=TARGET), "real")
+    table = Table(pd.DataFrame(cells), ModelledSchema(tuple(columns), target=TARGET), "real")
     train, test = train_test_split(np.arange(len(table)), test_size=0.3, stratify=classes, random_state=seed)
     return table.take(np.sort(train)), table.take(np.sort(test))
 
@@ -116,7 +116,7 @@ def run(trial: Trial, data: Path) -> dict[str, Any]:
     return {"trial": asdict(trial), "core_seconds": seconds, "scores": scores, **note}
 
 
-def _scored(trial: Trial, train: Table, test: Table) -> dict[str, dict[str, float]]:
+def _scored(trial: Trial, train: Table[ModelledSchema], test: Table[ModelledSchema]) -> dict[str, dict[str, float]]:
     """Oversample, train both classifiers, and score them on the test part."""
     classes, truth = (part.frame[TARGET].cat.codes.to_numpy().astype(np.int64) for part in (train, test))
     frame = pd.concat([train.frame, _more(trial, train, classes)], ignore_index=True)
@@ -130,7 +130,7 @@ def _scored(trial: Trial, train: Table, test: Table) -> dict[str, dict[str, floa
     }
 
 
-def _more(trial: Trial, train: Table, classes: np.ndarray[Any, Any]) -> pd.DataFrame:
+def _more(trial: Trial, train: Table[ModelledSchema], classes: np.ndarray[Any, Any]) -> pd.DataFrame:
     """Return the rows that a trial adds to the rare class, as many as make it equal."""
     counts = np.bincount(classes, minlength=2)
     wanted = {1: int(counts[0] - counts[1])}
@@ -148,7 +148,7 @@ def _more(trial: Trial, train: Table, classes: np.ndarray[Any, Any]) -> pd.DataF
     return make_rows(train, wanted, how, on_step=lambda step: None)
 
 
-def _filled(table: Table) -> Table:
+def _filled(table: Table[ModelledSchema]) -> Table[ModelledSchema]:
     """Fill gaps with the median or the commonest label: interpolation knows no gaps."""
     frame = table.frame.copy()
     for column in frame.columns:
@@ -159,7 +159,7 @@ def _filled(table: Table) -> Table:
 
 
 def _adasyn_on_indicators(
-    table: Table, wanted: Mapping[int, int], counts: np.ndarray[Any, Any], seed: int
+    table: Table[ModelledSchema], wanted: Mapping[int, int], counts: np.ndarray[Any, Any], seed: int
 ) -> pd.DataFrame:
     """ADASYN where there are labels: each level a number of its own, and the largest one wins afterwards."""
     columns = [column for column in table.schema.columns if column.name != TARGET]
@@ -174,7 +174,7 @@ def _adasyn_on_indicators(
     width = sum(block.shape[1] for block in blocks.values())
     names = tuple(f"x{at}" for at in range(width))
     frame = pd.DataFrame(np.hstack(list(blocks.values())), columns=list(names)).assign(**{TARGET: table.frame[TARGET]})
-    schema = Schema((*(Column(name, "numeric") for name in names), table.schema.column(TARGET)), target=TARGET)
+    schema = ModelledSchema((*(Column(name, "numeric") for name in names), table.schema.column(TARGET)), target=TARGET)
     flat, _ = interpolated(Table(frame, schema, "real"), wanted, counts, method="adasyn", seed=seed, whole=False)
     made, start = {}, 0
     for column in columns:

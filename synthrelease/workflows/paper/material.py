@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import Column, IntArray, Schema, Table
+from synthrelease.core.contracts import Column, IntArray, ModelledSchema, Table
 from synthrelease.core.errors import InputError
 
 Part = Literal["clean", "published", "random"]
@@ -144,7 +144,7 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
-def paper_table(material: Material, rows: IntArray, *, label_is_number: bool = False) -> Table:
+def paper_table(material: Material, rows: IntArray, *, label_is_number: bool = False) -> Table[ModelledSchema]:
     """Return rows as the paper's GAN sees them: scaled, every column a number, the class one of them or a label.
 
     With ``label_is_number`` the class stays a number between 0 and 1 (experiment 2, where it is constant in training).
@@ -158,10 +158,10 @@ def paper_table(material: Material, rows: IntArray, *, label_is_number: bool = F
     ]
     if not label_is_number:
         frame[target] = _labels(frame[target])
-    return Table(frame, Schema(tuple(columns), target=None if label_is_number else target), "real")
+    return Table(frame, ModelledSchema(tuple(columns), target=None if label_is_number else target), "real")
 
 
-def plain_table(material: Material, rows: IntArray) -> Table:
+def plain_table(material: Material, rows: IntArray) -> Table[ModelledSchema]:
     """Return rows as the toolkit's own generators see them: in the file's units, without identifiers."""
     target = material.source.target
     frame = material.frame.iloc[rows].drop(columns=list(material.source.identifiers)).reset_index(drop=True)
@@ -170,7 +170,7 @@ def plain_table(material: Material, rows: IntArray) -> Table:
         Column(name, "boolean", "target", categories=("0", "1")) if name == target else Column(name, "numeric")
         for name in frame.columns
     )
-    return Table(frame, Schema(columns, target=target), "real")
+    return Table(frame, ModelledSchema(columns, target=target), "real")
 
 
 def _labels(values: pd.Series[float]) -> pd.Series[str]:

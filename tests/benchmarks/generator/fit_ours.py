@@ -18,7 +18,7 @@ import torch
 
 from generator.meter import Meter
 from synthrelease.core.contracts import Column, FitSettings, Generator, Schema
-from synthrelease.data import learned_categories, table_reader, table_writer
+from synthrelease.data import file_style, learned_categories, table_reader, table_writer
 from synthrelease.schema import schema_file as schema_reader
 from synthrelease.synthesis import generators
 from synthrelease.workflows import private_preparation
@@ -63,7 +63,8 @@ def _made(chosen: argparse.Namespace, meter: Meter) -> None:
         fitted = fit(learned_categories.coded(source.table, known), settings, lambda step: None)
     with meter.timed("sample"):
         frame = pd.concat(list(fitted.sample(len(source.table), seed=chosen.seed)), ignore_index=True)
-    table_writer.write([frame], learned_categories.laid_out(source.layout, known), chosen.made, seed=chosen.seed)
+    table_writer.check(known, source.style)
+    table_writer.write([frame], known, source.style, chosen.made, seed=chosen.seed)
 
 
 def declared(drafted: Schema, train: Path) -> Schema:
@@ -90,7 +91,8 @@ def _made_privately(chosen: argparse.Namespace, meter: Meter, fit: Generator, kn
         private_preparation.claimed(fitted, source.table.schema, budget)
     with meter.timed("sample"):
         frame = pd.concat(list(fitted.sample(len(source.table), seed=chosen.seed)), ignore_index=True)
-    table_writer.write([frame], private_preparation.public_look(source.layout), chosen.made, seed=chosen.seed)
+    style = file_style.public(known, source.style.format)
+    table_writer.write([frame], known, style, chosen.made, seed=chosen.seed)
 
 
 if __name__ == "__main__":

@@ -96,10 +96,12 @@ def test_a_table_is_read_as_the_same_table_in_a_csv_file_is(tmp_path, address):
     from_database, from_file = table_reader.read(place, meaning), table_reader.read(tmp_path / "ward.csv", meaning)
     pd.testing.assert_frame_equal(from_database.table.frame, from_file.table.frame)
     assert draft_schema.draft(place, target="readmitted") == (tmp_path / "schema.toml").read_text(encoding="utf-8")
-    assert from_database.layout.format == "csv"
-    assert "CSV" in from_database.layout.notice
-    table_writer.write([from_database.table.frame], from_database.layout, tmp_path / "out.csv", seed=1)
-    table_writer.write([from_file.table.frame], from_file.layout, tmp_path / "again.csv", seed=1)
+    assert from_database.style.format.suffix == "csv"
+    assert "CSV" in from_database.style.format.notice
+    table_writer.write(
+        [from_database.table.frame], from_database.table.schema, from_database.style, tmp_path / "out.csv", seed=1
+    )
+    table_writer.write([from_file.table.frame], from_file.table.schema, from_file.style, tmp_path / "again.csv", seed=1)
     before, after = pd.read_csv(tmp_path / "again.csv"), pd.read_csv(tmp_path / "out.csv")
     assert dict(after.dtypes) == dict(before.dtypes)
     pd.testing.assert_frame_equal(after.drop(columns="patient_id"), before.drop(columns="patient_id"))

@@ -62,13 +62,15 @@ MEANING = Schema(
 def saved_again(path: Path, meaning: Schema = MEANING, **chosen: str) -> Path:
     """Read a table and write the same rows back."""
     source = table_reader.read(place_of(path, **chosen), meaning)
-    out = path.with_name(f"out.{source.layout.format}")
-    assert table_writer.write([source.table.frame], source.layout, out, seed=1) == len(source.table)
+    out = path.with_name(f"out.{source.style.format.suffix}")
+    assert table_writer.write([source.table.frame], source.table.schema, source.style, out, seed=1) == len(source.table)
     once = out.read_bytes()
-    table_writer.write([source.table.frame.iloc[:50], source.table.frame.iloc[50:]], source.layout, out, seed=1)
-    if source.layout.format not in ("parquet", "orc"):  # their row groups follow the blocks
+    table_writer.write(
+        [source.table.frame.iloc[:50], source.table.frame.iloc[50:]], source.table.schema, source.style, out, seed=1
+    )
+    if source.style.format.suffix not in ("parquet", "orc"):  # their row groups follow the blocks
         assert out.read_bytes() == once
-    table_writer.write([source.table.frame], source.layout, out, seed=1)
+    table_writer.write([source.table.frame], source.table.schema, source.style, out, seed=1)
     again = table_reader.read(out, meaning)
     pd.testing.assert_frame_equal(again.table.frame, source.table.frame)
     return out
@@ -256,8 +258,8 @@ def test_spss_keeps_labels_measures_and_missing_values(tmp_path):
 def test_sas_is_read_and_written_as_csv(tmp_path):
     pyreadstat.write_xport(plain(), tmp_path / "t.xpt", file_format_version=8)
     source = table_reader.read(tmp_path / "t.xpt", MEANING)
-    assert source.layout.format == "csv"
-    assert "the synthetic table is CSV" in source.layout.notice
+    assert source.style.format.suffix == "csv"
+    assert "the synthetic table is CSV" in source.style.format.notice
     same_but_private(plain(), pd.read_csv(saved_again(tmp_path / "t.xpt")))
 
 

@@ -44,7 +44,7 @@ def test_the_very_format_of_the_file_is_found(tmp_path, spelling, kind):
     meaning, _, source = drafted(tmp_path, {"visit_date": cells})
     found = meaning.column("visit_date")
     assert (found.kind, found.format) == (kind, (spelling,))
-    table_writer.write([source.table.frame], source.layout, tmp_path / "again.csv", seed=0)
+    table_writer.write([source.table.frame], source.table.schema, source.style, tmp_path / "again.csv", seed=0)
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
 
 
@@ -122,7 +122,7 @@ def test_open_ended_dates_are_missing_and_extremes_are_rounded_to_years(tmp_path
     meaning, text, source = drafted(tmp_path, {"until": cells})
     assert meaning.column("until").missing == ("9999-12-31",)
     assert 'bounds = ["2019-01-01", "2021-01-01"]' in text
-    table_writer.write([source.table.frame], source.layout, tmp_path / "again.csv", seed=0)
+    table_writer.write([source.table.frame], source.table.schema, source.style, tmp_path / "again.csv", seed=0)
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
 
 
@@ -133,7 +133,7 @@ def test_dates_of_zeros_are_missing(tmp_path, spelling, zero):
     cells = [zero if at % 4 == 0 else each for at, each in enumerate(STAMPS.strftime(spelling))]
     meaning, _, source = drafted(tmp_path, {"seen_date": cells})
     assert (meaning.column("seen_date").kind, meaning.column("seen_date").missing) == ("date", (zero,))
-    table_writer.write([source.table.frame], source.layout, tmp_path / "again.csv", seed=0)
+    table_writer.write([source.table.frame], source.table.schema, source.style, tmp_path / "again.csv", seed=0)
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
 
 
@@ -166,7 +166,7 @@ def test_parquet_types_say_it_all(tmp_path):
     kinds = {column.name: column.kind for column in meaning.columns}
     assert kinds == {"stamp": "datetime", "day": "date", "date": "date", "clock": "time", "stay": "duration"}
     source = table_reader.read(tmp_path / "t.parquet", meaning)
-    table_writer.write([source.table.frame], source.layout, tmp_path / "again.parquet", seed=0)
+    table_writer.write([source.table.frame], source.table.schema, source.style, tmp_path / "again.parquet", seed=0)
     assert pq.read_table(tmp_path / "again.parquet").equals(pq.read_table(tmp_path / "t.parquet"))
 
 

@@ -28,7 +28,16 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from synthrelease.core.contracts import BoolArray, FitSettings, Fitted, OnStep, PrivacySpend, Table, TrainingStep
+from synthrelease.core.contracts import (
+    BoolArray,
+    FitSettings,
+    Fitted,
+    ModelledSchema,
+    OnStep,
+    PrivacySpend,
+    Table,
+    TrainingStep,
+)
 from synthrelease.core.errors import InputError
 from synthrelease.synthesis.encoding.binning import FINE
 from synthrelease.synthesis.encoding.table_encoder import Encoder, NumberCoding
@@ -201,7 +210,7 @@ def load(folder: Path) -> FittedGan:
     )
 
 
-def fit(train_rows: Table, settings: FitSettings, on_step: OnStep) -> Fitted:
+def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnStep) -> Fitted:
     """Train a GAN on the rows of one table; a ``marginals`` generator where training stays unstable.
 
     Raises:
@@ -258,7 +267,7 @@ def _is_fitted_twice(rows: int, config: Config) -> bool:
 
 
 def _fitted(
-    cells: Cells, codes: torch.Tensor, table: Table, config: Config, *, seed: int, progress: Progress
+    cells: Cells, codes: torch.Tensor, table: Table[ModelledSchema], config: Config, *, seed: int, progress: Progress
 ) -> Trained:
     """Train with inner rows set apart; of a small table once more on all rows, for as long as was found best."""
     inner = _inner_rows(table, config, seed=seed)
@@ -270,7 +279,7 @@ def _fitted(
     return train(cells, codes, None, config=replace(config, steps=found.stopped_at), seed=seed, report=progress.add)
 
 
-def _inner_rows(table: Table, config: Config, *, seed: int) -> BoolArray:
+def _inner_rows(table: Table[ModelledSchema], config: Config, *, seed: int) -> BoolArray:
     """Which training rows are set apart inside, (rows,): all rows of a patient or none."""
     units = np.arange(len(table)) if table.units is None else table.units
     patients, owner = np.unique(units, return_inverse=True)
@@ -280,7 +289,7 @@ def _inner_rows(table: Table, config: Config, *, seed: int) -> BoolArray:
     return is_inner[owner]
 
 
-def _order(table: Table, lead: Collection[str]) -> list[int]:
+def _order(table: Table[ModelledSchema], lead: Collection[str]) -> list[int]:
     """Return the order in which columns are written: ``lead`` first and the target last, unless it is in ``lead``."""
     names = [column.name for column in table.schema.learned]
     last = [table.schema.target] if table.schema.target in names and table.schema.target not in lead else []
@@ -288,7 +297,7 @@ def _order(table: Table, lead: Collection[str]) -> list[int]:
     return [names.index(name) for name in (*lead, *rest, *last)]
 
 
-def _rarest_class(table: Table) -> int | None:
+def _rarest_class(table: Table[ModelledSchema]) -> int | None:
     """Return the number of rows of the rarest class of a label target; None without one."""
     target = table.schema.target
     if target is None or table.schema.column(target).is_number:

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from synthrelease.core.contracts import FitSettings, OnStep, PrivacySpend, Table, TrainingStep
+from synthrelease.core.contracts import FitSettings, ModelledSchema, OnStep, PrivacySpend, Table, TrainingStep
 from synthrelease.core.errors import InputError, TrainingError
 from synthrelease.synthesis.encoding.table_encoder import Encoder
 from synthrelease.synthesis.generators.autoregressive_gan.critic import Blocks, Sizes, Synthesiser
@@ -237,7 +237,7 @@ def load(folder: Path) -> FittedMarginals | FittedPrivate:
     )
 
 
-def fit(train: Table, settings: FitSettings, on_step: OnStep) -> FittedMarginals | FittedPrivate:
+def fit(train: Table[ModelledSchema], settings: FitSettings, on_step: OnStep) -> FittedMarginals | FittedPrivate:
     """Train a synthesiser on the rows of one table.
 
     Raises:

@@ -25,9 +25,10 @@ from synthrelease.core.contracts import (
     Column,
     FloatArray,
     IntArray,
+    LearnedSchema,
+    OpenedSchema,
     PrivacyBudget,
     PrivacySpend,
-    Schema,
     Table,
     Witness,
 )
@@ -52,7 +53,7 @@ class Learned:
     ``notes``: what was learned of each column, in words; nothing in them is more than was released with noise.
     """
 
-    schema: Schema
+    schema: LearnedSchema
     budget: PrivacyBudget
     notes: tuple[str, ...] = ()
 
@@ -83,7 +84,7 @@ def is_open(column: Column) -> bool:
     return column.is_learned and (column.learns_bounds if column.is_number else column.learns_levels)
 
 
-def learned(train: Table, budget: PrivacyBudget, *, min_cell: int) -> Learned:
+def learned(train: Table[OpenedSchema], budget: PrivacyBudget, *, min_cell: int) -> Learned:
     """Learn what the schema leaves open from the training rows.
 
     ``train`` lists in each open column of labels whatever stands in the table. No threshold is lower than ``min_cell``.
@@ -93,7 +94,7 @@ def learned(train: Table, budget: PrivacyBudget, *, min_cell: int) -> Learned:
     """
     columns = [column for column in train.schema.learned if is_open(column)]
     if not columns:
-        return Learned(train.schema, budget)
+        return Learned(LearnedSchema.of(train.schema, train.schema.columns), budget)
     domains: list[Domain] = [ladder_of(each) if each.is_number else cells_of(each) for each in columns]
     rows = noisy_counts.counted(train, domains, budget)
     parts = _parts(columns, domains, budget, rows.whole, min_cell)
@@ -109,11 +110,11 @@ def learned(train: Table, budget: PrivacyBudget, *, min_cell: int) -> Learned:
                 found[column.name] = _with_labels(column, reaches & held, part, budget)
     spent = (*budget.spent, *(part.spend(budget) for part in parts))
     notes = tuple(_note(found[columns[place].name], part, budget) for part in parts for place in part.places)
-    schema = replace(train.schema, columns=tuple(found.get(each.name, each) for each in train.schema.columns))
+    schema = LearnedSchema.of(train.schema, tuple(found.get(each.name, each) for each in train.schema.columns))
     return Learned(schema, replace(budget, spent=spent), notes)
 
 
-def domains_of(schema: Schema) -> list[Domain]:
+def domains_of(schema: LearnedSchema) -> list[Domain]:
     """The cells in which open columns were counted, as far as they were published; for ``again``."""
     return [ladder_of(each) if each.is_number else cells_of(each) for each in schema.learned if is_open(each)]
 

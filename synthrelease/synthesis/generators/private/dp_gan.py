@@ -20,7 +20,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from synthrelease.core.contracts import FitSettings, Generator, OnStep, PrivacyBudget, PrivacySpend, Table
+from synthrelease.core.contracts import (
+    FitSettings,
+    Generator,
+    ModelledSchema,
+    OnStep,
+    PrivacyBudget,
+    PrivacySpend,
+    Table,
+)
 from synthrelease.core.errors import InputError
 from synthrelease.privacy import accounting
 from synthrelease.synthesis.generators.marginals import generator as marginals
@@ -83,7 +91,7 @@ def helps(units: float, budget: PrivacyBudget, *, columns: int) -> bool:
     return found.loudness <= CLEAR_ENOUGH
 
 
-def fit_preset(train: Table, settings: FitSettings, on_step: OnStep, *, name: str) -> FittedPrivate:
+def fit_preset(train: Table[ModelledSchema], settings: FitSettings, on_step: OnStep, *, name: str) -> FittedPrivate:
     """Train a DP-GAN on the rows of one table.
 
     Raises:
@@ -107,7 +115,9 @@ def fit_preset(train: Table, settings: FitSettings, on_step: OnStep, *, name: st
         return make(train, settings, budget, Progress(1, on_step))
 
 
-def _alone(train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Progress) -> FittedPrivate:
+def _alone(
+    train: Table[ModelledSchema], settings: FitSettings, budget: PrivacyBudget, progress: Progress
+) -> FittedPrivate:
     """Histograms, then a critic with all that is left."""
     seen = private.coded(train, budget, witness=settings.witness)
     spends = tuple(noise.spend(budget) for noise in seen.noises)
@@ -128,7 +138,9 @@ def _alone(train: Table, settings: FitSettings, budget: PrivacyBudget, progress:
     return FittedPrivate(seen.columns, network, None, spent, tuple(progress.history), facts)
 
 
-def _refined(train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Progress) -> FittedPrivate:
+def _refined(
+    train: Table[ModelledSchema], settings: FitSettings, budget: PrivacyBudget, progress: Progress
+) -> FittedPrivate:
     """The marginal generator, and where it can help a critic."""
     pays: list[bool] = []
 

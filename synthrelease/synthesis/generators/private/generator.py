@@ -27,6 +27,7 @@ from synthrelease.core.contracts import (
     FitSettings,
     FloatArray,
     IntArray,
+    ModelledSchema,
     Place,
     PrivacyBudget,
     PrivacySpend,
@@ -170,7 +171,9 @@ def load(folder: Path) -> FittedPrivate:
     )
 
 
-def fit(train: Table, settings: FitSettings, budget: PrivacyBudget, progress: Progress) -> FittedPrivate:
+def fit(
+    train: Table[ModelledSchema], settings: FitSettings, budget: PrivacyBudget, progress: Progress
+) -> FittedPrivate:
     """Count noisy tables of the training rows, and train on these.
 
     Raises:
@@ -247,7 +250,7 @@ class Coded:
 
 
 def coded(
-    train: Table,
+    train: Table[ModelledSchema],
     budget: PrivacyBudget,
     *,
     share: Callable[[float, int], float] = lambda units, columns: 1.0,
@@ -292,7 +295,7 @@ def _codes(columns: tuple[Codes, ...], cells: IntArray) -> IntArray:
     return np.stack([np.asarray(each.code)[cells[:, at]] for at, each in enumerate(columns)], axis=1)
 
 
-def measured(train: Table, budget: PrivacyBudget, witness: Witness | None = None) -> Measured:
+def measured(train: Table[ModelledSchema], budget: PrivacyBudget, witness: Witness | None = None) -> Measured:
     """Count, with noise, all that is learned of the training rows."""
     return tables_of(coded(train, budget, witness=witness), budget, witness)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthrelease.core.contracts import BoolArray, FloatArray, IntArray, PrivacyBudget, PrivacySpend, Table
+from synthrelease.core.contracts import BoolArray, FloatArray, IntArray, PrivacyBudget, PrivacySpend, Schema, Table
 from synthrelease.privacy import accounting
 from synthrelease.privacy import noise as os_noise
 
@@ -63,7 +63,7 @@ class Counted:
         return round(int(self.weights.sum()) / self.whole)
 
 
-def counted(train: Table, domains: Sequence[Domain], budget: PrivacyBudget) -> Counted:
+def counted(train: Table[Schema], domains: Sequence[Domain], budget: PrivacyBudget) -> Counted:
     """Put rows into cells; of a patient at most ``budget.rows_per_unit`` rows, drawn at random, share a weight of 1."""
     kept, weights, whole = np.arange(len(train)), np.ones(len(train), dtype=np.int64), 1
     owners = None

@@ -30,7 +30,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from synthrelease.core.contracts import FitSettings, Generator, OnStep, PrivacySpend, Table, TrainingStep
+from synthrelease.core.contracts import (
+    FitSettings,
+    Generator,
+    ModelledSchema,
+    OnStep,
+    PrivacySpend,
+    Table,
+    TrainingStep,
+)
 from synthrelease.core.errors import InputError, TrainingError
 from synthrelease.synthesis.generators import PAPER_ARCHITECTURES, REGISTRY, divergence_monitor
 from synthrelease.synthesis.generators.divergence_monitor import Diagnosis, Sign
@@ -170,7 +178,9 @@ def recipe_of(name: str) -> Recipe:
     )
 
 
-def fit_preset(train_table: Table, settings: FitSettings, on_step: OnStep, *, name: str) -> FittedPaperGan:
+def fit_preset(
+    train_table: Table[ModelledSchema], settings: FitSettings, on_step: OnStep, *, name: str
+) -> FittedPaperGan:
     """Train one of the paper's GANs on the rows of one table; the effort multiplies its 1,500 epochs.
 
     Raises:

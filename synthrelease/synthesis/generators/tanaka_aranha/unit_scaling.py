@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import Column, FloatArray, IntArray, Table
+from synthrelease.core.contracts import Column, FloatArray, IntArray, ModelledSchema, Table
 from synthrelease.core.errors import InputError
 from synthrelease.synthesis.encoding.binning import MIN_COUNT
 
@@ -111,7 +111,7 @@ class UnitScale:
     scales: tuple[Scale, ...]
 
     @classmethod
-    def fit(cls, train: Table) -> UnitScale:
+    def fit(cls, train: Table[ModelledSchema]) -> UnitScale:
         """Learn ranges, decimals and levels from training rows.
 
         Raises:
@@ -165,7 +165,7 @@ class UnitScale:
         return cls(tuple(scales))
 
 
-def _number(column: Column, train: Table) -> NumberScale:
+def _number(column: Column, train: Table[ModelledSchema]) -> NumberScale:
     values = train.frame[column.name].to_numpy(np.float64)
     gaps = np.isnan(values)
     present = values[~gaps]
@@ -195,7 +195,7 @@ def _decimals(values: FloatArray) -> int | None:
     return next((d for d in range(_MAX_DECIMALS + 1) if (np.round(values, d) == values).all()), None)
 
 
-def _label(column: Column, train: Table) -> LabelScale:
+def _label(column: Column, train: Table[ModelledSchema]) -> LabelScale:
     cells = train.frame[column.name]
     codes = cells.cat.codes.to_numpy().astype(np.int64)
     owners = np.arange(len(codes)) if train.units is None else train.units

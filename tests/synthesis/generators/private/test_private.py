@@ -16,7 +16,6 @@ from scipy import stats
 
 from synthrelease.core.contracts import Column, FitSettings, PrivacyBudget, PrivacySpend, Schema, Table
 from synthrelease.core.errors import InputError
-from synthrelease.data.table_writer import ColumnLayout, Layout
 from synthrelease.governance import policy_file
 from synthrelease.privacy import accounting, claim, one_run_audit
 from synthrelease.privacy import noise as os_noise
@@ -287,18 +286,11 @@ def test_the_advice_says_what_is_open_and_what_came_from_the_table():
     assert any(line.startswith("check: columns.ward.categories") for line in lines)
 
 
-def test_delta_and_look_tell_nothing_of_the_rows():
+def test_delta_tells_nothing_of_the_rows():
     private_count = dataclasses.replace(SCHEMA, rows_are_public=False)
     data = [dataclasses.replace(table(rows), schema=private_count) for rows in (100_003, 130_001)]
     assert len({private_preparation.wanted(1.0, None, each).delta for each in data}) == 1
     assert claim.default_delta(100_003) != claim.default_delta(130_001)
-    looks = [
-        ColumnLayout(COLUMNS[1], "dose", decimals=(1, decimals), mark=mark, taken=frozenset({"real"}))
-        for decimals, mark in ((3, "?"), (1, ""))
-    ]
-    plain = {private_preparation.public_look(Layout((look,), None)).columns[0] for look in looks}
-    assert len(plain) == 1
-    assert not plain.pop().taken
 
 
 def test_a_table_too_small_for_its_budget_is_refused_with_what_would_do():
