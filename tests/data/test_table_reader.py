@@ -215,6 +215,18 @@ def test_a_vendors_table_is_counted_and_not_refused(tmp_path):
     assert "at least 20 rows" in refused(saved(frame.head(9), tmp_path / "s.csv"), **made)
 
 
+def test_real_rows_that_nothing_is_learned_from_are_read_leniently_and_stay_real(tmp_path):
+    frame = clinic().astype(object)
+    frame.loc[0, "age"] = 150
+    path = saved(frame, tmp_path / "holdout.csv")
+    table = table_reader.read(path, CLINIC, cells="lenient", minimum_rows=20).table
+    assert table.origin == "real"
+    assert table.outside == {"age": 1}
+    few = saved(frame.head(9), tmp_path / "few.csv")
+    assert "a real table needs at least 20 rows" in refused(few, cells="lenient", minimum_rows=20)
+    assert "above the bounds" in refused(path, cells="strict")
+
+
 def test_a_vendors_numbers_are_written_back_unclipped(tmp_path):
     frame = clinic().drop(columns=["id", "note"])
     frame.loc[0, "age"] = 150

@@ -18,7 +18,7 @@ from synthrelease.cli import verdict_view
 from synthrelease.core.contracts import TrainingStep
 from synthrelease.governance import policy_file, sign_off
 from synthrelease.governance.approval_records import Signer
-from synthrelease.workflows import build as build_run
+from synthrelease.workflows.run_context import Silent
 
 QUICK = BuildOptions(seed=7, effort=0.05)
 
@@ -195,7 +195,7 @@ def test_hostile_column_names_work_and_are_inert(tmp_path):
 def test_a_listener_hears_stages_and_training_from_the_first_update(ward_files, tmp_path):
     heard: list[str | int] = []
 
-    class Ear(build_run.Silent):
+    class Ear(Silent):
         def stage(self, title: str) -> None:
             heard.append(title)
 
@@ -241,7 +241,7 @@ def test_a_holdout_that_overlaps_the_table_is_refused(ward_files, tmp_path):
 
 
 def test_a_table_that_changes_in_quarantine_is_not_released(ward_files, tmp_path):
-    class Swapper(build_run.Silent):
+    class Swapper(Silent):
         def stage(self, title: str) -> None:
             if title == "Writing the report":
                 (tmp_path / "run" / "quarantine" / "synthetic.csv").write_bytes(ward_files[0].read_bytes())

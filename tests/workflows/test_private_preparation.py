@@ -19,10 +19,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_tables import ignore
+from private_tables import COLUMNS, table
+from private_tables import SCHEMA as PUBLIC_SCHEMA
 
 from synthrelease.core.contracts import CanaryFinding, FitSettings, Fitted, PublicFact, Schema, Table
+from synthrelease.core.errors import InputError
 from synthrelease.core.preparation import Internal, Paid, Public
+from synthrelease.data.table_writer import ColumnLayout, Layout
 from synthrelease.governance import policy_file
+from synthrelease.privacy import claim as privacy_claim
 from synthrelease.privacy import noise
 from synthrelease.schema import schema_file
 from synthrelease.synthesis import constraint_repair, generators, patient_grouping
@@ -78,8 +83,9 @@ categories = ["no", "yes"]
 """
 DECLARED = {"bounds": "[0, 120]", "categories": '["a", "b", "c", "d"]'}
 LEARNED = {"bounds": '"learn"', "categories": '"learn"'}
-KINDS = pytest.mark.parametrize("is_learned", [False, True], ids=["declared", "learned"])
-UNITS = pytest.mark.parametrize("unit", ["row", "patient"])
+KINDS = [pytest.param(("row", False), id="rows-declared"), pytest.param(("patient", True), id="patients-learned")]
+"""The unit that is protected, and whether domains are learned."""
+PATIENTS = pytest.mark.parametrize("worlds", KINDS[1:], indirect=True)
 
 
 def one_world(rows: int) -> pd.DataFrame:
@@ -286,39 +292,40 @@ def test_every_method_returns_what_is_public_paid_for_or_internal():
     assert {name: kinds for name, kinds in said.items() if not kinds <= {Public, Paid, Internal}} == {}
 
 
-@UNITS
-@KINDS
-def test_what_is_given_out_holds_no_real_row_and_says_by_what_right(tmp_path, drowned, unit, is_learned):
-    preparation = prepared(tmp_path, "one", unit=unit, is_learned=is_learned)
-    out, sizes = given(preparation, trained(preparation)), sizes_of(preparation)
-    claim = out["claim"].value
-    for name, each in out.items():
-        assert isinstance(each, Public | Paid | Internal), name
-        if not isinstance(each, Internal):
-            assert real_rows_in(each, sizes) == [], name
-        if isinstance(each, Paid):
-            assert set(each.receipts) <= set(claim.spends), name
-        if isinstance(each, Public) and name not in ("order", "habits"):
-            assert set(each.because) <= set(claim.public), name
-    assert isinstance(out["schema"], Paid if is_learned else Public)
+@pytest.fixture(scope="module", params=KINDS)
+def worlds(request, drowned, tmp_path_factory) -> list[tuple[PrivatePreparation, Paid[Fitted]]]:
+    """The preparations of both worlds, and a generator trained by each."""
+    (unit, is_learned), folder = request.param, tmp_path_factory.mktemp("worlds")
+    found = [prepared(folder, world, unit=unit, is_learned=is_learned) for world in WORLDS]
+    return [(each, trained(each)) for each in found]
 
 
-@UNITS
-@KINDS
-def test_tables_with_nothing_in_common_give_out_the_same_where_noise_drowns_all_counts(
-    tmp_path, drowned, unit, is_learned
-):
-    one, other = (prepared(tmp_path, world, unit=unit, is_learned=is_learned) for world in WORLDS)
-    assert len(one._real.split.train) != len(other._real.split.train)
-    assert differing(given(one, trained(one)), given(other, trained(other))) == []
+def test_what_is_given_out_holds_no_real_row_and_says_by_what_right(worlds):
+    for preparation, fitted in worlds:
+        out, sizes = given(preparation, fitted), sizes_of(preparation)
+        claim = out["claim"].value
+        for name, each in out.items():
+            assert isinstance(each, Public | Paid | Internal), name
+            if not isinstance(each, Internal):
+                assert real_rows_in(each, sizes) == [], name
+            if isinstance(each, Paid):
+                assert set(each.receipts) <= set(claim.spends), name
+            if isinstance(each, Public) and name not in ("order", "habits"):
+                assert set(each.because) <= set(claim.public), name
+        assert isinstance(out["schema"], Paid if preparation._budget.spent else Public)
 
 
-@UNITS
-def test_a_whole_build_writes_the_same_table_where_noise_drowns_all_counts(tmp_path, drowned, unit):
+def test_tables_with_nothing_in_common_give_out_the_same_where_noise_drowns_all_counts(worlds):
+    one, other = (given(preparation, fitted) for preparation, fitted in worlds)
+    assert len({len(preparation._real.split.train) for preparation, _ in worlds}) == 2
+    assert differing(one, other) == []
+
+
+def test_a_whole_build_writes_the_same_table_where_noise_drowns_all_counts(tmp_path, drowned):
     """From end to end: nothing on the way past the preparation brings a real row into the synthetic table."""
     made = []
     for world in WORLDS:
-        table, schema = files(tmp_path / world, world, unit=unit)
+        table, schema = files(tmp_path / world, world, unit="patient", is_learned=True)
         options = dataclasses.replace(OPTIONS, register=tmp_path / f"register-{world}")
         done = build.build(
             table, schema_file=schema, out=tmp_path / f"run-{world}", policy_name="internal_sandbox", options=options
@@ -327,13 +334,14 @@ def test_a_whole_build_writes_the_same_table_where_noise_drowns_all_counts(tmp_p
         made.append(path.read_bytes())
         assert SECRET not in path.read_text(encoding="utf-8")
     assert made[0] == made[1]
-    assert made[0].count(b"\n") == (NOISY_COUNT if unit == "row" else NOISY_COUNT // 2) + 1
+    assert made[0].count(b"\n") == NOISY_COUNT // 2 + 1
 
 
-def test_a_refit_learns_by_the_same_schema_and_budget(tmp_path, drowned):
-    one, other = (prepared(tmp_path, world) for world in WORLDS)
+@PATIENTS
+def test_a_refit_learns_by_the_same_schema_and_budget(worlds):
+    (one, fitted), (other, _) = worlds
     again = one.on(other._real.split.train.take(np.arange(400)))
-    assert differing(given(one, trained(one)), given(again, trained(again))) == []
+    assert differing(given(one, fitted), given(again, trained(again))) == []
 
 
 def test_real_rows_come_out_only_against_a_synthetic_table(tmp_path):
@@ -356,6 +364,32 @@ def test_nothing_is_public_or_paid_for_by_default():
         Public(1, ())
     with pytest.raises(ValueError, match="receipts"):
         Paid(1, ())
+
+
+def test_delta_and_look_tell_nothing_of_the_rows():
+    private_count = dataclasses.replace(PUBLIC_SCHEMA, rows_are_public=False)
+    data = [dataclasses.replace(table(rows), schema=private_count) for rows in (100_003, 130_001)]
+    assert len({private_preparation.wanted(1.0, None, each).delta for each in data}) == 1
+    assert privacy_claim.default_delta(100_003) != privacy_claim.default_delta(130_001)
+    looks = [
+        ColumnLayout(COLUMNS[1], "dose", decimals=(1, decimals), mark=mark, taken=frozenset({"real"}))
+        for decimals, mark in ((3, "?"), (1, ""))
+    ]
+    plain = {private_preparation.public_look(Layout((look,), None)).columns[0] for look in looks}
+    assert len(plain) == 1
+    assert not plain.pop().taken
+
+
+def test_a_delta_that_would_publish_a_whole_row_is_refused():
+    with pytest.raises(InputError, match="below one over"):
+        private_preparation.wanted(1.0, 0.01, table(200))
+
+
+def test_each_unit_has_a_coin_of_its_own_in_the_split():
+    units = np.repeat(np.arange(500), 2)
+    split = private_preparation.parted(table(1_000, units=units), holdout_share=0.3)
+    assert not set(split.train.units) & set(split.holdout.units)
+    assert 90 < len(np.unique(split.holdout.units)) < 210
 
 
 # Planted faults: an ordinary learned fact that reaches a private build must show.
@@ -418,14 +452,7 @@ def faulty(kind: type[PrivatePreparation], honest: PrivatePreparation) -> Privat
     return kind(honest._real, honest._schema, honest._budget, honest._asked_rows)
 
 
-@pytest.fixture(scope="module")
-def worlds(drowned, tmp_path_factory) -> list[tuple[PrivatePreparation, Paid[Fitted]]]:
-    """Both worlds, several rows a patient, and a generator trained on each."""
-    folder = tmp_path_factory.mktemp("worlds")
-    found = [prepared(folder, world, unit="patient") for world in WORLDS]
-    return [(each, trained(each)) for each in found]
-
-
+@PATIENTS
 @pytest.mark.parametrize(
     ("kind", "shows"),
     [
@@ -444,6 +471,7 @@ def test_a_leak_of_an_ordinary_fact_shows(worlds, kind, shows):
     assert differing(one, other) == [shows]
 
 
+@PATIENTS
 def test_a_raw_value_and_rows_in_a_closure_show(worlds):
     assert not promised(ARawFact)["oldest"] <= {Public, Paid, Internal}
     assert not promised(ANewFact)["missing_share"] <= {Public, Paid, Internal}  # it says nothing

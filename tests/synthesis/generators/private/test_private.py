@@ -16,14 +16,13 @@ from scipy import stats
 
 from synthrelease.core.contracts import Column, FitSettings, PrivacyBudget, PrivacySpend, Schema, Table
 from synthrelease.core.errors import InputError
-from synthrelease.governance import policy_file
-from synthrelease.privacy import accounting, claim, one_run_audit
+from synthrelease.privacy import accounting, one_run_audit
 from synthrelease.privacy import noise as os_noise
-from synthrelease.synthesis import constraint_repair, generators, private_requirements
+from synthrelease.synthesis import constraint_repair, generators
 from synthrelease.synthesis.generators.private import codebook, denoising, noisy_counts
 from synthrelease.synthesis.generators.private import generator as private
 from synthrelease.synthesis.generators.private.public_domain import Cells, cells_of
-from synthrelease.workflows import build, judge, private_preparation, run_options
+from synthrelease.workflows import build, run_options
 
 
 @pytest.fixture
@@ -262,49 +261,9 @@ def test_denoised_tables_are_nearer_to_the_truth_than_noisy_ones():
 # Refusals, and a build from end to end.
 
 
-def refused(match: str, schema: Schema = SCHEMA, *, epsilon=1.0, generator="marginals", ordered=False, limit=None):
-    rules = policy_file.load("internal_sandbox" if limit is None else limit, judge.known_checks())
-    with pytest.raises(InputError, match=match):
-        private_requirements.check(epsilon, None, schema, rules, generator=generator, ordered=ordered)
-
-
-def test_what_no_private_build_can_do_is_refused_before_any_row_is_read():
-    refused("needs a generator that adds noise", generator="gan")
-    refused("open_release allows 3 at most", epsilon=4.0, limit="open_release")
-    refused("a whole table is made", ordered=True)
-    refused('unit = "row"', dataclasses.replace(SCHEMA, unit_is_row=False))
-    refused("columns.age.bounds", dataclasses.replace(SCHEMA, columns=(Column("age", "integer"), *COLUMNS[1:])))
-    unnamed = Column("ward", "categorical")
-    refused("columns.ward.categories", dataclasses.replace(SCHEMA, columns=(*COLUMNS[:2], unnamed, COLUMNS[3])))
-
-
-def test_the_advice_says_what_is_open_and_what_came_from_the_table():
-    lines = private_requirements.advice(dataclasses.replace(SCHEMA, unit_is_row=False, rows_are_public=False))
-    assert lines[0].startswith("must: unit")
-    assert any(line.startswith("may: rows_are_public") for line in lines)
-    assert any(line.startswith("check: columns.age.bounds") for line in lines)
-    assert any(line.startswith("check: columns.ward.categories") for line in lines)
-
-
-def test_delta_tells_nothing_of_the_rows():
-    private_count = dataclasses.replace(SCHEMA, rows_are_public=False)
-    data = [dataclasses.replace(table(rows), schema=private_count) for rows in (100_003, 130_001)]
-    assert len({private_preparation.wanted(1.0, None, each).delta for each in data}) == 1
-    assert claim.default_delta(100_003) != claim.default_delta(130_001)
-
-
 def test_a_table_too_small_for_its_budget_is_refused_with_what_would_do():
     with pytest.raises(InputError, match=r"About [\d,]+ rows or epsilon"):
         private.measured(table(100), dataclasses.replace(ROW, epsilon=0.2))
-    with pytest.raises(InputError, match="below one over"):
-        private_preparation.wanted(1.0, 0.01, table(200))
-
-
-def test_each_unit_has_a_coin_of_its_own_in_the_split():
-    units = np.repeat(np.arange(500), 2)
-    split = private_preparation.parted(table(1_000, units=units), holdout_share=0.3)
-    assert not set(split.train.units) & set(split.holdout.units)
-    assert 90 < len(np.unique(split.holdout.units)) < 210
 
 
 def test_formulas_use_declared_decimals_and_combinations_are_refused():
