@@ -221,8 +221,11 @@ def test_a_log_folder_that_cannot_be_written_is_said_and_the_command_goes_on(pla
     assert "Traceback" not in result.output
 
 
+LOGGERS = ("error of werkzeug at", "error of another at")
 BROKEN = f"""
 import gc, sys, threading, warnings
+from flask import Flask
+from werkzeug._internal import _log
 from synthrelease.cli.main import main
 from synthrelease.workflows.inspect import profile
 
@@ -234,6 +237,8 @@ def broken(*_, **__):
     Heavy()
     gc.collect()
     warnings.warn({CELLS!r}, RuntimeWarning)
+    _log("error", {CELLS!r})
+    Flask("another").logger.error({CELLS!r})
     thread = threading.Thread(target=lambda: int({NAME!r}))
     thread.start()
     thread.join()
@@ -256,7 +261,9 @@ def test_a_process_of_its_own_shows_nothing_that_python_would(tmp_path, loud):
     assert "Error: could not finish, because of a fault in the program (KeyError in <string>, line " in told
     (named,) = re.findall(r"^Log: (.*)$", told, re.MULTILINE)
     kept = Path(named).read_text(encoding="utf-8")
-    assert all(kind in kept for kind in ("KeyError", "RuntimeWarning at", "failed in the background: ValueError"))
+    assert all(
+        kind in kept for kind in ("KeyError", "RuntimeWarning at", "failed in the background: ValueError", *LOGGERS)
+    )
     for text in (told, kept):
         assert NAME not in text
         assert NUMBER not in text
