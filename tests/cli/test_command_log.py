@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
@@ -204,6 +205,16 @@ def test_the_words_of_a_command_are_not_logged(planted, tmp_path):
     )
     assert result.exit_code == 2
     assert NAME not in log_of(result)
+
+
+def test_a_checkout_that_is_not_installed_can_log_too(monkeypatch):
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    result = call("policies", "--verbose")
+    assert result.exit_code == 0
+    assert "policies, synthrelease of unknown version, Python" in log_of(result)
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))
