@@ -100,8 +100,15 @@ def begin(context: click.Context) -> None:
     """Log which command runs, and on what; its words may name labels and are left out."""
     if context.meta.get(_VERBOSE):
         logging.getLogger(diagnostics.OURS).addHandler(_Terminal())
-    version, python = metadata.version("synthrelease"), platform.python_version()
-    _log.info("%s, synthrelease %s, Python %s, %s", context.info_name, version, python, platform.platform())
+    python, system = platform.python_version(), platform.platform()
+    _log.info("%s, synthrelease %s, Python %s, %s", context.info_name, _version(), python, system)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("synthrelease")
+    except metadata.PackageNotFoundError:  # a checkout that nobody installed
+        return "of unknown version"
 
 
 def is_shown() -> bool:

@@ -151,14 +151,14 @@ def _warned(
 
 
 class Libraries(logging.Handler):
-    """Stands at the root of all loggers and logs of a library's warning or error who and where, and nothing it says."""
+    """Stands at the root of all loggers and logs of a library's warning or error who and where, and nothing it says.
 
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+    It takes records of every level: a library that finds no handler for its own level would add one that shows them.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log who has said something, and where."""
-        if record.name.split(".")[0] != OURS:
+        if record.levelno >= logging.WARNING and record.name.split(".")[0] != OURS:
             level, place = record.levelname.lower(), f"{_short(record.pathname)}:{record.lineno}"
             _log.log(record.levelno, "%s of %s at %s", level, record.name, place)
 

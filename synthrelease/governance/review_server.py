@@ -8,6 +8,7 @@ command line makes. Flask is used because its server side is small, kept, and sh
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from flask import Flask, Response, make_response, redirect, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from synthrelease.core import diagnostics
 from synthrelease.core.errors import SynthreleaseError
 from synthrelease.core.formatting import grouped, moment
 from synthrelease.governance import sign_off
@@ -27,6 +29,7 @@ from synthrelease.governance.approvals_html import environment
 from synthrelease.governance.keys import Key
 from synthrelease.governance.sign_off import Case
 
+_log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
 COOKIE = "synthrelease-review"
 LARGEST_FORM = 64 * 1024
@@ -60,9 +63,17 @@ class Visit:
     once: threading.Lock = field(default_factory=threading.Lock)
 
 
+class _Pages(Flask):
+    """Logs where a page fails and no more: its address may be the one-time one, and the exception may quote a cell."""
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Log where a page has failed."""
+        _log.error("a page failed\n%s", diagnostics.way(exc_info[1]))
+
+
 def app(visit: Visit, host: Callable[[], str]) -> Flask:
     """The three addresses of a visit; ``host`` says under which name the server may be asked (host:port)."""
-    made = Flask("synthrelease", static_folder=None, template_folder=None)
+    made = _Pages("synthrelease", static_folder=None, template_folder=None)
     made.config["MAX_CONTENT_LENGTH"] = LARGEST_FORM
 
     @made.before_request

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
@@ -206,6 +207,16 @@ def test_the_words_of_a_command_are_not_logged(planted, tmp_path):
     assert NAME not in log_of(result)
 
 
+def test_a_checkout_that_is_not_installed_can_log_too(monkeypatch):
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    result = call("policies", "--verbose")
+    assert result.exit_code == 0
+    assert "policies, synthrelease of unknown version, Python" in log_of(result)
+
+
 @pytest.mark.parametrize("command", sorted(main.commands))
 def test_every_command_can_be_verbose(command):
     assert "--verbose" in call(command, "--help").output
@@ -221,8 +232,11 @@ def test_a_log_folder_that_cannot_be_written_is_said_and_the_command_goes_on(pla
     assert "Traceback" not in result.output
 
 
+LOGGERS = ("error of werkzeug at", "error of another at")
 BROKEN = f"""
 import gc, sys, threading, warnings
+from flask import Flask
+from werkzeug._internal import _log
 from synthrelease.cli.main import main
 from synthrelease.workflows.inspect import profile
 
@@ -234,6 +248,8 @@ def broken(*_, **__):
     Heavy()
     gc.collect()
     warnings.warn({CELLS!r}, RuntimeWarning)
+    _log("error", {CELLS!r})
+    Flask("another").logger.error({CELLS!r})
     thread = threading.Thread(target=lambda: int({NAME!r}))
     thread.start()
     thread.join()
@@ -256,7 +272,9 @@ def test_a_process_of_its_own_shows_nothing_that_python_would(tmp_path, loud):
     assert "Error: could not finish, because of a fault in the program (KeyError in <string>, line " in told
     (named,) = re.findall(r"^Log: (.*)$", told, re.MULTILINE)
     kept = Path(named).read_text(encoding="utf-8")
-    assert all(kind in kept for kind in ("KeyError", "RuntimeWarning at", "failed in the background: ValueError"))
+    assert all(
+        kind in kept for kind in ("KeyError", "RuntimeWarning at", "failed in the background: ValueError", *LOGGERS)
+    )
     for text in (told, kept):
         assert NAME not in text
         assert NUMBER not in text
