@@ -1,0 +1,113 @@
+"""Runs, registers and packages made by version 0.1.0, which are kept as they were written, still do their work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from synthrelease.cli.main import main
+from synthrelease.governance import audit_log, finished_run, review_server, sign_off
+from synthrelease.governance.run_folder import RunFolder
+
+KEPT = Path(__file__).parent.parent / "fixtures" / "made-by-0.1.0.tar.xz"
+RUNS = ("signed", "unsigned", "waiting", "private", "audited", "published")
+STEWARD = ("--reviewer", "Ada Example", "--role", "data steward", "--reason", "Read.")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kept")
+    with tarfile.open(KEPT) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+def old(kept, tmp_path):
+    """A copy of the folder, to be written to."""
+    return Path(shutil.copytree(kept, tmp_path / "old"))
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def files_in(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_the_package_still_verifies(kept):
+    answer = call("verify", kept / "package.zip")
+    assert answer.exit_code == 0, answer.output
+    assert "data steward: Ada Example" in answer.output
+
+
+def test_the_register_is_as_it_was_written_and_every_entry_is_listed(kept):
+    assert audit_log.check(audit_log.opened(kept / "register")) == []
+    answer = call("register", "ward.csv", "--register", kept / "register")
+    assert answer.exit_code == 0, answer.output
+    for told in (
+        "6 attempts (5 release, 1 undecided)",
+        "4 released, 1 handed over, epsilon 2.99794 in all",
+        "under hospital 1.0.0",
+        "approve by Ada Example (data steward)",
+        "to Partner, package b6cb0e19c7e5",
+    ):
+        assert told in answer.output
+    assert len([line for line in answer.output.splitlines() if line.startswith("  ")]) == 18
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_run_can_be_read_and_keeps_its_files(old, name):
+    before = files_in(old / name)
+    stored = finished_run.load(RunFolder(old / name, ()))
+    assert stored.facts.run == name
+    assert stored.table == "synthetic.csv"
+    with sign_off.held(old / name, old / "register") as case:
+        assert case.is_released == (name not in ("unsigned", "waiting"))
+    assert files_in(old / name) == before
+
+
+def test_a_run_that_waits_for_its_signature_is_signed_released_and_handed_over(old):
+    answer = call("sign-off", old / "unsigned", "--decision", "approve", *STEWARD, "--register", old / "register")
+    assert answer.exit_code == 0, answer.output
+    assert (old / "unsigned" / "release" / "synthetic.csv").is_file()
+    assert not (old / "unsigned" / "quarantine").exists()
+    out = old / "new.zip"
+    answer = call("handoff", old / "unsigned", "--recipient", "Partner", "--out", out, "--register", old / "register")
+    assert answer.exit_code == 0, answer.output
+    assert call("verify", out).exit_code == 0
+    assert audit_log.check(audit_log.opened(old / "register")) == []
+
+
+def test_a_release_is_handed_over_again_and_taken_back(old):
+    out = old / "again.zip"
+    words = ("handoff", old / "signed", "--recipient", "Partner", "--out", out, "--register", old / "register")
+    assert call(*words).exit_code == 0
+    answer = call("sign-off", old / "signed", "--decision", "reject", *STEWARD, "--register", old / "register")
+    assert answer.exit_code == 0, answer.output
+    assert (old / "signed" / "quarantine" / "withdrawn" / "synthetic.csv").is_file()
+
+
+def test_the_review_page_shows_the_report_of_an_old_run(old):
+    visit = review_server.Visit(old / "unsigned", old / "register", None)
+    browser = review_server.app(visit, lambda: "localhost").test_client()
+    assert browser.get(f"/begin/{visit.token}").status_code == 303
+    page = browser.get("/")
+    assert page.status_code == 200
+    assert "The first attempt" in page.text or "Attempt no." in page.text
+    assert 'id="decision"' in page.text
+
+
+def test_what_no_rule_lets_anybody_waive_stays_refused(old):
+    before = files_in(old)
+    words = ("waive", old / "waiting", "--rule", "copies.near_copy_excess", "--until", "2027-01-01", *STEWARD)
+    answer = call(*words, "--register", old / "register")
+    assert answer.exit_code == 2
+    assert "copies" in answer.output
+    assert files_in(old) == before
