@@ -11,7 +11,7 @@ from sample_report import Sample, sample
 from synthrelease.core import files
 from synthrelease.core.contracts import Decision, RunFacts, Verdict
 from synthrelease.core.contracts import Policy as Rules
-from synthrelease.governance import approval_records, audit_log, finished_run, policy_file, run_folder, source_history
+from synthrelease.governance import audit_log, finished_run, policy_file, run_folder, source_history, standing
 from synthrelease.governance.approval_records import Signer
 from synthrelease.governance.approvals_html import fragment, inserted
 from synthrelease.governance.finished_run import Stored
@@ -40,7 +40,7 @@ def finished(
         files.write_text(table, "id,score,sick\n" + CSV)
         noted = Trail(audit_log.opened(where), "ab" * 32, "ward.csv")
         known = replace(made.facts, run=folder.name, run_id=folder.name.ljust(16, "0"), **facts)
-        at = source_history.begin(noted, chosen, {"run": known.run, "run_id": known.run_id}, event="build")
+        at = source_history.begin(noted, chosen, run=known.run, run_id=known.run_id, event="build")
         known = replace(
             known, attempts=at, digests={**known.digests, "synthetic (SHA-256)": finished_run.sha256(table)}
         )
@@ -67,7 +67,7 @@ def verdict_of(folder: Path) -> Verdict:
 
 def unmet(folder: Path) -> list[str]:
     """The blocking rules of a run that are not met."""
-    return [approval_records.rule_name(each) for each in approval_records.unmet(verdict_of(folder))]
+    return [standing.rule_name(each) for each in standing.unmet(verdict_of(folder))]
 
 
 def opened_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ that it can be replaced when another decision comes in.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from synthrelease.core.contracts import Attempts
 from synthrelease.core.formatting import clean, grouped, moment
-from synthrelease.governance.approval_records import key_of
+from synthrelease.governance.approval_records import SignOff, Waiver, key_of, plain
 
 _BEGIN, _END = "<!-- decisions -->", "<!-- end of decisions -->"
 
@@ -37,8 +37,8 @@ def inserted(page: str, fragment: str) -> str:
 
 
 def fragment(
-    waivers: Sequence[Mapping[str, Any]] = (),
-    approvals: Sequence[Mapping[str, Any]] = (),
+    waivers: Sequence[Waiver] = (),
+    approvals: Sequence[SignOff] = (),
     attempts: Attempts | None = None,
 ) -> str:
     """Which attempt it was, waivers in force with reason and expiry, and approvals, as HTML; empty without any."""
@@ -50,22 +50,34 @@ def fragment(
         .render(
             attempts=attempts,
             since="" if attempts is None else moment(attempts.since),
-            waivers=[{**each, "when": moment(each["time"])} for each in waivers],
-            approvals=[{**each, "when": moment(each["time"]), "key": _key(each)} for each in approvals],
+            waivers=[{**plain(each), "when": moment(each.time)} for each in waivers],
+            approvals=[{**plain(each), "when": moment(each.time), "key": _key(each)} for each in approvals],
         )
     )
 
 
-def on_card(waivers: Sequence[Mapping[str, Any]], approvals: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The same for the machine-readable card; reasons of approvals stay in the house."""
-    people = ("role", "reviewer", "time")
+def on_card(waivers: Sequence[Waiver], approvals: Sequence[SignOff]) -> dict[str, Any]:
+    """The same for the machine-readable card; reasons of approvals stay in the hospital."""
     return {
-        "waivers": [{key: each[key] for key in ("rule", "until", "reason", *people)} for each in waivers],
-        "sign_offs": [{key: each[key] for key in (*people, "decision")} for each in approvals],
+        "waivers": [
+            {
+                "rule": each.rule,
+                "until": each.until.isoformat(),
+                "reason": each.reason,
+                "role": each.role,
+                "reviewer": each.reviewer,
+                "time": each.time,
+            }
+            for each in waivers
+        ],
+        "sign_offs": [
+            {"role": each.role, "reviewer": each.reviewer, "time": each.time, "decision": each.decision}
+            for each in approvals
+        ],
     }
 
 
-def _key(record: Mapping[str, Any]) -> str:
+def _key(record: SignOff) -> str:
     found = key_of(record)
     return "" if found is None else grouped(found)
 

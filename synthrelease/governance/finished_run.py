@@ -13,10 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 from synthrelease.core.contracts import RunFacts, Verdict
 from synthrelease.core.errors import SigningError
 from synthrelease.core.files import write_text
+from synthrelease.governance.approval_records import BoundFile
 from synthrelease.governance.run_folder import RunFolder
 
 FILE = "outcome.json"
-BOUND = ("report.html", "policy.toml", "audit.json", FILE)
+BOUND: tuple[BoundFile, ...] = ("report.html", "policy.toml", "audit.json", "outcome.json")
 """Files of ``internal/`` that a signature is bound to, besides the table."""
 
 
@@ -66,7 +67,7 @@ def load(folder: RunFolder) -> Stored:
         ) from None
 
 
-def digests(folder: RunFolder, table: Path) -> Mapping[str, str]:
+def digests(folder: RunFolder, table: Path) -> Mapping[BoundFile, str]:
     """SHA-256 of the table and of every file that a signature is bound to."""
-    found = {name: sha256(folder.internal / name) for name in BOUND if (folder.internal / name).is_file()}
-    return {**({"table": sha256(table)} if table.is_file() else {}), **found}
+    found: dict[BoundFile, str] = {"table": sha256(table)} if table.is_file() else {}
+    return found | {name: sha256(folder.internal / name) for name in BOUND if (folder.internal / name).is_file()}

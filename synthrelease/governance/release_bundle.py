@@ -11,10 +11,11 @@ from typing import Any
 from synthrelease.core.contracts import RunFacts, Verdict
 from synthrelease.core.errors import RunFolderError
 from synthrelease.core.files import sync_folder, write_json, write_text
-from synthrelease.governance.approval_records import Record, rule_name, unmet
+from synthrelease.governance.approval_records import SignOff, Waiver
 from synthrelease.governance.approvals_html import fragment, inserted, on_card
 from synthrelease.governance.finished_run import sha256
 from synthrelease.governance.run_folder import RunFolder
+from synthrelease.governance.standing import rule_name, unmet
 from synthrelease.report import croissant, internal_report
 
 
@@ -22,8 +23,8 @@ from synthrelease.report import croissant, internal_report
 class Decisions:
     """Waivers in force, and approvals that count."""
 
-    waivers: tuple[Record, ...] = ()
-    approvals: tuple[Record, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+    approvals: tuple[SignOff, ...] = ()
 
 
 def stage(
@@ -44,7 +45,7 @@ def stage(
         RunFolderError: the table is no longer the one that was audited.
     """
     decided = decisions or Decisions()
-    waived = {str(each["rule"]) for each in decided.waivers}
+    waived = {each.rule for each in decided.waivers}
     if verdict.decision != "release" and not {rule_name(each) for each in unmet(verdict)} <= waived:
         raise ValueError(f"only a released table leaves quarantine, however the verdict is {verdict.decision}")
     folder.staging.mkdir()

@@ -15,7 +15,6 @@ from synthrelease.governance.approvals_html import fragment, inserted
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.source_history import Trail
-from synthrelease.privacy import claim
 from synthrelease.report import json_records
 from synthrelease.workflows.run_context import Run
 
@@ -26,8 +25,8 @@ def begin(run: Run, folder: RunFolder, noted: Trail, *, event: Literal["build", 
     Raises:
         CapError: the policy allows the source no further attempt.
     """
-    named = {"run": folder.path.resolve().name, "run_id": run.run_id}
-    run.attempts = source_history.begin(noted, run.policy, named, event=event)
+    name = folder.path.resolve().name
+    run.attempts = source_history.begin(noted, run.policy, run=name, run_id=run.run_id, event=event)
     for text in folder.notices:
         run.notice(text)
 
@@ -47,9 +46,7 @@ class Filing:
         inside = self.folder.internal
         (inside / "schema.toml").write_bytes(run.schema_file.read_bytes())
         files.write_text(inside / "policy.toml", run.policy.text)
-        files.write_json(
-            inside / "ledger.json", {"claim": claim.record(run.claim), "note": note, "canary": facts.canary}
-        )
+        files.write_json(inside / "ledger.json", {"claim": facts.privacy, "note": note, "canary": facts.canary})
         files.write_json(inside / "audit.json", json_records.audit_record(verdict, results, facts))
         files.write_text(inside / "report.html", inserted(page, fragment(attempts=facts.attempts)))
         finished_run.store(self.folder, Stored(verdict, facts, self.table.name, self.trail.source, self.trail.name))

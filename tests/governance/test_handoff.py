@@ -57,7 +57,7 @@ def test_a_package_is_whole_and_says_what_it_is(room):
         "READ-ME.txt",
     }  # fmt: skip
     assert found.contents.key == KEY.fingerprint
-    assert {each["reviewer"] for each in found.records} == {"Ada Example", "Ben Example"}
+    assert {each.reviewer for each in found.records} == {"Ada Example", "Ben Example"}
     content = (room / "signed.zip").read_bytes()
     assert b"Three patients" not in content
     assert b"audit.json" in content  # its digest alone
@@ -337,7 +337,7 @@ def test_a_locked_package_opens_for_its_recipient_alone(room, tmp_path):
 def test_the_register_knows_every_hand_off(room):
     opened = audit_log.opened(room / "register")
     noted = [e.facts for source in audit_log.sources(opened) for e in audit_log.entries(opened, source)]
-    assert finished_run.sha256(room / "signed.zip") in {facts.get("package") for facts in noted}
+    assert finished_run.sha256(room / "signed.zip") in {facts.package for facts in noted if facts.event == "hand-off"}
 
 
 def test_the_commands_answer_in_words_and_exit_codes(room, tmp_path):

@@ -49,7 +49,7 @@ class Room:
         """What the register says was decided."""
         opened = audit_log.opened(self.where)
         entries = [e for source in audit_log.sources(opened) for e in audit_log.entries(opened, source)]
-        return [e.facts["record"]["decision"] for e in entries if e.event == "sign-off"]
+        return [e.facts.record.decision for e in entries if e.event == "sign-off"]
 
     def check(self) -> None:
         """The register is as it was written; what is released is whole; what verifies is the real package."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from synthrelease.cli.main import main
-from synthrelease.governance import audit_log, finished_run, review_server, sign_off
+from synthrelease.governance import audit_log, finished_run, package_format, review_server, sign_off
+from synthrelease.governance.keys import canonical
 from synthrelease.governance.run_folder import RunFolder
 
 KEPT = Path(__file__).parent.parent / "fixtures" / "made-by-0.1.0.tar.xz"
@@ -111,3 +113,46 @@ def test_what_no_rule_lets_anybody_waive_stays_refused(old):
     assert answer.exit_code == 2
     assert "copies" in answer.output
     assert files_in(old) == before
+
+
+def later(register: Path, **changes: object) -> None:
+    """Add an entry such as a later version might write, under the register's own key."""
+    opened = audit_log.opened(register)
+    (source,) = audit_log.sources(opened)
+    last = audit_log.entries(opened, source)[-1]
+    content = json.loads(opened.log(source).read_bytes().splitlines()[-1])
+    del content["mac"]
+    content |= {"number": last.number + 1, "previous": last.hash, **changes}
+    line = canonical({**content, "mac": opened.mac("entry", canonical(content))})
+    opened.log(source).write_bytes(opened.log(source).read_bytes() + line + b"\n")
+
+
+@pytest.mark.parametrize("changes", [
+    {"event": "merger"},
+    {"version": 2},
+    {"event": "release", "facts": {"run": "r", "run_id": "1", "policy": "p", "epsilon": None, "on_condition": "x"}},
+    {"event": "release", "facts": {"run": "r", "run_id": "1"}},
+])  # fmt: skip
+def test_an_entry_of_another_version_is_refused_and_nothing_is_written(old, changes):
+    later(old / "register", **changes)
+    before = files_in(old)
+    for words in (
+        ("sign-off", old / "unsigned", "--decision", "approve", *STEWARD),
+        ("handoff", old / "signed", "--recipient", "Partner", "--out", old / "new.zip"),
+        ("register", "ward.csv"),
+    ):
+        answer = call(*words, "--register", old / "register")
+        assert answer.exit_code == 2, answer.output
+        assert "was written by another version of synthrelease" in answer.output
+    assert files_in(old) == before
+
+
+def test_a_package_with_a_decision_of_another_version_is_not_intact(old):
+    with zipfile.ZipFile(old / "package.zip") as opened:
+        files = {name: opened.read(name) for name in opened.namelist()}
+    files["sign-offs.jsonl"] = files["sign-offs.jsonl"].replace(b'"version": 1', b'"version": 2')
+    with (old / "later.zip").open("w+b") as out:
+        package_format.write(out, {name: package_format.from_bytes(content) for name, content in files.items()})
+    answer = call("verify", old / "later.zip")
+    assert answer.exit_code == 5
+    assert "kind or version that is not known here" in answer.output

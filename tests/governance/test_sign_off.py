@@ -12,7 +12,7 @@ from signing_room import REVIEWER, STEWARD, facts_of, finished, opened_up, rules
 
 from synthrelease.core.contracts import Signing
 from synthrelease.core.errors import CapError, RunFolderError, SigningError
-from synthrelease.governance import approval_records, keys, sign_off
+from synthrelease.governance import approval_records, keys, sign_off, standing
 from synthrelease.governance.approval_records import Signer
 
 NOW = sign_off.today()
@@ -106,12 +106,12 @@ def test_a_key_is_asked_for_where_the_policy_says_so_and_another_is_refused(tmp_
 
 def test_a_signature_that_was_tampered_with_does_not_count():
     who = replace(STEWARD, key=keys._as_key(keys.Ed25519PrivateKey.generate()))
-    target = approval_records.Target("r", "1", "e", {"table": "d"})
+    target = approval_records.Target("r", "1", "e", {"table": "d" * 64})
     made = approval_records.sign_off(target, who, "approve", "Read.", waivers=(), now="2026-01-01T00:00:00Z")
-    assert not list(approval_records.faults(made, rules()))
-    for changed in ({**made, "reviewer": "Eve"}, {**made, "bound": {"table": "other"}}, {**made, "decision": "reject"}):
-        assert any("does not fit" in text for text in approval_records.faults(changed, rules()))
-    assert not list(approval_records.faults(approval_records.public_part(made), rules()))
+    assert not list(standing.faults(made, rules()))
+    for changed in ({"reviewer": "Eve"}, {"bound": {"table": "e" * 64}}, {"decision": "reject"}):
+        assert any("does not fit" in text for text in standing.faults(made.model_copy(update=changed), rules()))
+    assert not list(standing.faults(approval_records.outward(made), rules()))
 
 
 def test_a_sign_off_of_another_run_does_not_count(tmp_path, where, run):
@@ -120,10 +120,10 @@ def test_a_sign_off_of_another_run_does_not_count(tmp_path, where, run):
     shutil.copy(run / "internal" / "sign-offs.jsonl", other / "internal" / "sign-offs.jsonl")
     with pytest.raises(SigningError, match="comes from another run"):
         approve(other, REVIEWER, where)
-    record = json.loads((run / "internal" / "sign-offs.jsonl").read_text())
-    target = approval_records.Target("other", facts_of(other).run_id, "", record["bound"])
+    record = approval_records.read((run / "internal" / "sign-offs.jsonl").read_text())
+    target = approval_records.Target("other", facts_of(other).run_id, "", record.bound)
     verdict = replace(verdict_of(other), decision="release")
-    at = approval_records.standing(rules(), verdict, [record], target, today=NOW)
+    at = standing.standing(rules(), verdict, [record], target, today=NOW)
     assert at.missing == rules().sign_off
     assert any("belongs to another run" in text for text in at.void)
 
