@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from synthrelease.core.contracts import RunFacts, Verdict
-from synthrelease.core.errors import RunFolderError
 from synthrelease.core.files import sync_folder, write_json, write_text
 from synthrelease.governance.approval_records import SignOff, Waiver
 from synthrelease.governance.approvals_html import fragment, inserted, on_card
-from synthrelease.governance.finished_run import sha256
+from synthrelease.governance.finished_run import Stored, sha256
 from synthrelease.governance.run_folder import RunFolder
-from synthrelease.governance.standing import rule_name, unmet
 from synthrelease.report import croissant, internal_report
 
 
@@ -27,39 +25,26 @@ class Decisions:
     approvals: tuple[SignOff, ...] = ()
 
 
-def stage(
-    folder: RunFolder, table: Path, facts: RunFacts, verdict: Verdict, decisions: Decisions | None = None
-) -> None:
+NOBODY = Decisions()
+"""No waivers and no approvals: where the policy asks for no signature."""
+
+
+def stage(folder: RunFolder, stored: Stored, decisions: Decisions) -> None:
     """Move the table out of quarantine into the staging folder, with its data card and manifest.
 
-    Args:
-        folder: the run folder.
-        table: the synthetic table in quarantine.
-        facts: what the card says.
-        verdict: what was decided.
-        decisions: waivers in force and approvals; with waivers for every blocking rule that is not met, a table leaves
-            whatever the verdict is.
-
-    Raises:
-        ValueError: the verdict is not release and not every unmet rule is waived; nothing is moved then.
-        RunFolderError: the table is no longer the one that was audited.
+    Whether it may leave was decided before (``release.release``).
     """
-    decided = decisions or Decisions()
-    waived = {each.rule for each in decided.waivers}
-    if verdict.decision != "release" and not {rule_name(each) for each in unmet(verdict)} <= waived:
-        raise ValueError(f"only a released table leaves quarantine, however the verdict is {verdict.decision}")
     folder.staging.mkdir()
-    moved = folder.staging / table.name
-    table.replace(moved)
-    if sha256(moved) != facts.digests["synthetic (SHA-256)"]:
-        raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
-    _write_card(folder, moved, facts, verdict, decided)
-    write_json(folder.staging / "manifest.json", _manifest(folder, facts, verdict))
+    moved = folder.staging / stored.table
+    (folder.quarantine / stored.table).replace(moved)
+    _write_card(folder, moved, stored, decisions)
+    write_json(folder.staging / "manifest.json", _manifest(folder, stored.facts, stored.verdict))
 
 
-def _write_card(folder: RunFolder, table: Path, facts: RunFacts, verdict: Verdict, decided: Decisions) -> None:
-    files, rows = {table.name: sha256(table)}, facts.rows["synthetic"]
-    page, card = internal_report.data_card(facts, replace(verdict, decision="release"), released_rows=rows, files=files)
+def _write_card(folder: RunFolder, table: Path, stored: Stored, decided: Decisions) -> None:
+    files, rows = {table.name: sha256(table)}, stored.facts.rows["synthetic"]
+    verdict = replace(stored.verdict, decision="release")
+    page, card = internal_report.data_card(stored.facts, verdict, released_rows=rows, files=files)
     shown = fragment(decided.waivers, decided.approvals)
     write_text(folder.staging / "data-card.html", inserted(page, shown))
     write_json(folder.staging / "croissant.json", croissant.metadata(card))

@@ -20,6 +20,7 @@ from synthrelease.governance import (
     approval_records,
     audit_log,
     finished_run,
+    release,
     release_bundle,
     run_folder,
     source_history,
@@ -27,7 +28,7 @@ from synthrelease.governance import (
 )
 from synthrelease.governance.approval_records import BoundFile, Decision, Signer, SignOff, Target, Waiver
 from synthrelease.governance.approvals_html import fragment, inserted
-from synthrelease.governance.audit_events import Judged, Signed, Waived, Withdrawn
+from synthrelease.governance.audit_events import Judged, Signed, Waived
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.release_bundle import Decisions
 from synthrelease.governance.run_folder import RunFolder
@@ -168,30 +169,16 @@ def _copied(record: SignOff | Waiver) -> str:
 def _moved(case: Case) -> Case:
     """Move the table where the decisions say it belongs, if a process was killed before it did."""
     if case.standing.rejection is not None and case.is_released:
-        _withdraw(case)
+        release.withdraw(case.trail, case.folder, case.stored)
     elif case.standing.may_leave and not case.is_released:
         with suppress(CapError):  # recorded before another release of the source used the budget up
-            _release(case)
+            release.release(case.trail, case.folder, case.stored, decisions(case))
     return case
 
 
 def decisions(case: Case) -> Decisions:
     """Waivers in force and approvals that count."""
     return Decisions(tuple(case.standing.waived.values()), tuple(case.standing.approvals.values()))
-
-
-def _release(case: Case) -> None:
-    stored, folder = case.stored, case.folder
-    source_history.check_epsilon(case.trail, case.policy, stored.facts)
-    release_bundle.stage(folder, folder.quarantine / stored.table, stored.facts, stored.verdict, decisions(case))
-    source_history.released(case.trail, case.policy, stored.facts)
-    release_bundle.publish(folder)
-
-
-def _withdraw(case: Case) -> None:
-    facts = case.stored.facts
-    audit_log.append(case.trail.register, case.trail.source, Withdrawn(run=facts.run, run_id=facts.run_id))
-    release_bundle.withdraw(case.folder)
 
 
 def sign_off(

@@ -80,10 +80,8 @@ def judge(run: Run, filed: Filing, evidence: Evidence, ledger: CheckResult) -> O
     facts = _facts(run, filed.folder, evidence)
     with run.stage("Writing the report"):
         page = internal_report.render(verdict, results, facts, known_checks())
-        filed.write(run, verdict, results, facts, page=page, note=ledger.note)
-    is_released = filed.finish(
-        verdict, facts, json_records.run_record(verdict, facts, run.seed, EXIT_CODES[verdict.decision])
-    )
+        stored = filed.write(run, verdict, results, facts, page=page, note=ledger.note)
+    is_released = filed.finish(stored, json_records.run_record(verdict, facts, run.seed, EXIT_CODES[verdict.decision]))
     released = filed.folder.release / filed.table.name if is_released else None
     return Outcome(verdict, results, facts, filed.folder.path, released)
 

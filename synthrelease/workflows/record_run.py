@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from synthrelease.core import files
 from synthrelease.core.contracts import CheckResult, RunFacts, Verdict
-from synthrelease.core.errors import RunFolderError
-from synthrelease.governance import finished_run, release_bundle, source_history
+from synthrelease.governance import finished_run, release, source_history
 from synthrelease.governance.approvals_html import fragment, inserted
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.run_folder import RunFolder
@@ -41,7 +40,7 @@ class Filing:
 
     def write(
         self, run: Run, verdict: Verdict, results: tuple[CheckResult, ...], facts: RunFacts, *, page: str, note: str
-    ) -> None:
+    ) -> Stored:
         """Write the internal files; ``page`` is the report, ``note`` what the privacy ledger says."""
         inside = self.folder.internal
         (inside / "schema.toml").write_bytes(run.schema_file.read_bytes())
@@ -49,24 +48,23 @@ class Filing:
         files.write_json(inside / "ledger.json", {"claim": facts.privacy, "note": note, "canary": facts.canary})
         files.write_json(inside / "audit.json", json_records.audit_record(verdict, results, facts))
         files.write_text(inside / "report.html", inserted(page, fragment(attempts=facts.attempts)))
-        finished_run.store(self.folder, Stored(verdict, facts, self.table.name, self.trail.source, self.trail.name))
+        stored = Stored(verdict, facts, self.table.name, self.trail.source, self.trail.name)
+        finished_run.store(self.folder, stored)
+        return stored
 
-    def finish(self, verdict: Verdict, facts: RunFacts, run_record: Mapping[str, Any]) -> bool:
+    def finish(self, stored: Stored, run_record: Mapping[str, Any]) -> bool:
         """Note the verdict and make the release, where the verdict is release and nobody must sign; say whether.
 
         Raises:
             RunFolderError: the table is no longer the one that was audited.
             CapError: the release would go beyond the policy's cap on epsilon.
         """
+        verdict = stored.verdict
+        release.check_table(self.folder, stored)
         bound = finished_run.digests(self.folder, self.table)
-        if bound["table"] != facts.digests["synthetic (SHA-256)"]:
-            raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
-        source_history.judged(self.trail, verdict, facts, bound)
+        source_history.judged(self.trail, verdict, stored.facts, bound)
+        self.folder.record("finished", run_record)
         is_released = verdict.decision == "release" and not verdict.policy.sign_off
         if is_released:
-            source_history.released(self.trail, verdict.policy, facts)
-            release_bundle.stage(self.folder, self.table, facts, verdict)
-        self.folder.record("finished", run_record)
-        if is_released:
-            release_bundle.publish(self.folder)
+            release.release(self.trail, self.folder, stored)
         return is_released

@@ -12,8 +12,19 @@ from signing_room import REVIEWER, STEWARD, facts_of, finished, opened_up, rules
 
 from synthrelease.core.contracts import Signing
 from synthrelease.core.errors import CapError, RunFolderError, SigningError
-from synthrelease.governance import approval_records, keys, sign_off, standing
+from synthrelease.governance import (
+    approval_records,
+    audit_log,
+    finished_run,
+    keys,
+    release,
+    release_bundle,
+    sign_off,
+    standing,
+)
 from synthrelease.governance.approval_records import Signer
+from synthrelease.governance.run_folder import RunFolder
+from synthrelease.governance.source_history import Trail
 
 NOW = sign_off.today()
 
@@ -67,6 +78,44 @@ def test_two_people_means_two_names_and_two_keys(run, where):
         with pytest.raises(SigningError, match="two people"):
             approve(run, same, where)
     assert not (run / "release").exists()
+
+
+def events(where) -> list[str]:
+    opened = audit_log.opened(where)
+    return [entry.event for source in audit_log.sources(opened) for entry in audit_log.entries(opened, source)]
+
+
+def test_a_release_is_noted_before_anything_moves_and_finished_by_the_next_command(run, where, monkeypatch):
+    approve(run, STEWARD, where)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(release_bundle, "stage", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            approve(run, REVIEWER, where)
+    assert events(where)[-2:] == ["sign-off", "release"]
+    assert (run / "quarantine" / "synthetic.csv").is_file()
+    assert not (run / "release").exists()
+    with sign_off.held(run, where) as case:
+        assert case.is_released
+    assert events(where).count("release") == 1
+
+
+def test_a_release_that_may_not_be_is_not_noted_and_moves_nothing(run, tmp_path, where):
+    trail = Trail(audit_log.opened(where), "ab" * 32, "ward.csv")
+    folder, before = RunFolder(run, ()), events(where)
+    stored = finished_run.load(folder)
+    refused = finished_run.load(RunFolder(finished(tmp_path / "no", tmp_path / "other", "refuse"), ()))
+    with pytest.raises(ValueError, match="only a released table"):
+        release.release(trail, folder, refused)
+    (run / "quarantine" / "synthetic.csv").write_text("id\n1\n")
+    with pytest.raises(RunFolderError, match="changed in quarantine"):
+        release.release(trail, folder, stored)
+    assert events(where) == before
+    assert not (run / "release").exists()
+    assert not (run / ".staging").exists()
 
 
 def test_a_rejection_is_final_and_takes_a_release_back(run, where):
