@@ -23,8 +23,11 @@ from synthrelease.core.policy_types import Policy as Policy
 from synthrelease.core.policy_types import Rule as Rule
 from synthrelease.core.policy_types import Severity as Severity
 from synthrelease.core.policy_types import Signing as Signing
+from synthrelease.core.privacy_types import AttackBound as AttackBound
+from synthrelease.core.privacy_types import CanaryFacts as CanaryFacts
 from synthrelease.core.privacy_types import PrivacyBudget as PrivacyBudget
 from synthrelease.core.privacy_types import PrivacyClaim as PrivacyClaim
+from synthrelease.core.privacy_types import PrivacyFacts as PrivacyFacts
 from synthrelease.core.privacy_types import PrivacySpend as PrivacySpend
 from synthrelease.core.privacy_types import PrivacyUnit as PrivacyUnit
 from synthrelease.core.privacy_types import PublicFact as PublicFact
@@ -42,6 +45,9 @@ Origin = Literal["real", "synthetic"]
 Status = Literal["measured", "not_applicable", "too_few_rows", "crashed"]
 Outcome = Literal["met", "breached", "no_evidence"]
 Decision = Literal["release", "refuse", "undecided"]
+DigestName = Literal["synthetic", "table", "train", "holdout", "reference", "handed_in", "schema", "policy"]
+"""What a digest is of. ``synthetic``, ``schema`` and ``policy`` have a SHA-256; tables that somebody gave have an HMAC
+under a key that stays inside, ``handed_in`` (the synthetic table of an audit, as it came) among them."""
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
@@ -403,26 +409,30 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """Everything the report says about a run besides results: aggregates, versions, digests (hex), settings."""
+    """Everything the report says about a run besides results: aggregates, versions, digests (hex), settings.
+
+    ``was_made_here``: False where another tool made the table, and nothing is known of how.
+    """
 
     run: str
     source: str
     created: str
     purpose: str
     generator: str
+    was_made_here: bool
     settings: Mapping[str, Any]
     rows: Mapping[str, int]
     columns: tuple[ColumnFact, ...]
     target: str | None
     unit: str
-    digests: Mapping[str, str]
+    digests: Mapping[DigestName, str]
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
     not_tested: tuple[str, ...]
     notices: tuple[str, ...] = ()
     history: tuple[Figure, ...] = ()
-    privacy: Mapping[str, Any] | None = None
-    canary: Mapping[str, Any] | None = None
+    privacy: PrivacyFacts | None = None
+    canary: CanaryFacts | None = None
     run_id: str = ""  # drawn for this run alone, so that a signature under it fits no other
     attempts: Attempts | None = None
     contact: str = ""

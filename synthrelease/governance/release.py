@@ -47,7 +47,7 @@ def check_table(folder: RunFolder, stored: Stored) -> None:
     Raises:
         RunFolderError: so it is.
     """
-    if finished_run.sha256(folder.quarantine / stored.table) != stored.facts.digests["synthetic (SHA-256)"]:
+    if finished_run.sha256(folder.quarantine / stored.table) != stored.facts.digests["synthetic"]:
         raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
 
 

@@ -145,8 +145,7 @@ def _attempts(past: Sequence[Entry], policy: str) -> int:
 
 def epsilon(facts: RunFacts) -> float | None:
     """The epsilon that a run claims, or None."""
-    claimed = (facts.privacy or {}).get("epsilon")
-    return None if claimed is None else float(claimed)
+    return None if facts.privacy is None else facts.privacy.epsilon
 
 
 def epsilon_of(past: Sequence[Entry]) -> float:

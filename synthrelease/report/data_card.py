@@ -97,7 +97,7 @@ def data_card(
         "rules": [_card_rule(outcome) for outcome in verdict.outcomes],
         "differential_privacy": _card_privacy(facts),
         "utility": _card_utility(verdict.outcomes),
-        "limits": [MADE_ELSEWHERE if facts.generator == "unknown" else MADE_UP, *_to_order(facts), *CARD_LIMITS],
+        "limits": [MADE_UP if facts.was_made_here else MADE_ELSEWHERE, *_to_order(facts), *CARD_LIMITS],
         "terms": facts.terms or NO_TERMS,
         "contact": facts.contact or NO_CONTACT,
         "files": dict(files or {}),
@@ -168,7 +168,14 @@ def _card_utility(outcomes: Sequence[RuleOutcome]) -> list[dict[str, str]]:
 def _card_privacy(facts: RunFacts) -> dict[str, Any]:
     privacy = facts.privacy
     if privacy is None:
-        why = ": whether any was used elsewhere is not known" if facts.generator == "unknown" else ""
+        why = "" if facts.was_made_here else ": whether any was used elsewhere is not known"
         return {"claimed": False, "statement": f"No differential privacy: no (epsilon, delta) claim is made{why}."}
-    public = {key: privacy[key] for key in ("epsilon", "delta", "unit", "adjacency", "accountant") if key in privacy}
-    return {"claimed": True, "statement": "Made under differential privacy.", **public}
+    return {
+        "claimed": True,
+        "statement": "Made under differential privacy.",
+        "epsilon": privacy.epsilon,
+        "delta": privacy.delta,
+        "unit": privacy.unit,
+        "adjacency": privacy.adjacency,
+        "accountant": privacy.accountant,
+    }

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from synthrelease.core.contracts import CheckResult, CheckSpec, Decision, Figure, RunFacts, Verdict
+from synthrelease.core.contracts import CheckResult, CheckSpec, Decision, DigestName, Figure, RunFacts, Verdict
 from synthrelease.core.formatting import moment, number, plain_key
-from synthrelease.privacy.attack_bounds import ceiling
+from synthrelease.privacy.attack_bounds import ceiling, gaussian_parameter
 from synthrelease.report import outcome_terms
 from synthrelease.report.data_card import data_card as data_card
 from synthrelease.report.not_tested import gaps
-from synthrelease.report.privacy_section import budget, gaussian_parameter, ledger_view
+from synthrelease.report.privacy_section import ledger_view
 from synthrelease.report.regulations import criteria
 from synthrelease.report.summary import answers, person, sizes, subject
 from synthrelease.report.templating import Section, environment
@@ -27,15 +27,15 @@ DECISIONS: Mapping[Decision, str] = {
     "undecided": "HUMAN REVIEW NEEDED",
 }
 
-DIGESTS: Mapping[str, str] = {
-    "synthetic (SHA-256)": "Synthetic table",
-    "table (HMAC)": "Real table (keyed)",
-    "train (HMAC)": "Real table (keyed)",
-    "holdout (HMAC)": "Real holdout (keyed)",
-    "reference (HMAC)": "Real reference sample (keyed)",
-    "synthetic (HMAC)": "Table as handed in (keyed)",
-    "schema (SHA-256)": "Schema",
-    "policy (SHA-256)": "Policy",
+DIGESTS: Mapping[DigestName, str] = {
+    "synthetic": "Synthetic table",
+    "table": "Real table (keyed)",
+    "train": "Real table (keyed)",
+    "holdout": "Real holdout (keyed)",
+    "reference": "Real reference sample (keyed)",
+    "handed_in": "Table as handed in (keyed)",
+    "schema": "Schema",
+    "policy": "Policy",
 }
 """Names of the digests for a reader: the real table goes by one name in a build and in an audit."""
 
@@ -80,7 +80,7 @@ def render(
             created=moment(facts.created),
             digests=_digests(verdict, facts),
             sections=sections,
-            was_made_here=facts.generator != "unknown",
+            was_made_here=facts.was_made_here,
             rows=pairs({plain_key(key): number(value) for key, value in facts.rows.items()}),
             families=shown,
             criteria=criteria(verdict.outcomes, results, specs),
@@ -101,19 +101,18 @@ def _anchors(shown: Iterable[FamilyView], sections: Iterable[Section]) -> set[st
 
 def _with_ceiling(figures: Iterable[Figure], facts: RunFacts) -> Iterable[Figure]:
     """The attack's curve with what epsilon promises that no attack exceeds, where there is such a promise."""
-    known = None if facts.privacy is None else budget(facts.privacy)
+    claim = facts.privacy
     for figure in figures:
-        if figure.name != "mia_roc" or known is None or facts.privacy is None:
+        if figure.name != "mia_roc" or claim is None:
             yield figure
             continue
         rates = tuple(sorted({float(x) for line in figure.lines for x in line.x if not isinstance(x, str) and x > 0}))
-        unit = str(facts.privacy.get("unit", "row"))
-        mu = gaussian_parameter(facts.privacy)
-        limit = ceiling(rates, epsilon=known[0], delta=known[1], unit=unit, mu=mu)
+        mu = gaussian_parameter(claim.spends)
+        limit = ceiling(rates, epsilon=claim.epsilon, delta=claim.delta, unit=claim.unit, mu=mu)
         yield replace(figure, lines=(*figure.lines, limit))
 
 
 def _digests(verdict: Verdict, facts: RunFacts) -> list[tuple[str, str]]:
-    digests = [(DIGESTS.get(key, plain_key(key)), value) for key, value in facts.digests.items()]
+    digests = [(DIGESTS[key], value) for key, value in facts.digests.items()]
     is_listed = verdict.policy.digest in facts.digests.values()
     return digests if is_listed else [*digests, ("Policy", verdict.policy.digest)]

@@ -22,6 +22,7 @@ from scipy import sparse
 
 from synthrelease.core.contracts import (
     BoolArray,
+    CanaryFacts,
     FitSettings,
     Fitted,
     FloatArray,
@@ -115,15 +116,10 @@ class Finding:
             f"{self.power:.0%} of such runs; {reach}.{critic if _CRITIC in self.looked_in else ''}"
         )
 
-    def record(self) -> dict[str, Any]:
-        """Plain values for ``audit.json``, ``ledger.json`` and the report."""
-        return {
-            **asdict(self),
-            "looked_in": ", ".join(self.looked_in),
-            "weaker_noise": TIMES,
-            "sentence": self.sentence,
-            "beside": BESIDE,
-        }
+    def facts(self) -> CanaryFacts:
+        """The same with what it means, for audit, ledger and report."""
+        found = asdict(self) | {"looked_in": ", ".join(self.looked_in)}
+        return CanaryFacts(**found, weaker_noise=TIMES, sentence=self.sentence, beside=BESIDE)
 
 
 def check(audit: str | None, epsilon: float | None) -> None:

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from synthrelease.core.contracts import (
-    Evidence,
-)
+from synthrelease.core.contracts import DigestName, Evidence
 from synthrelease.data import learned_categories, splitting, table_reader, table_writer
 from synthrelease.data.formats import Place
 from synthrelease.evaluation.runner import MINIMUM_ROWS
@@ -71,7 +69,7 @@ def audit(
         if made.layout.notice:
             run.notice(made.layout.notice)
         real = [learned_categories.coded(each, known) for each in (train, *(coarse(run, each).table for each in apart))]
-    run.generator = "unknown"
+    run.generator, run.was_made_here = "unknown", False
     noted = source_of(run, options, exact.digest or files.train)
     with run_folder.claimed(Path(out), force=options.force, started=run.started()) as folder:
         record_run.begin(run, folder, noted, event="audit")
@@ -86,7 +84,8 @@ def audit(
         evidence = Evidence(
             real[0], real[1], judged, derived(run.seed, "audit"), rules.confidence, real[2] if len(real) > 2 else None
         )
-        run.digests |= input_digests(folder, dict(_each(files)))
+        given: dict[DigestName, Path | Place | None] = {"train": files.train, "holdout": files.holdout}
+        run.digests |= input_digests(folder, given | {"handed_in": files.synthetic, "reference": files.reference})
         return judge(run, Filing(folder, quarantined, noted), evidence, claim.result(None, made_here=False))
 
 

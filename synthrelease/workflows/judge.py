@@ -13,6 +13,7 @@ from synthrelease.core import files as whole_files
 from synthrelease.core.contracts import (
     CheckResult,
     CheckSpec,
+    DigestName,
     Evidence,
     RunFacts,
     Schema,
@@ -60,7 +61,7 @@ class Outcome:
 
 def read_back(run: Run, path: Path, meaning: Schema, outside: Mapping[str, int]) -> Table:
     """Take the digest of the table in quarantine and read it: what is audited is what would be handed over."""
-    run.digests["synthetic (SHA-256)"] = finished_run.sha256(path)
+    run.digests["synthetic"] = finished_run.sha256(path)
     table = table_reader.read(path, meaning, origin="synthetic").table
     return replace(table, outside={**table.outside, **outside})
 
@@ -106,21 +107,21 @@ def check_are_files(*places: Path | Place | None) -> None:
         raise InputError("A holdout and the tables of an audit must be files, however a database is given. Export it.")
 
 
-def input_digests(folder: RunFolder, files: Mapping[str, Path | Place | bytes | None]) -> dict[str, str]:
+def input_digests(folder: RunFolder, files: Mapping[DigestName, Path | Place | bytes | None]) -> dict[DigestName, str]:
     """HMAC-SHA256 of the real files under a key that stays inside: a plain hash of a small table can be guessed."""
     key = secrets.token_bytes(32)
     whole_files.write_text(folder.internal / "digest.key", key.hex() + "\n")
     (folder.internal / "digest.key").chmod(0o600)
-    return {f"{name} (HMAC)": fingerprint.digest(path, key) for name, path in files.items() if path is not None}
+    return {name: fingerprint.digest(path, key) for name, path in files.items() if path is not None}
 
 
 def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
     meaning = run.schema
     sizes = {"train": evidence.train, "holdout": evidence.holdout, "synthetic": evidence.synthetic}
-    digests = {
+    digests: dict[DigestName, str] = {
         **run.digests,
-        "schema (SHA-256)": meaning.digest,
-        "policy (SHA-256)": run.policy.digest,
+        "schema": meaning.digest,
+        "policy": run.policy.digest,
     }
     return RunFacts(
         run=folder.path.resolve().name,
@@ -128,9 +129,10 @@ def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
         created=run.created,
         purpose=meaning.purpose or "not stated in the schema",
         generator=run.generator,
+        was_made_here=run.was_made_here,
         settings=dict(run.settings),
         rows={name: len(table) for name, table in sizes.items()},
-        columns=json_records.column_facts(meaning, was_made_here=run.generator != "unknown"),
+        columns=json_records.column_facts(meaning, was_made_here=run.was_made_here),
         target=meaning.target,
         unit="row" if meaning.unit is None else f"patient (column {meaning.unit})",
         digests=digests,
@@ -144,6 +146,6 @@ def _facts(run: Run, folder: RunFolder, evidence: Evidence) -> RunFacts:
         attempts=run.attempts,
         contact=meaning.contact,
         terms=meaning.terms,
-        privacy=claim.record(run.claim),
-        canary=None if run.canary is None else run.canary.record(),
+        privacy=claim.facts(run.claim),
+        canary=None if run.canary is None else run.canary.facts(),
     )

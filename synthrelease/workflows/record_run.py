@@ -45,7 +45,7 @@ class Filing:
         inside = self.folder.internal
         (inside / "schema.toml").write_bytes(run.schema_file.read_bytes())
         files.write_text(inside / "policy.toml", run.policy.text)
-        files.write_json(inside / "ledger.json", {"claim": facts.privacy, "note": note, "canary": facts.canary})
+        files.write_json(inside / "ledger.json", json_records.ledger_record(facts, note))
         files.write_json(inside / "audit.json", json_records.audit_record(verdict, results, facts))
         files.write_text(inside / "report.html", inserted(page, fragment(attempts=facts.attempts)))
         stored = Stored(verdict, facts, self.table.name, self.trail.source, self.trail.name)

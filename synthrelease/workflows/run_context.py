@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from synthrelease.core import files
-from synthrelease.core.contracts import Attempts, Figure, Policy, PrivacyClaim, Schema, TrainingStep
+from synthrelease.core.contracts import Attempts, DigestName, Figure, Policy, PrivacyClaim, Schema, TrainingStep
 from synthrelease.synthesis.canary_audit import Finding
 
 NOTABLE_SHARE = 0.05
@@ -62,9 +62,10 @@ class Run:
     created: str = field(default_factory=files.utc_now)
     seconds: dict[str, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
+    digests: dict[DigestName, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     generator: str = ""
+    was_made_here: bool = True
     claim: PrivacyClaim | None = None
     """What a differentially private build promises."""
     canary: Finding | None = None

@@ -70,6 +70,9 @@ def test_every_run_can_be_read_and_keeps_its_files(old, name):
     stored = finished_run.load(RunFolder(old / name, ()))
     assert stored.facts.run == name
     assert stored.table == "synthetic.csv"
+    assert stored.facts.was_made_here == (name != "audited")
+    assert ("table" if stored.facts.was_made_here else "handed_in") in stored.facts.digests
+    assert (stored.facts.privacy is not None) == (name == "private")
     with sign_off.held(old / name, old / "register") as case:
         assert case.is_released == (name not in ("unsigned", "waiting"))
     assert files_in(old / name) == before
@@ -156,3 +159,24 @@ def test_a_package_with_a_decision_of_another_version_is_not_intact(old):
     answer = call("verify", old / "later.zip")
     assert answer.exit_code == 5
     assert "kind or version that is not known here" in answer.output
+
+
+@pytest.mark.parametrize("version", [0, 3, "1"])
+def test_a_run_of_another_version_is_refused_and_nothing_is_written(old, version):
+    path = old / "unsigned" / "internal" / "outcome.json"
+    path.write_text(json.dumps({"version": version, **json.loads(path.read_text())}))
+    before = files_in(old)
+    answer = call("sign-off", old / "unsigned", "--decision", "approve", *STEWARD, "--register", old / "register")
+    assert answer.exit_code == 2
+    assert f"a run of another version of synthrelease (outcome.json, version {version})" in answer.output
+    assert files_in(old) == before
+
+
+def test_a_run_with_facts_that_are_not_known_is_refused(old):
+    path = old / "unsigned" / "internal" / "outcome.json"
+    content = json.loads(path.read_text())
+    content["facts"]["on_condition"] = "that nobody reads it"
+    path.write_text(json.dumps(content))
+    answer = call("sign-off", old / "unsigned", "--decision", "approve", *STEWARD, "--register", old / "register")
+    assert answer.exit_code == 2
+    assert "none that this version can read" in answer.output

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sample_report import claimed
 from signing_room import REVIEWER, STEWARD, facts_of, finished, opened_up, rules, unmet, verdict_of
 
 from synthrelease.core.contracts import Signing
@@ -274,7 +275,7 @@ def test_a_rule_is_waived_only_where_the_policy_says_so(tmp_path, where):
 
 def test_a_release_beyond_the_epsilon_of_the_source_is_refused(tmp_path, where):
     for number, expected in enumerate((True, True, False)):
-        run = finished(tmp_path / f"run{number}", where, privacy={"epsilon": 8.0})
+        run = finished(tmp_path / f"run{number}", where, privacy=claimed(epsilon=8.0))
         approve(run, STEWARD, where) if expected else None
         if expected:
             assert approve(run, REVIEWER, where).is_released
