@@ -13,7 +13,6 @@ from synthrelease.core.contracts import Decision, RunFacts, Verdict
 from synthrelease.core.contracts import Policy as Rules
 from synthrelease.governance import audit_log, finished_run, policy_file, run_folder, source_history, standing
 from synthrelease.governance.approval_records import Signer
-from synthrelease.governance.approvals_html import fragment, inserted
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.source_history import Trail
 from synthrelease.report import internal_report, json_records
@@ -46,7 +45,7 @@ def finished(
         files.write_text(run.internal / "policy.toml", chosen.text)
         files.write_json(run.internal / "audit.json", json_records.audit_record(verdict, made.results, known))
         page = internal_report.render(verdict, made.results, known, made.specs)
-        files.write_text(run.internal / "report.html", inserted(page, fragment(attempts=at)))
+        files.write_text(run.internal / "report.html", page)
         finished_run.store(run, Stored(verdict, known, table.name, noted.source, noted.name))
         source_history.judged(noted, verdict, known, finished_run.digests(run, table))
         run.record("finished", json_records.run_record(verdict, known, 1, 0))

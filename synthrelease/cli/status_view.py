@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from synthrelease.core.formatting import clean, grouped, moment
-from synthrelease.governance import audit_log, source_history
+from synthrelease.governance import audit_events, audit_log
 from synthrelease.governance.approval_records import SignOff, Waiver, key_of
 from synthrelease.governance.audit_events import Attempt, Entry, HandedOver, Judged, Noted, Signed, Waived
 from synthrelease.governance.package_verification import Expected, Verification
@@ -129,7 +129,7 @@ def _show_source(source: str, entries: tuple[Entry, ...], console: Console) -> N
     verdicts = Counter(entry.facts.decision for entry in entries if isinstance(entry.facts, Judged))
     attempts = counts["build"] + counts["audit"]
     ended = ", ".join(f"{verdicts[each]} {each}" for each in ("release", "refuse", "undecided") if verdicts[each])
-    epsilon = source_history.epsilon_of(entries)
+    epsilon = audit_events.epsilon_of(entries)
     console.print(
         f"[bold]{escape(_name(entries))}[/] [dim]{source[:12]}[/]: {attempts} attempt{'s' * (attempts != 1)} "
         f"({ended or 'none finished'}), {counts['release']} released, {counts['hand-off']} handed over, "

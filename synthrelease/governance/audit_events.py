@@ -6,7 +6,7 @@ beside an entry's facts and not among them, so that the bytes under the MAC are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -120,3 +120,8 @@ def read(event: str, facts: Mapping[str, Any]) -> Noted:
         ValidationError: no such event is known, or its facts are other than this version writes.
     """
     return _ADAPTER.validate_json(canonical({**facts, "event": event}))
+
+
+def epsilon_of(entries: Sequence[Entry]) -> float:
+    """The sum of epsilon over a source's releases that claim one (basic composition)."""
+    return float(sum(each.facts.epsilon or 0.0 for each in entries if isinstance(each.facts, Released)))

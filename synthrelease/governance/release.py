@@ -9,8 +9,8 @@ from __future__ import annotations
 from synthrelease.core.errors import RunFolderError
 from synthrelease.governance import audit_log, finished_run, release_bundle, source_history
 from synthrelease.governance.audit_events import Withdrawn
+from synthrelease.governance.decisions import NOBODY, Decisions
 from synthrelease.governance.finished_run import Stored
-from synthrelease.governance.release_bundle import NOBODY, Decisions
 from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.source_history import Trail
 from synthrelease.governance.standing import rule_name, unmet

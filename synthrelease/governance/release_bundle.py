@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from synthrelease.core.contracts import RunFacts, Verdict
 from synthrelease.core.files import sync_folder, write_json, write_text
-from synthrelease.governance.approval_records import SignOff, Waiver
-from synthrelease.governance.approvals_html import fragment, inserted, on_card
+from synthrelease.governance.decisions import Decisions, on_card, on_page
 from synthrelease.governance.finished_run import Stored, sha256
 from synthrelease.governance.run_folder import RunFolder
 from synthrelease.report import croissant, internal_report
-
-
-@dataclass(frozen=True, slots=True)
-class Decisions:
-    """Waivers in force, and approvals that count."""
-
-    waivers: tuple[Waiver, ...] = ()
-    approvals: tuple[SignOff, ...] = ()
-
-
-NOBODY = Decisions()
-"""No waivers and no approvals: where the policy asks for no signature."""
 
 
 def stage(folder: RunFolder, stored: Stored, decisions: Decisions) -> None:
@@ -44,12 +31,12 @@ def stage(folder: RunFolder, stored: Stored, decisions: Decisions) -> None:
 def _write_card(folder: RunFolder, table: Path, stored: Stored, decided: Decisions) -> None:
     files, rows = {table.name: sha256(table)}, stored.facts.rows["synthetic"]
     verdict = replace(stored.verdict, decision="release")
-    page, card = internal_report.data_card(stored.facts, verdict, released_rows=rows, files=files)
-    shown = fragment(decided.waivers, decided.approvals)
-    write_text(folder.staging / "data-card.html", inserted(page, shown))
+    page, card = internal_report.data_card(
+        stored.facts, verdict, released_rows=rows, files=files, decided=on_page(decided)
+    )
+    write_text(folder.staging / "data-card.html", page)
     write_json(folder.staging / "croissant.json", croissant.metadata(card))
-    card |= on_card(decided.waivers, decided.approvals)
-    write_json(folder.staging / "data-card.json", card)
+    write_json(folder.staging / "data-card.json", card | on_card(decided))
 
 
 def unstage(folder: RunFolder) -> None:

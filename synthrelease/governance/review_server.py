@@ -23,10 +23,10 @@ from synthrelease.core.errors import SynthreleaseError
 from synthrelease.core.formatting import grouped, moment
 from synthrelease.governance import sign_off
 from synthrelease.governance.approval_records import Signer, SignOff, Target, key_of
-from synthrelease.governance.approvals_html import environment
 from synthrelease.governance.keys import Key
 from synthrelease.governance.sign_off import Case
 from synthrelease.governance.standing import rule_name, unmet
+from synthrelease.report.templating import environment
 
 LOOPBACK = "127.0.0.1"
 COOKIE = "synthrelease-review"

@@ -27,10 +27,9 @@ from synthrelease.governance import (
     standing,
 )
 from synthrelease.governance.approval_records import BoundFile, Decision, Signer, SignOff, Target, Waiver
-from synthrelease.governance.approvals_html import fragment, inserted
 from synthrelease.governance.audit_events import Judged, Signed, Waived
+from synthrelease.governance.decisions import Decisions, report_with
 from synthrelease.governance.finished_run import Stored
-from synthrelease.governance.release_bundle import Decisions
 from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.source_history import Trail
 from synthrelease.governance.standing import Standing
@@ -133,7 +132,7 @@ def _restore_report(folder: RunFolder, stored: Stored, waived: Sequence[Waived])
 
 def _told(report: Path, stored: Stored, waivers: Sequence[Waiver]) -> str:
     """The report with these waivers in it."""
-    return inserted(report.read_text(encoding="utf-8"), fragment(waivers, attempts=stored.facts.attempts))
+    return report_with(report.read_text(encoding="utf-8"), waivers, stored.facts.attempts)
 
 
 def _replace(path: Path, text: str) -> None:

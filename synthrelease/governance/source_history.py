@@ -15,7 +15,7 @@ from synthrelease.core.contracts import Attempts, Policy, RunFacts, Verdict
 from synthrelease.core.errors import CapError
 from synthrelease.data import fingerprint
 from synthrelease.data.formats import Place
-from synthrelease.governance import audit_log
+from synthrelease.governance import audit_events, audit_log
 from synthrelease.governance.approval_records import BoundFile
 from synthrelease.governance.audit_events import Attempt, Entry, Judged, Released
 from synthrelease.governance.audit_log import Register
@@ -63,7 +63,7 @@ def check(trail: Trail, policy: Policy, *, asked: float = 0.0) -> tuple[Entry, .
             f"passes is no evidence. See `synthrelease register`. What helps is another policy for a closer "
             "circle, or coarser columns agreed with whoever signs, under a policy version of its own name."
         )
-    spent, limit = epsilon_of(past), policy.caps.epsilon
+    spent, limit = audit_events.epsilon_of(past), policy.caps.epsilon
     if limit is not None and (spent >= limit or spent + asked > limit):
         raise CapError(_beyond(policy, spent, asked))
     return past
@@ -87,7 +87,7 @@ def begin(trail: Trail, policy: Policy, *, run: str, run_id: str, event: Literal
         in_all=sum(isinstance(each.facts, Attempt) for each in past) + 1,
         at_most=policy.caps.attempts,
         releases=sum(isinstance(each.facts, Released) for each in past),
-        epsilon=epsilon_of(past),
+        epsilon=audit_events.epsilon_of(past),
         since=past[0].time if past else entry.time,
         entry=entry.hash,
     )
@@ -113,7 +113,7 @@ def check_epsilon(trail: Trail, policy: Policy, facts: RunFacts) -> None:
         CapError: so it is.
     """
     past = [e for e in audit_log.entries(trail.register, trail.source) if e.run_id != facts.run_id]
-    mine, spent, limit = epsilon(facts), epsilon_of(past), policy.caps.epsilon
+    mine, spent, limit = epsilon(facts), audit_events.epsilon_of(past), policy.caps.epsilon
     if limit is not None and mine is not None and spent + mine > limit:
         raise CapError(_beyond(policy, spent, mine))
 
@@ -146,8 +146,3 @@ def _attempts(past: Sequence[Entry], policy: str) -> int:
 def epsilon(facts: RunFacts) -> float | None:
     """The epsilon that a run claims, or None."""
     return None if facts.privacy is None else facts.privacy.epsilon
-
-
-def epsilon_of(past: Sequence[Entry]) -> float:
-    """The sum of epsilon over a source's releases that claim one (basic composition)."""
-    return float(sum(each.facts.epsilon or 0.0 for each in past if isinstance(each.facts, Released)))

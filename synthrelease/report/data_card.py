@@ -8,7 +8,8 @@ from typing import Any
 from synthrelease.core.contracts import Outcome, RuleOutcome, RunFacts, Verdict
 from synthrelease.core.formatting import limit_in_words, moment, number, plain, plain_key
 from synthrelease.report import outcome_terms
-from synthrelease.report.templating import Section, environment
+from synthrelease.report.decisions_section import NOTHING, Decided, placed
+from synthrelease.report.templating import environment
 
 METHODS: Mapping[str, str] = {
     "gan": "Rows drawn from a generative adversarial network (GAN): one neural network learned to write rows, column "
@@ -61,14 +62,13 @@ def data_card(
     *,
     released_rows: int,
     files: Mapping[str, str] | None = None,
-    sections: Sequence[Section] = (),
+    decided: Decided = NOTHING,
 ) -> tuple[str, dict[str, Any]]:
     """Return the public data card as an HTML page and as a dict of plain JSON values.
 
     Everything on it comes from an allow-list: what was declared, what the policy demands, how many synthetic rows
     leave. No metric, count, extreme, seed or source name of the real table is passed on. ``files`` maps each released
-    file to its SHA-256. ``sections`` are parts of the page that other modules made (waivers, signatures); whoever makes
-    one answers for what it says.
+    file to its SHA-256. ``decided``: waivers and approvals, which the page tells behind its first section.
 
     Raises:
         ValueError: the verdict is anything but "release"; a card must not exist for a table that stays inside.
@@ -108,7 +108,7 @@ def data_card(
         .get_template("data-card.html")
         .render(
             card=card,
-            sections=sections,
+            decisions=placed(decided) if decided != NOTHING else "",
             created=moment(facts.created),
             rows=number(released_rows),
             privacy=[

@@ -6,7 +6,7 @@ it. The report is for people inside the hospital; what leaves with the data is t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from synthrelease.core.contracts import CheckResult, CheckSpec, Decision, DigestName, Figure, RunFacts, Verdict
@@ -14,11 +14,12 @@ from synthrelease.core.formatting import moment, number, plain_key
 from synthrelease.privacy.attack_bounds import ceiling, gaussian_parameter
 from synthrelease.report import outcome_terms
 from synthrelease.report.data_card import data_card as data_card
+from synthrelease.report.decisions_section import Decided, placed
 from synthrelease.report.not_tested import gaps
 from synthrelease.report.privacy_section import ledger_view
 from synthrelease.report.regulations import criteria
 from synthrelease.report.summary import answers, person, sizes, subject
-from synthrelease.report.templating import Section, environment
+from synthrelease.report.templating import environment
 from synthrelease.report.view_models import FamilyView, families, figure_view, pairs, rule_view, seconds_in_words, tally
 
 DECISIONS: Mapping[Decision, str] = {
@@ -45,14 +46,11 @@ def render(
     results: tuple[CheckResult, ...],
     facts: RunFacts,
     specs: Mapping[str, CheckSpec],
-    *,
-    sections: Sequence[Section] = (),
 ) -> str:
     """Return the internal report as one HTML page that needs nothing but itself: no script, no outside resource.
 
     A check that is described in ``specs`` but has no result, and a result without description, are both shown.
-    ``sections`` are parts that other modules made (attempts, waivers, signatures): they follow the checklist, and what
-    they have to say in short stands on the first screen.
+    Behind the first screen it tells which attempt this was; waivers are added there later (``decisions_section``).
     """
     results = tuple(replace(each, figures=tuple(_with_ceiling(each.figures, facts))) for each in results)
     smallest = verdict.policy.min_cell
@@ -64,14 +62,14 @@ def render(
         .render(
             verdict=verdict,
             decision_words=DECISIONS[verdict.decision],
-            answers=answers(verdict, results, facts, untested, sections),
+            answers=answers(verdict, results, facts, untested),
             untested=untested.named,
             subject=subject(facts),
             sizes=sizes(facts),
             person=person(facts.unit),
             meanings=pairs(outcome_terms.MEANINGS),
             weighed=outcome_terms.WEIGHED,
-            anchors=_anchors(shown, sections),
+            anchors=_anchors(shown),
             rules=tuple(rule_view(outcome, specs) for outcome in verdict.outcomes),
             tally=tally(verdict.outcomes),
             confidence=f"{verdict.policy.confidence * 100:g}%",
@@ -79,7 +77,7 @@ def render(
             facts=facts,
             created=moment(facts.created),
             digests=_digests(verdict, facts),
-            sections=sections,
+            decisions=placed(Decided(facts.attempts)),
             was_made_here=facts.was_made_here,
             rows=pairs({plain_key(key): number(value) for key, value in facts.rows.items()}),
             families=shown,
@@ -93,10 +91,10 @@ def render(
     )
 
 
-def _anchors(shown: Iterable[FamilyView], sections: Iterable[Section]) -> set[str]:
+def _anchors(shown: Iterable[FamilyView]) -> set[str]:
     """Everything on the page that a link can lead to."""
     checks = {check.anchor for family in shown for check in family.checks if check.anchor}
-    return checks | {section.key for section in sections} | {"ledger", "not-tested", "checklist"}
+    return checks | {"ledger", "not-tested", "checklist"}
 
 
 def _with_ceiling(figures: Iterable[Figure], facts: RunFacts) -> Iterable[Figure]:

@@ -22,7 +22,6 @@ from synthrelease.core.contracts import (
 from synthrelease.core.formatting import interval, limit_in_words, number, shorten, written_as
 from synthrelease.report import next_steps, outcome_terms
 from synthrelease.report.not_tested import Gap, Gaps
-from synthrelease.report.templating import Section
 
 IS_RELEASED: Mapping[Decision, str] = {
     "release": "By the rules, yes: it may leave once everybody named below has signed.",
@@ -79,10 +78,8 @@ def person(unit: str) -> str:
     return f"One {unit} counts as one, whatever the number of rows."
 
 
-def answers(
-    verdict: Verdict, results: Sequence[CheckResult], facts: RunFacts, gaps: Gaps, sections: Sequence[Section] = ()
-) -> tuple[Answer, ...]:
-    """The answers in the order in which they are asked; those of other modules' sections come last."""
+def answers(verdict: Verdict, results: Sequence[CheckResult], facts: RunFacts, gaps: Gaps) -> tuple[Answer, ...]:
+    """The answers in the order in which they are asked."""
     deciding = _deciding(verdict)
     return (
         Answer("Is it released?", _is_released(verdict)),
@@ -101,7 +98,6 @@ def answers(
             folded=gaps.named,
             fold=f"All {len(gaps.named)} by name",
         ),
-        *(Answer(section.title, section.in_short, section.key) for section in sections if section.in_short),
     )
 
 

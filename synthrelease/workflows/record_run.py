@@ -10,7 +10,6 @@ from typing import Any, Literal
 from synthrelease.core import files
 from synthrelease.core.contracts import CheckResult, RunFacts, Verdict
 from synthrelease.governance import finished_run, release, source_history
-from synthrelease.governance.approvals_html import fragment, inserted
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.source_history import Trail
@@ -47,7 +46,7 @@ class Filing:
         files.write_text(inside / "policy.toml", run.policy.text)
         files.write_json(inside / "ledger.json", json_records.ledger_record(facts, note))
         files.write_json(inside / "audit.json", json_records.audit_record(verdict, results, facts))
-        files.write_text(inside / "report.html", inserted(page, fragment(attempts=facts.attempts)))
+        files.write_text(inside / "report.html", page)
         stored = Stored(verdict, facts, self.table.name, self.trail.source, self.trail.name)
         finished_run.store(self.folder, stored)
         return stored

@@ -6,10 +6,12 @@ import json
 import shutil
 import tarfile
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from signing_room import unmet
 
 from synthrelease.cli.main import main
 from synthrelease.governance import audit_log, finished_run, package_format, review_server, sign_off
@@ -116,6 +118,44 @@ def test_what_no_rule_lets_anybody_waive_stays_refused(old):
     assert answer.exit_code == 2
     assert "copies" in answer.output
     assert files_in(old) == before
+
+
+def opened_to_waivers(old: Path) -> Path:
+    """The undecided run as version 0.1.0 would have left it under a policy that lets its steward waive rules."""
+    run = RunFolder(old / "waiting", ())
+    path = run.internal / finished_run.FILE
+    content = json.loads(path.read_text())
+    for outcome in content["verdict"]["outcomes"]:
+        outcome["rule"]["waiver_by"] = ["data steward"]
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    before, where = audit_log.opened(old / "register"), old / "other-register"
+    (source,) = audit_log.sources(before)
+    bound = finished_run.digests(run, run.quarantine / "synthetic.csv")
+    for facts in (entry.facts for entry in audit_log.entries(before, source) if entry.facts.run == "waiting"):
+        noted = facts.model_copy(update={"digests": bound}) if facts.event == "verdict" else facts
+        audit_log.append(audit_log.opened(where), source, noted)
+    return where
+
+
+def test_a_waiver_is_written_into_an_old_report_and_the_table_leaves_under_it(old):
+    where = opened_to_waivers(old)
+    before = (old / "waiting" / "internal" / "report.html").read_text(encoding="utf-8")
+    (rule,) = unmet(old / "waiting")
+    until = (sign_off.today() + timedelta(days=5)).isoformat()
+    answer = call("waive", old / "waiting", "--rule", rule, "--until", until, *STEWARD, "--register", where)
+    assert answer.exit_code == 0, answer.output
+    page = (old / "waiting" / "internal" / "report.html").read_text(encoding="utf-8")
+    assert f'<th scope="row" class="mono">{rule}</th><td>Ada Example (data steward)' in page
+    parts = [text.split("<!-- decisions -->")[0] for text in (before, page)]
+    parts += [text.split("<!-- end of decisions -->")[1] for text in (before, page)]
+    assert (parts[0], parts[2]) == (parts[1], parts[3])
+    answer = call("sign-off", old / "waiting", "--decision", "approve", *STEWARD, "--register", where)
+    assert answer.exit_code == 0, answer.output
+    out = old / "waived.zip"
+    assert call("handoff", old / "waiting", "--recipient", "P", "--out", out, "--register", where).exit_code == 0
+    answer = call("verify", out)
+    assert answer.exit_code == 0
+    assert f"Waived ({until})" in answer.output
 
 
 def later(register: Path, **changes: object) -> None:

@@ -9,7 +9,6 @@ from itertools import pairwise
 
 import pytest
 from jinja2 import UndefinedError
-from markupsafe import Markup
 from sample_report import NAN, Sample, claimed, sample
 
 from synthrelease.core.contracts import (
@@ -25,7 +24,7 @@ from synthrelease.core.contracts import (
     Utility,
 )
 from synthrelease.report import internal_report
-from synthrelease.report.templating import Section, environment
+from synthrelease.report.templating import environment
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 HOSTILE = ("<script>alert(1)</script>", "=cmd|'/C calc'!A0", "\"'><b onclick=x>", "<img src=x onerror=window.pwned=1>")
@@ -275,24 +274,6 @@ def test_templates_hold_no_number_against_a_limit():
         source, _, _ = environment().loader.get_source(environment(), name)
         for code in re.findall(r"\{[%{](.*?)[%}]\}", source, re.S):
             assert not re.search(r"[<>]", code), (name, code)
-
-
-def test_a_section_made_elsewhere_is_shown_on_report_and_card():
-    section = Section("sign-off", "Signatures <1>", Markup("<p>Approved by <b>{}</b></p>").format("<script>"))
-    run = sample()
-    page = internal_report.render(run.verdict, run.results, run.facts, run.specs, sections=(section,))
-    public, _ = internal_report.data_card(run.facts, run.verdict, released_rows=400, sections=(section,))
-    for html in (page, public):
-        assert_nothing_foreign(html)
-        assert "Signatures <1> Approved by <script>" in Page(html).words
-    assert 'href="#sign-off"' in page
-
-
-def test_a_section_must_be_escaped_markup_below_a_plain_anchor():
-    with pytest.raises(TypeError, match="Markup"):
-        Section("sign-off", "Signatures", "<p>")
-    with pytest.raises(ValueError, match="plain word"):
-        Section('"><b', "Signatures", Markup())
 
 
 # The data card.

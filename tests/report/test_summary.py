@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from markupsafe import Markup
 from sample_report import NAN, claimed, sample
 
 from synthrelease.core.contracts import CheckResult, Figure, Line, Metric
 from synthrelease.evaluation import checks
 from synthrelease.governance import policy_file
 from synthrelease.report import next_steps, not_tested, outcome_terms, regulations, summary
-from synthrelease.report.templating import Section
 from synthrelease.workflows.judge import known_checks
 
 
@@ -21,9 +19,9 @@ def answered(run, **changes):
     return {each.question: each.text for each in all_answers(replace(run, facts=facts))}
 
 
-def all_answers(run, sections=()):
+def all_answers(run):
     found = not_tested.gaps(run.verdict, run.results, run.facts, run.specs)
-    return summary.answers(run.verdict, run.results, run.facts, found, sections)
+    return summary.answers(run.verdict, run.results, run.facts, found)
 
 
 def steward(run, **changes):
@@ -226,16 +224,6 @@ def test_the_word_shown_tells_undecided_from_not_measured_and_from_nothing_to_as
         == "Does not apply"
     )
     assert set(outcome_terms.WORST_FIRST) == set(outcome_terms.MEANINGS)
-
-
-def test_other_modules_may_add_an_answer():
-    run = sample()
-    sections = (
-        Section("attempts", "Attempts", Markup("<p>3</p>"), "The third attempt."),
-        Section("more", "More", Markup()),
-    )
-    last = all_answers(run, sections)[-1]
-    assert (last.question, last.text, last.link) == ("Attempts", "The third attempt.", "attempts")
 
 
 def test_every_rule_of_every_policy_has_a_remedy():
