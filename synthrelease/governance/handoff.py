@@ -15,7 +15,7 @@ import pyrage
 
 from synthrelease.core.errors import InputError, SigningError
 from synthrelease.core.files import sync_folder
-from synthrelease.governance import approval_records, audit_log, finished_run, package_format, sign_off
+from synthrelease.governance import approval_records, audit_log, finished_run, package_format, release_bundle, sign_off
 from synthrelease.governance.approval_records import SignOff, Waiver, digest
 from synthrelease.governance.audit_events import HandedOver
 from synthrelease.governance.keys import Key
@@ -134,9 +134,11 @@ def _check_may_leave(case: Case) -> None:
             f"Only a table that everybody has approved is handed over, however: {told}. Sign with `synthrelease "
             f"sign-off {folder}` or `synthrelease review {folder}`."
         )
-    listed = json.loads((case.folder.release / "manifest.json").read_text(encoding="utf-8"))["files"]
+    listed = release_bundle.read_manifest(case.folder).files
     found = {p.name: finished_run.sha256(p) for p in case.folder.release.iterdir() if p.is_file()}
-    wrong = sorted(name for name in {*listed, *found} - {"manifest.json"} if listed.get(name) != found.get(name))
+    wrong = sorted(
+        name for name in {*listed, *found} - {release_bundle.MANIFEST} if listed.get(name) != found.get(name)
+    )
     if wrong:
         raise SigningError(
             f"What is handed over must be what was released, however {', '.join(wrong)} in {case.folder.release} "
@@ -193,7 +195,7 @@ def _contents(
 
 
 def _listed(contents: Contents) -> bytes:
-    return (json.dumps(package_format.plain(contents), indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(contents.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _signature(key: Key, contents: Contents) -> bytes:

@@ -15,7 +15,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Annotated, Any, BinaryIO, Literal
+from typing import IO, Annotated, BinaryIO, Literal
 
 from pydantic import BaseModel, Field
 
@@ -132,8 +132,3 @@ def trouble(entry: zipfile.ZipInfo) -> str | None:
     if kind != stat.S_IFREG or entry.is_dir():
         return "it is no plain file"
     return None
-
-
-def plain(contents: Contents) -> dict[str, Any]:
-    """The list as JSON values."""
-    return contents.model_dump(mode="json")

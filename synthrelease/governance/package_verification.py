@@ -163,8 +163,10 @@ def _looked_through(opened: zipfile.ZipFile, file: BinaryIO, found: Verification
         return replace(found, problems=tuple(unread))
     try:
         contents = Contents.model_validate_json(texts.get(package_format.LIST, b""))
-    except ValidationError:
+    except ValidationError as error:
         why = f"{'it is missing' if package_format.LIST not in texts else 'it is no list of files'}. {_ASK}"
+        if is_of_another_version(error):
+            why = "the package is of a version that is not known here. Verify with a later synthrelease"
         return replace(found, problems=(Problem(package_format.LIST, why),))
     problems = [*_files(opened, contents), *_signature(texts, contents)]
     records, wrong = _records(texts.get(package_format.SIGN_OFFS, b""))

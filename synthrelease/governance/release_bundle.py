@@ -6,14 +6,46 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from synthrelease.core.contracts import RunFacts, Verdict
+from pydantic import BaseModel, ValidationError
+
+from synthrelease.core.contracts import Decision, RunFacts, Verdict
+from synthrelease.core.errors import SigningError
 from synthrelease.core.files import sync_folder, write_json, write_text
 from synthrelease.governance.decisions import Decisions, on_card, on_page
 from synthrelease.governance.finished_run import Stored, sha256
 from synthrelease.governance.run_folder import RunFolder
+from synthrelease.governance.typed_json import STRICT, Hex64
 from synthrelease.report import croissant, internal_report
+
+MANIFEST = "manifest.json"
+
+
+class PolicyNamed(BaseModel):
+    """A policy, and the SHA-256 of its file."""
+
+    model_config = STRICT
+    name: str
+    version: str
+    sha256: Hex64
+
+
+class Manifest(BaseModel):
+    """``manifest.json``: SHA-256 of what leaves, and of what stays.
+
+    So the internal files can later be shown to be those that the decision rests on.
+    """
+
+    model_config = STRICT
+    format: Literal["synthrelease-manifest"]
+    version: Literal[1]
+    created: str
+    synthrelease: str
+    verdict: Decision
+    policy: PolicyNamed
+    files: Mapping[str, Hex64]
+    internal_files: Mapping[str, Hex64]
 
 
 def stage(folder: RunFolder, stored: Stored, decisions: Decisions) -> None:
@@ -25,7 +57,7 @@ def stage(folder: RunFolder, stored: Stored, decisions: Decisions) -> None:
     moved = folder.staging / stored.table
     (folder.quarantine / stored.table).replace(moved)
     _write_card(folder, moved, stored, decisions)
-    write_json(folder.staging / "manifest.json", _manifest(folder, stored.facts, stored.verdict))
+    write_json(folder.staging / MANIFEST, _manifest(folder, stored.facts, stored.verdict).model_dump(mode="json"))
 
 
 def _write_card(folder: RunFolder, table: Path, stored: Stored, decided: Decisions) -> None:
@@ -50,18 +82,34 @@ def unstage(folder: RunFolder) -> None:
     shutil.rmtree(folder.staging)
 
 
-def _manifest(folder: RunFolder, facts: RunFacts, verdict: Verdict) -> dict[str, Any]:
-    """Digests of what leaves, and of what stays: the internal files can later be shown to be the ones decided upon."""
-    return {
-        "format": "synthrelease-manifest",
-        "version": 1,
-        "created": facts.created,
-        "synthrelease": facts.versions["synthrelease"],
-        "verdict": verdict.decision,
-        "policy": {"name": verdict.policy.name, "version": verdict.policy.version, "sha256": verdict.policy.digest},
-        "files": _digests(folder.staging),
-        "internal_files": _digests(folder.internal, skip=("digest.key", "sign-offs.jsonl")),
-    }
+def _manifest(folder: RunFolder, facts: RunFacts, verdict: Verdict) -> Manifest:
+    policy = verdict.policy
+    return Manifest(
+        format="synthrelease-manifest",
+        version=1,
+        created=facts.created,
+        synthrelease=facts.versions["synthrelease"],
+        verdict=verdict.decision,
+        policy=PolicyNamed(name=policy.name, version=policy.version, sha256=policy.digest),
+        files=_digests(folder.staging),
+        internal_files=_digests(folder.internal, skip=("digest.key", "sign-offs.jsonl")),
+    )
+
+
+def read_manifest(folder: RunFolder) -> Manifest:
+    """Read the manifest of a release.
+
+    Raises:
+        SigningError: it is missing, damaged, or of another version.
+    """
+    path = folder.release / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        raise SigningError(
+            f"{path} is missing, damaged, or of a version that is not known here. Nothing was handed over. Restore the "
+            "folder, or use the version of synthrelease that made it."
+        ) from None
 
 
 def _digests(folder: Path, skip: tuple[str, ...] = ()) -> Mapping[str, str]:

@@ -20,4 +20,8 @@ Text = Annotated[str, Field(min_length=1, max_length=500)]
 
 def is_of_another_version(error: ValidationError) -> bool:
     """Whether a record is of a kind or version that this reader does not know, rather than damaged."""
-    return any(problem["type"] == "union_tag_invalid" for problem in error.errors(include_url=False))
+    return any(
+        problem["type"] == "union_tag_invalid"
+        or (problem["type"] == "literal_error" and problem["loc"] == ("version",))
+        for problem in error.errors(include_url=False)
+    )

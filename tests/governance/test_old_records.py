@@ -190,15 +190,29 @@ def test_an_entry_of_another_version_is_refused_and_nothing_is_written(old, chan
     assert files_in(old) == before
 
 
-def test_a_package_with_a_decision_of_another_version_is_not_intact(old):
+@pytest.mark.parametrize(("name", "told"), [
+    ("sign-offs.jsonl", "a decision of a kind or version that is not known here"),
+    ("package.json", "the package is of a version that is not known here"),
+])  # fmt: skip
+def test_a_package_of_another_version_is_not_intact_and_says_so(old, name, told):
     with zipfile.ZipFile(old / "package.zip") as opened:
-        files = {name: opened.read(name) for name in opened.namelist()}
-    files["sign-offs.jsonl"] = files["sign-offs.jsonl"].replace(b'"version": 1', b'"version": 2')
+        files = {each: opened.read(each) for each in opened.namelist()}
+    files[name] = files[name].replace(b'"version": 1', b'"version": 2')
     with (old / "later.zip").open("w+b") as out:
-        package_format.write(out, {name: package_format.from_bytes(content) for name, content in files.items()})
+        package_format.write(out, {each: package_format.from_bytes(content) for each, content in files.items()})
     answer = call("verify", old / "later.zip")
     assert answer.exit_code == 5
-    assert "kind or version that is not known here" in answer.output
+    assert told in answer.output
+
+
+def test_a_manifest_of_another_version_is_not_handed_over(old):
+    path = old / "signed" / "release" / "manifest.json"
+    path.write_text(path.read_text().replace('"version": 1', '"version": 2', 1))
+    out = old / "later.zip"
+    answer = call("handoff", old / "signed", "--recipient", "P", "--out", out, "--register", old / "register")
+    assert answer.exit_code == 2
+    assert "of a version that is not known here" in answer.output
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("version", [0, 3, "1"])
