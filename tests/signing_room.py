@@ -40,7 +40,7 @@ def finished(
         noted = Trail(audit_log.opened(where), "ab" * 32, "ward.csv")
         known = replace(made.facts, run=folder.name, run_id=folder.name.ljust(16, "0"), **facts)
         at = source_history.begin(noted, chosen, run=known.run, run_id=known.run_id, event="build")
-        known = replace(known, attempts=at, digests={**known.digests, "synthetic": finished_run.sha256(table)})
+        known = replace(known, attempts=at, digests={**known.digests, "synthetic": files.sha256(table)})
         verdict = replace(made.verdict, policy=chosen)
         files.write_text(run.internal / "policy.toml", chosen.text)
         files.write_json(run.internal / "audit.json", json_records.audit_record(verdict, made.results, known))

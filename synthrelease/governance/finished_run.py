@@ -6,7 +6,6 @@ table, and called digests by the names that people read; it is read as long as s
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from synthrelease.core.contracts import DigestName, RunFacts, Verdict
 from synthrelease.core.errors import SigningError
-from synthrelease.core.files import write_text
+from synthrelease.core.files import sha256, write_text
 from synthrelease.governance.approval_records import BoundFile
 from synthrelease.governance.run_folder import RunFolder
 
@@ -51,17 +50,6 @@ _DIGESTS_OF_VERSION_1: Mapping[str, DigestName] = {
     "schema (SHA-256)": "schema",
     "policy (SHA-256)": "policy",
 }
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sha256_of(text: str) -> str:
-    """The SHA-256 of a text as ``write_text`` writes it, as hex."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def store(folder: RunFolder, stored: Stored) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pyrage
 
 from synthrelease.core.errors import InputError, SigningError
-from synthrelease.core.files import sync_folder
-from synthrelease.governance import approval_records, audit_log, finished_run, package_format, release_bundle, sign_off
+from synthrelease.core.files import sha256, sync_folder
+from synthrelease.governance import approval_records, audit_log, package_format, release_bundle, sign_off
 from synthrelease.governance.approval_records import SignOff, Waiver, digest
 from synthrelease.governance.audit_events import HandedOver
 from synthrelease.governance.keys import Key
@@ -135,7 +135,7 @@ def _check_may_leave(case: Case) -> None:
             f"sign-off {folder}` or `synthrelease review {folder}`."
         )
     listed = release_bundle.read_manifest(case.folder).files
-    found = {p.name: finished_run.sha256(p) for p in case.folder.release.iterdir() if p.is_file()}
+    found = {p.name: sha256(p) for p in case.folder.release.iterdir() if p.is_file()}
     wrong = sorted(
         name for name in {*listed, *found} - {release_bundle.MANIFEST} if listed.get(name) != found.get(name)
     )
@@ -211,7 +211,7 @@ def _write(fresh: Path, files: Mapping[str, tuple[int, Opener]], recipients: Seq
             package_format.write(file, files)
             file.flush()
             os.fsync(file.fileno())
-        sealed = finished_run.sha256(plain)
+        sealed = sha256(plain)
         if recipients:
             pyrage.encrypt_file(str(plain), str(fresh), recipients)
             with fresh.open("rb+") as file:

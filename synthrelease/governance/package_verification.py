@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from synthrelease.core.contracts import Policy, Signing
 from synthrelease.core.errors import InputError
+from synthrelease.core.files import sha256
 from synthrelease.core.formatting import clean, grouped, plain_fingerprint
 from synthrelease.governance import approval_records, keys, package_format, standing
 from synthrelease.governance.approval_records import BoundFile, Signature, SignOff, Waiver
@@ -91,7 +92,7 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="synthrelease-") as folder:
         opened = Path(folder) / "package.zip"
         if (problem := _unlock(path, opened, expected.identity)) is not None:
-            return Verification(_sha256(path), (problem,))
+            return Verification(sha256(path), (problem,))
         with opened.open("rb") as file:
             return _verify(file, expected, extract, today or datetime.now(UTC).date())
 
@@ -112,11 +113,6 @@ def _unlock(path: Path, opened: Path, identity: Path | None) -> Problem | None:
     except (pyrage.DecryptError, OSError):
         return Problem(path.name, f"it does not open with this key: it was locked for another, or changed. {_ASK}")
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return package_format.hashed(file)
 
 
 def _verify(file: BinaryIO, expected: Expected, extract: Path | None, today: date) -> Verification:

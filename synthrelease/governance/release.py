@@ -7,7 +7,8 @@ leaves a run whose entry is there and whose table has not moved; the next comman
 from __future__ import annotations
 
 from synthrelease.core.errors import RunFolderError
-from synthrelease.governance import audit_log, finished_run, release_bundle, source_history
+from synthrelease.core.files import sha256
+from synthrelease.governance import audit_log, release_bundle, source_history
 from synthrelease.governance.audit_events import Withdrawn
 from synthrelease.governance.decisions import NOBODY, Decisions
 from synthrelease.governance.finished_run import Stored
@@ -47,7 +48,7 @@ def check_table(folder: RunFolder, stored: Stored) -> None:
     Raises:
         RunFolderError: so it is.
     """
-    if finished_run.sha256(folder.quarantine / stored.table) != stored.facts.digests["synthetic"]:
+    if sha256(folder.quarantine / stored.table) != stored.facts.digests["synthetic"]:
         raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
 
 

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from synthrelease.core.contracts import Decision, RunFacts, Verdict
 from synthrelease.core.errors import SigningError
-from synthrelease.core.files import sync_folder, write_json, write_text
+from synthrelease.core.files import sha256, sync_folder, write_json, write_text
 from synthrelease.governance.decisions import Decisions, on_card, on_page
-from synthrelease.governance.finished_run import Stored, sha256
+from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.typed_json import STRICT, Hex64
 from synthrelease.report import croissant, internal_report

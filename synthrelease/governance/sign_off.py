@@ -124,9 +124,9 @@ def _check_unchanged(found: Mapping[BoundFile, str], expected: Mapping[BoundFile
 def _restore_report(folder: RunFolder, stored: Stored, waived: Sequence[Waived]) -> None:
     """Write the last waiver into the report, where a process was killed between the register and the report."""
     path = folder.internal / "report.html"
-    if waived and path.is_file() and finished_run.sha256(path) != waived[-1].report:
+    if waived and path.is_file() and files.sha256(path) != waived[-1].report:
         page = _told(path, stored, [facts.record for facts in waived])
-        if finished_run.sha256_of(page) == waived[-1].report:
+        if files.sha256_of(page) == waived[-1].report:
             _replace(path, page)
 
 
@@ -231,7 +231,7 @@ def waive(run: Path, who: Signer, rule: str, until: date, reason: str, *, where:
         record = approval_records.waiver(case.target, who, rule, until, reason, now=files.utc_now())
         waivers = [each for each in case.records if isinstance(each, Waiver)]
         page = _told(case.folder.internal / "report.html", case.stored, [*waivers, record])
-        facts, report = case.stored.facts, finished_run.sha256_of(page)
+        facts, report = case.stored.facts, files.sha256_of(page)
         noted = Waived(run=facts.run, run_id=facts.run_id, record=record, report=report)
         audit_log.append(case.trail.register, case.trail.source, noted)
         return _settled(case)

@@ -26,7 +26,7 @@ from synthrelease.data.formats import Place
 from synthrelease.evaluation import checks
 from synthrelease.evaluation.runner import NOT_TESTED
 from synthrelease.evaluation.runner import run as run_checks
-from synthrelease.governance import finished_run, gate, source_history
+from synthrelease.governance import gate, source_history
 from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.source_history import Trail
 from synthrelease.privacy import claim
@@ -61,7 +61,7 @@ class Outcome:
 
 def read_back(run: Run, path: Path, meaning: Schema, outside: Mapping[str, int]) -> Table:
     """Take the digest of the table in quarantine and read it: what is audited is what would be handed over."""
-    run.digests["synthetic"] = finished_run.sha256(path)
+    run.digests["synthetic"] = whole_files.sha256(path)
     table = table_reader.read(path, meaning, origin="synthetic").table
     return replace(table, outside={**table.outside, **outside})
 
