@@ -1,8 +1,8 @@
-"""The frozen types that pass between stages; what a schema declares comes first, in ``declarations``.
+"""The frozen types that pass between stages; what a schema declares comes first, in ``schema_types``.
 
 Read them in order: they follow a table from the file to the verdict. What differential privacy promises stands in
-``claims``, what a policy asks in ``demands``, and what an audit inside a training sees in ``witnessing``. Import all of
-them from here.
+``privacy_types``, what a policy asks in ``policy_types``, what an audit inside a training sees in ``canary_types``.
+Import all of them from here.
 """
 
 from __future__ import annotations

@@ -244,7 +244,7 @@ def _checked(register: Register, source: str, line: bytes, last: Entry | None, l
 def _understood(content: Mapping[str, Any], line: bytes, log: Path) -> Entry:
     """An entry that is ours, typed; whoever holds the key wrote it, so what is not understood is no damage."""
     try:
-        if content.keys() != _KEYS:
+        if content.keys() != _KEYS or "event" in content["facts"]:
             raise _unknown(content, log)
         facts = audit_events.read(content["event"], content["facts"])
     except (ValidationError, TypeError):

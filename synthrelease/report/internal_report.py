@@ -1,7 +1,7 @@
 """The internal report: a verdict and its evidence as one page that explains itself.
 
 It is made from aggregates. The verdict has been reached before; nothing here holds a number against a limit to judge
-it. The report is for people inside the hospital; what leaves with the data is the card (``datacard``).
+it. The report is for people inside the hospital; what leaves with the data is the card (``data_card``).
 """
 
 from __future__ import annotations

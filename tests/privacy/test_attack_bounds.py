@@ -12,7 +12,7 @@ from sample_report import claimed
 from scipy import stats
 from sklearn.metrics import auc
 
-from synthrelease.core.contracts import AttackBound, PrivacySpend
+from synthrelease.core.contracts import AttackBound, CanaryFacts, PrivacySpend
 from synthrelease.privacy import attack_bounds
 from synthrelease.report import privacy_section
 
@@ -103,3 +103,17 @@ def test_a_row_as_the_unit_is_warned_of():
 def test_a_claim_that_promises_nothing_cannot_be_told(wrong):
     with pytest.raises(ValueError, match="finite epsilon"):
         claimed(**wrong)
+
+
+def test_what_planted_rows_found_is_told_with_what_it_means():
+    found = CanaryFacts(
+        claimed=3.0, delta=1e-6, lower_bound=0.4, confidence=0.95, canaries=40, guesses=20, right=14, seen_in="counts",
+        looked_in="counts, rows", ceiling=2.5, power=0.3, caught_from=None, seconds=1.5, weaker_noise=4.0,
+        sentence="It proves nothing.", beside="It is no part of the claim.",
+    )  # fmt: skip
+    view = privacy_section.ledger_view(CLAIM, "patient (column id)", found)
+    assert view.canary_words == ("It proves nothing.", "It is no part of the claim.")
+    told = dict(view.canary)
+    assert told["Epsilon is at least"] == "0.4000"
+    assert told["Most such runs would catch noise so many times too small"] == "none"
+    assert privacy_section.ledger_view(CLAIM, "patient (column id)").canary == ()
