@@ -230,6 +230,30 @@ def test_what_is_refused_is_approved_only_when_every_rule_is_waived(refused, whe
     assert "For teaching only." in (refused / "release" / "data-card.html").read_text()
 
 
+def test_a_waiver_that_never_reached_the_report_is_written_into_it_by_the_next_command(refused, where):
+    report = refused / "internal" / "report.html"
+    before = report.read_bytes()
+    first, *_ = unmet(refused)
+    waive(refused, first, where)
+    after = report.read_bytes()
+    report.write_bytes(before)
+    with sign_off.held(refused, where) as case:
+        assert set(case.standing.waived) == {first}
+    assert report.read_bytes() == after
+
+
+@pytest.mark.parametrize(
+    "edited", [b"", b"\xff", b"<!-- decisions -->", b"<!-- decisions --><!-- end of decisions -->"]
+)
+def test_a_waived_report_that_was_edited_is_refused(refused, where, edited):
+    waive(refused, unmet(refused)[0], where)
+    report = refused / "internal" / "report.html"
+    report.write_bytes(edited)
+    with pytest.raises(SigningError, match=r"report\.html has changed since the verdict"):
+        approve(refused, STEWARD, where)
+    assert report.read_bytes() == edited
+
+
 def test_a_waiver_after_an_approval_voids_the_approval(refused, where):
     first, *others = unmet(refused)
     for rule in others or [first]:
