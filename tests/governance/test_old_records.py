@@ -182,6 +182,7 @@ def test_an_entry_of_another_version_is_refused_and_nothing_is_written(old, chan
     for words in (
         ("sign-off", old / "unsigned", "--decision", "approve", *STEWARD),
         ("handoff", old / "signed", "--recipient", "Partner", "--out", old / "new.zip"),
+        ("build", old / "ward.csv", "--schema", old / "schema.toml", "--out", old / "fresh"),
         ("register", "ward.csv"),
     ):
         answer = call(*words, "--register", old / "register")
