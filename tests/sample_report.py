@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from synthrelease.core.contracts import (
+    AttackBound,
     CheckResult,
     CheckSpec,
     ColumnFact,
@@ -16,6 +17,9 @@ from synthrelease.core.contracts import (
     MetricSpec,
     Outcome,
     Policy,
+    PrivacyFacts,
+    PrivacySpend,
+    PublicFact,
     Rule,
     RuleOutcome,
     RunFacts,
@@ -235,12 +239,13 @@ def _facts() -> RunFacts:
         created="2026-11-22 06:26 UTC",
         purpose="Let the partner build and test a triage model before real data may be used",
         generator="gan",
+        was_made_here=True,
         settings={"seed": 7, "effort": 1.0, "steps": 4000, "width": 256, "bins": {"heavy": 4, "quantile": 16}},
         rows={"train": 398, "holdout": 171, "synthetic": 398},
         columns=(identifier, target, *columns),
         target="diagnosis",
         unit="row (every row is its own patient)",
-        digests={"real table (keyed)": digest, "synthetic table": digest[::-1], "schema": digest[8:] + digest[:8]},
+        digests={"table": digest, "synthetic": digest[::-1], "schema": digest[8:] + digest[:8]},
         versions={"synthrelease": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "pandas": "3.1.0", "numpy": "2.4.0"},
         seconds={"read": 0.11, "train": 28.4, "sample": 0.31, "audit": 41.9, "report": 0.4},
         not_tested=(
@@ -255,6 +260,18 @@ def _facts() -> RunFacts:
                    "Loss", losses),
         ),
     )  # fmt: skip
+
+
+def claimed(**changes: object) -> PrivacyFacts:
+    """A claim of epsilon 1 for one patient by Gaussian noise of standard deviation 4, changed."""
+    spend = PrivacySpend("training", "Gaussian", 4.0, 1.0, 1, "patient")
+    facts = PrivacyFacts(
+        epsilon=1.0, delta=1e-6, unit="patient", adjacency="add or remove", accountant="PRV", epsilon_asked=1.0,
+        epsilon_rdp=1.1, rows_per_unit=1, attack_auc_at_most=0.57, attack_tpr_at_1pct_fpr_at_most=0.019,
+        randomness="operating system", spends=(spend,), public=(PublicFact("bounds of age", "schema.toml"),),
+        promises=(AttackBound("this release", 1.0, 0.57, 0.019),),
+    )  # fmt: skip
+    return replace(facts, **changes)
 
 
 def _score(value: float) -> Score:

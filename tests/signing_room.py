@@ -11,9 +11,8 @@ from sample_report import Sample, sample
 from synthrelease.core import files
 from synthrelease.core.contracts import Decision, RunFacts, Verdict
 from synthrelease.core.contracts import Policy as Rules
-from synthrelease.governance import approval_records, audit_log, finished_run, policy_file, run_folder, source_history
+from synthrelease.governance import audit_log, finished_run, policy_file, run_folder, source_history, standing
 from synthrelease.governance.approval_records import Signer
-from synthrelease.governance.approvals_html import fragment, inserted
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.source_history import Trail
 from synthrelease.report import internal_report, json_records
@@ -40,15 +39,13 @@ def finished(
         files.write_text(table, "id,score,sick\n" + CSV)
         noted = Trail(audit_log.opened(where), "ab" * 32, "ward.csv")
         known = replace(made.facts, run=folder.name, run_id=folder.name.ljust(16, "0"), **facts)
-        at = source_history.begin(noted, chosen, {"run": known.run, "run_id": known.run_id}, event="build")
-        known = replace(
-            known, attempts=at, digests={**known.digests, "synthetic (SHA-256)": finished_run.sha256(table)}
-        )
+        at = source_history.begin(noted, chosen, run=known.run, run_id=known.run_id, event="build")
+        known = replace(known, attempts=at, digests={**known.digests, "synthetic": files.sha256(table)})
         verdict = replace(made.verdict, policy=chosen)
         files.write_text(run.internal / "policy.toml", chosen.text)
         files.write_json(run.internal / "audit.json", json_records.audit_record(verdict, made.results, known))
         page = internal_report.render(verdict, made.results, known, made.specs)
-        files.write_text(run.internal / "report.html", inserted(page, fragment(attempts=at)))
+        files.write_text(run.internal / "report.html", page)
         finished_run.store(run, Stored(verdict, known, table.name, noted.source, noted.name))
         source_history.judged(noted, verdict, known, finished_run.digests(run, table))
         run.record("finished", json_records.run_record(verdict, known, 1, 0))
@@ -67,7 +64,7 @@ def verdict_of(folder: Path) -> Verdict:
 
 def unmet(folder: Path) -> list[str]:
     """The blocking rules of a run that are not met."""
-    return [approval_records.rule_name(each) for each in approval_records.unmet(verdict_of(folder))]
+    return [standing.rule_name(each) for each in standing.unmet(verdict_of(folder))]
 
 
 def opened_up(monkeypatch: pytest.MonkeyPatch) -> None:

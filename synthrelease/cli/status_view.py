@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from synthrelease.core.formatting import clean, grouped, moment
-from synthrelease.governance import audit_log, source_history
-from synthrelease.governance.approval_records import Record, key_of
-from synthrelease.governance.audit_log import Entry
+from synthrelease.governance import audit_events, audit_log
+from synthrelease.governance.approval_records import SignOff, Waiver, key_of
+from synthrelease.governance.audit_events import Attempt, Entry, HandedOver, Judged, Noted, Signed, Waived
 from synthrelease.governance.package_verification import Expected, Verification
 from synthrelease.governance.sign_off import Case
 
@@ -30,10 +30,10 @@ def show(case: Case, console: Console) -> None:
     console.print(escape(_next(case)), soft_wrap=True)
 
 
-def _by(record: Record) -> str:
+def _by(record: SignOff | Waiver) -> str:
     key = key_of(record)
     signed = "without a key" if key is None else f"key {grouped(key)[:19]} ..."
-    return f"{record['role']}: {record['reviewer']}, {moment(record['time'])}, {signed}"
+    return f"{record.role}: {record.reviewer}, {moment(record.time)}, {signed}"
 
 
 def _next(case: Case) -> str:
@@ -84,8 +84,8 @@ def show_package(path: Path, found: Verification, expected: Expected, console: C
     console.print(escape(_trust(contents.key, expected)), soft_wrap=True)
 
 
-def _decided(record: Record) -> str:
-    return f"Waived ({record['until']}):" if record["kind"] == "waiver" else "Approved by:"
+def _decided(record: SignOff | Waiver) -> str:
+    return f"Waived ({record.until}):" if isinstance(record, Waiver) else "Approved by:"
 
 
 def _trust(key: str | None, expected: Expected) -> str:
@@ -121,15 +121,15 @@ def show_register(where: Path | None, wanted: str | None, console: Console) -> l
 
 
 def _name(entries: tuple[Entry, ...]) -> str:
-    return str(next((e.facts["source_name"] for e in entries if "source_name" in e.facts), "?"))
+    return next((e.facts.source_name for e in entries if isinstance(e.facts, Attempt)), "?")
 
 
 def _show_source(source: str, entries: tuple[Entry, ...], console: Console) -> None:
     counts = Counter(entry.event for entry in entries)
-    verdicts = Counter(entry.facts["decision"] for entry in entries if entry.event == "verdict")
+    verdicts = Counter(entry.facts.decision for entry in entries if isinstance(entry.facts, Judged))
     attempts = counts["build"] + counts["audit"]
     ended = ", ".join(f"{verdicts[each]} {each}" for each in ("release", "refuse", "undecided") if verdicts[each])
-    epsilon = source_history.epsilon_of(entries)
+    epsilon = audit_events.epsilon_of(entries)
     console.print(
         f"[bold]{escape(_name(entries))}[/] [dim]{source[:12]}[/]: {attempts} attempt{'s' * (attempts != 1)} "
         f"({ended or 'none finished'}), {counts['release']} released, {counts['hand-off']} handed over, "
@@ -140,15 +140,21 @@ def _show_source(source: str, entries: tuple[Entry, ...], console: Console) -> N
 
 def _line(entry: Entry) -> str:
     facts = entry.facts
-    record = facts.get("record", {})
-    parts = {
-        "build": f"under {facts.get('policy')} {facts.get('policy_version')}",
-        "audit": f"under {facts.get('policy')} {facts.get('policy_version')}",
-        "verdict": str(facts.get("decision")),
-        "sign-off": f"{record.get('decision')} by {record.get('reviewer')} ({record.get('role')})",
-        "waiver": f"of {record.get('rule')} until {record.get('until')} by {record.get('reviewer')}",
-        "hand-off": f"to {facts.get('recipient')}, package {str(facts.get('package'))[:12]}",
-    }
-    return (
-        f"{entry.number:>4}  {moment(entry.time)}  {entry.event:<10} {facts.get('run')}  {parts.get(entry.event, '')}"
-    )
+    return f"{entry.number:>4}  {moment(entry.time)}  {entry.event:<10} {facts.run}  {_told(facts)}"
+
+
+def _told(facts: Noted) -> str:
+    """What an event says besides its run."""
+    match facts:
+        case Attempt():
+            return f"under {facts.policy} {facts.policy_version}"
+        case Judged():
+            return facts.decision
+        case Signed(record=record):
+            return f"{record.decision} by {record.reviewer} ({record.role})"
+        case Waived(record=record):
+            return f"of {record.rule} until {record.until} by {record.reviewer}"
+        case HandedOver():
+            return f"to {facts.recipient}, package {facts.package[:12]}"
+        case _:
+            return ""

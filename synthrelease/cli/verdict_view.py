@@ -32,7 +32,7 @@ def show(result: judge.Outcome) -> None:
         cap = "" if attempts.at_most is None else f" of at most {attempts.at_most}"
         console.print(f"This was attempt {attempts.number}{cap} on this source under {escape(verdict.policy.name)}.")
     if (canary := result.facts.canary) is not None:
-        console.print(escape(str(canary["sentence"])), soft_wrap=True)
+        console.print(escape(canary.sentence), soft_wrap=True)
     console.print(f"Report: {escape(str(result.report))}", soft_wrap=True)
     if result.released is not None:
         console.print(f"Released table: {escape(str(result.released))}", soft_wrap=True)
@@ -74,7 +74,7 @@ def _next_step(result: judge.Outcome) -> str:
             f"{stays} More rows in the holdout, or a policy for a closer circle of recipients, may decide it; else the "
             f"{who} must judge by other means."
         )
-    if result.facts.generator == "unknown":
+    if not result.facts.was_made_here:
         return f"{stays} Give the findings to whoever made it."
     known = judge.known_checks()
     breached = [o for o in result.verdict.outcomes if o.outcome == "breached" and o.rule.severity == "block"]

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from synthrelease.core.privacy_types import CanaryFacts
+
 _Floats = np.ndarray[Any, np.dtype[np.float64]]
 _Ints = np.ndarray[Any, np.dtype[np.int64]]
 Place = Callable[[_Ints], tuple[_Ints, _Floats]]
@@ -92,12 +94,7 @@ class CanaryFinding:
             f"{self.power:.0%} of such runs; {reach}.{critic if CRITIC_STEPS in self.looked_in else ''}"
         )
 
-    def record(self) -> dict[str, Any]:
-        """Plain values for ``audit.json``, ``ledger.json`` and the report."""
-        return {
-            **asdict(self),
-            "looked_in": ", ".join(self.looked_in),
-            "weaker_noise": WEAKER,
-            "sentence": self.sentence,
-            "beside": BESIDE,
-        }
+    def facts(self) -> CanaryFacts:
+        """The same with what it means, for audit, ledger and report."""
+        found = asdict(self) | {"looked_in": ", ".join(self.looked_in)}
+        return CanaryFacts(**found, weaker_noise=WEAKER, sentence=self.sentence, beside=BESIDE)

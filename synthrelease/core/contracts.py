@@ -1,8 +1,8 @@
-"""The frozen types that pass between stages; what a schema declares comes first, in ``declarations``.
+"""The frozen types that pass between stages; what a schema declares comes first, in ``schema_types``.
 
 Read them in order: they follow a table from the file to the verdict. What differential privacy promises stands in
-``claims``, what a policy asks in ``demands``, and what an audit inside a training sees in ``witnessing``. Import all of
-them from here.
+``privacy_types``, what a policy asks in ``policy_types``, what an audit inside a training sees in ``canary_types``.
+Import all of them from here.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from synthrelease.core.policy_types import Policy as Policy
 from synthrelease.core.policy_types import Rule as Rule
 from synthrelease.core.policy_types import Severity as Severity
 from synthrelease.core.policy_types import Signing as Signing
+from synthrelease.core.privacy_types import AttackBound as AttackBound
+from synthrelease.core.privacy_types import CanaryFacts as CanaryFacts
 from synthrelease.core.privacy_types import PrivacyBudget as PrivacyBudget
 from synthrelease.core.privacy_types import PrivacyClaim as PrivacyClaim
+from synthrelease.core.privacy_types import PrivacyFacts as PrivacyFacts
 from synthrelease.core.privacy_types import PrivacySpend as PrivacySpend
 from synthrelease.core.privacy_types import PrivacyUnit as PrivacyUnit
 from synthrelease.core.privacy_types import PublicFact as PublicFact
@@ -58,6 +61,9 @@ Origin = Literal["real", "synthetic"]
 Status = Literal["measured", "not_applicable", "too_few_rows", "crashed"]
 Outcome = Literal["met", "breached", "no_evidence"]
 Decision = Literal["release", "refuse", "undecided"]
+DigestName = Literal["synthetic", "table", "train", "holdout", "reference", "handed_in", "schema", "policy"]
+"""What a digest is of. ``synthetic``, ``schema`` and ``policy`` have a SHA-256; tables that somebody gave have an HMAC
+under a key that stays inside, ``handed_in`` (the synthetic table of an audit, as it came) among them."""
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
@@ -436,26 +442,30 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """Everything the report says about a run besides results: aggregates, versions, digests (hex), settings."""
+    """Everything the report says about a run besides results: aggregates, versions, digests (hex), settings.
+
+    ``was_made_here``: False where another tool made the table, and nothing is known of how.
+    """
 
     run: str
     source: str
     created: str
     purpose: str
     generator: str
+    was_made_here: bool
     settings: Mapping[str, Any]
     rows: Mapping[str, int]
     columns: tuple[ColumnFact, ...]
     target: str | None
     unit: str
-    digests: Mapping[str, str]
+    digests: Mapping[DigestName, str]
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
     not_tested: tuple[str, ...]
     notices: tuple[str, ...] = ()
     history: tuple[Figure, ...] = ()
-    privacy: Mapping[str, Any] | None = None
-    canary: Mapping[str, Any] | None = None
+    privacy: PrivacyFacts | None = None
+    canary: CanaryFacts | None = None
     run_id: str = ""  # drawn for this run alone, so that a signature under it fits no other
     attempts: Attempts | None = None
     contact: str = ""

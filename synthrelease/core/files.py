@@ -1,7 +1,8 @@
-"""Files written so that they are whole: strict JSON and text that wait until they are on the disk."""
+"""Files written so that they are whole: strict JSON and text that wait until they are on the disk; their digests."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -37,3 +38,14 @@ def sync_folder(path: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(text: str) -> str:
+    """The SHA-256 of a text as ``write_text`` writes it, as hex."""
+    return hashlib.sha256(text.encode()).hexdigest()

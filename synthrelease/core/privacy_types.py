@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,3 +69,72 @@ class PrivacyClaim:
     asked: PrivacyBudget
     spends: tuple[PrivacySpend, ...]
     public: tuple[PublicFact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AttackBound:
+    """What ``epsilon`` allows any attack on membership: its largest AUC, and true positive rate at 1% false alarms."""
+
+    case: str
+    epsilon: float
+    auc: float
+    tpr_at_1pct_fpr: float
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyFacts:
+    """A claim with all that follows from it, as the audit, the ledger and the report tell it.
+
+    ``epsilon_asked``: the budget. ``epsilon_rdp``: the bound of the coarser Renyi accountant. ``promises``: this
+    release's bound on attacks first, then those of usual values of epsilon.
+
+    Raises:
+        ValueError: epsilon and delta are no numbers that promise anything.
+    """
+
+    epsilon: float
+    delta: float
+    unit: PrivacyUnit
+    adjacency: str
+    accountant: str
+    epsilon_asked: float
+    epsilon_rdp: float
+    rows_per_unit: int
+    attack_auc_at_most: float
+    attack_tpr_at_1pct_fpr_at_most: float
+    randomness: str
+    spends: tuple[PrivacySpend, ...]
+    public: tuple[PublicFact, ...]
+    promises: tuple[AttackBound, ...]
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.epsilon) and self.epsilon >= 0 and 0 <= self.delta < 1):
+            raise ValueError("a claim must have a finite epsilon of at least 0 and a delta in 0..1")
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryFacts:
+    """What an extra run with planted rows found, as the audit, the ledger and the report tell it.
+
+    ``lower_bound``: of epsilon, at ``confidence``, from ``right`` of ``guesses`` right. ``ceiling``: the bound, had all
+    guesses been right. ``power``: share of like runs that would catch noise ``weaker_noise`` times too small;
+    ``caught_from``: by what factor noise must be too small for most to catch it, or None. ``sentence`` says what it
+    means, ``beside`` that none of it is part of the claim.
+    """
+
+    claimed: float
+    delta: float
+    lower_bound: float
+    confidence: float
+    canaries: int
+    guesses: int
+    right: int
+    seen_in: str
+    looked_in: str
+    ceiling: float
+    power: float
+    caught_from: float | None
+    seconds: float
+    weaker_noise: float
+    sentence: str
+    beside: str

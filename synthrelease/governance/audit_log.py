@@ -17,35 +17,46 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
 
 from synthrelease.core.errors import RegisterError
 from synthrelease.core.files import sync_folder, utc_now, write_text
+from synthrelease.governance import audit_events
+from synthrelease.governance.audit_events import Entry, Noted
 from synthrelease.governance.keys import canonical
+from synthrelease.governance.typed_json import STRICT, Hex64
 
-Event = Literal["build", "audit", "verdict", "waiver", "sign-off", "release", "withdrawal", "hand-off"]
 PLACE = "SYNTHRELEASE_REGISTER"
 """The environment variable that names the register's folder."""
 WAIT_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a log. ``hash`` is the SHA-256 of the line."""
+_KEYS = {"number", "time", "source", "event", "facts", "previous"}
+"""What an entry of version 1 holds, besides its MAC."""
 
-    number: int
-    time: str
-    event: Event
-    facts: Mapping[str, Any]
-    hash: str
 
-    @property
-    def run_id(self) -> str:
-        """The run it is about."""
-        return str(self.facts.get("run_id", ""))
+class UnknownEntryError(RegisterError):
+    """An entry is as it was written, by a version of this package that knows more events or other facts of one."""
+
+
+class _Head(BaseModel):
+    """How many entries a log has, and the hash of the last."""
+
+    model_config = STRICT
+    entries: int
+    hash: Hex64
+
+
+class _HeadsFile(BaseModel):
+    """``heads.json``: the end of each log, by source."""
+
+    model_config = STRICT
+    heads: dict[str, _Head]
+    mac: Hex64
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +162,17 @@ def entries(register: Register, source: str) -> tuple[Entry, ...]:
         return _read(register, source)[0]
 
 
-def append(register: Register, source: str, event: Event, facts: Mapping[str, Any]) -> Entry:
+def append(register: Register, source: str, noted: Noted) -> Entry:
     """Write one entry and wait until it is on the disk. A process killed here leaves the log as it was, or with it.
 
     Raises:
-        RegisterError: the log is not as it was written; nothing is added then.
+        RegisterError: the log is not as it was written, or holds an entry that is not known; nothing is added then.
     """
     with _lock(register.folder):
         known, whole = _read(register, source)
         log = register.log(source)
-        line = _line(register, source, event, facts, known[-1] if known else None)
+        last = known[-1] if known else None
+        line, entry = _next(register, source, noted, last)
         with log.open("r+b" if log.exists() else "x+b") as file:
             file.truncate(whole)  # what a killed process left of an entry was never counted
             file.seek(whole)
@@ -168,28 +180,23 @@ def append(register: Register, source: str, event: Event, facts: Mapping[str, An
             file.flush()
             os.fsync(file.fileno())
         sync_folder(register.folder)
-        entry = _entry(line)
         _count(register, source, entry)
         return entry
 
 
-def _line(register: Register, source: str, event: Event, facts: Mapping[str, Any], last: Entry | None) -> bytes:
+def _next(register: Register, source: str, noted: Noted, last: Entry | None) -> tuple[bytes, Entry]:
+    """The line that comes after ``last``, and what it says."""
+    number, now = 1 if last is None else last.number + 1, utc_now()
     content = {
-        "number": 1 if last is None else last.number + 1,
-        "time": utc_now(),
+        "number": number,
+        "time": now,
         "source": source,
-        "event": event,
-        "facts": dict(facts),
+        "event": noted.event,
+        "facts": audit_events.plain_facts(noted),
         "previous": "" if last is None else last.hash,
     }
-    return canonical({**content, "mac": register.mac("entry", canonical(content))})
-
-
-def _entry(line: bytes) -> Entry:
-    content = json.loads(line)
-    return Entry(
-        content["number"], content["time"], content["event"], content["facts"], hashlib.sha256(line).hexdigest()
-    )
+    line = canonical({**content, "mac": register.mac("entry", canonical(content))})
+    return line, Entry(number, now, noted, hashlib.sha256(line).hexdigest())
 
 
 def _read(register: Register, source: str) -> tuple[tuple[Entry, ...], int]:
@@ -197,7 +204,7 @@ def _read(register: Register, source: str) -> tuple[tuple[Entry, ...], int]:
     log, head = register.log(source), _heads(register).get(source)
     if not log.exists():
         if head is not None:
-            raise _broken(log, f"the whole log of {head['entries']} entries is gone")
+            raise _broken(log, f"the whole log of {head.entries} entries is gone")
         return (), 0
     content = log.read_bytes()
     whole = content.rfind(b"\n") + 1
@@ -208,7 +215,7 @@ def _read(register: Register, source: str) -> tuple[tuple[Entry, ...], int]:
         raise _broken(log, "heads.json does not know of it")
     if head is not None:
         _check_head(log, found, head)
-        if len(found) > head["entries"]:  # killed between the entry and its counting
+        if len(found) > head.entries:  # killed between the entry and its counting
             _count(register, source, found[-1])
     elif found:
         _count(register, source, found[-1])
@@ -216,51 +223,72 @@ def _read(register: Register, source: str) -> tuple[tuple[Entry, ...], int]:
 
 
 def _checked(register: Register, source: str, line: bytes, last: Entry | None, log: Path) -> Entry:
+    """One line as an entry, if it is ours, where it belongs, and of a version and event that are known."""
     number = 1 if last is None else last.number + 1
     try:
         content = json.loads(line)
         mac = content.pop("mac")
         is_ours = hmac.compare_digest(mac, register.mac("entry", canonical(content)))
-        entry = _entry(line)
+        place, owner, previous = content["number"], content["source"], content["previous"]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _broken(log, f"entry {number} cannot be read") from None
     if not is_ours or canonical({**content, "mac": mac}) != line:
         raise _broken(log, f"entry {number} was changed or written by someone without the register's key")
-    if content["source"] != source:
+    if owner != source:
         raise _broken(log, f"entry {number} belongs to another source")
-    if content["number"] != number or content["previous"] != ("" if last is None else last.hash):
-        raise _broken(
-            log, f"entry {content['number']} stands where entry {number} belongs: entries were removed or swapped"
-        )
-    return entry
+    if place != number or previous != ("" if last is None else last.hash):
+        raise _broken(log, f"entry {place} stands where entry {number} belongs: entries were removed or swapped")
+    return _understood(content, line, log)
 
 
-def _check_head(log: Path, found: list[Entry], head: Mapping[str, Any]) -> None:
-    if len(found) < head["entries"]:
-        raise _broken(log, f"it was cut short: {head['entries']} entries were written, {len(found)} are there")
-    if found[head["entries"] - 1].hash != head["hash"] or len(found) > head["entries"] + 1:
+def _understood(content: Mapping[str, Any], line: bytes, log: Path) -> Entry:
+    """An entry that is ours, typed; whoever holds the key wrote it, so what is not understood is no damage."""
+    try:
+        if content.keys() != _KEYS or "event" in content["facts"]:
+            raise _unknown(content, log)
+        facts = audit_events.read(content["event"], content["facts"])
+    except (ValidationError, TypeError):
+        raise _unknown(content, log) from None
+    return Entry(content["number"], content["time"], facts, hashlib.sha256(line).hexdigest())
+
+
+def _unknown(content: Mapping[str, Any], log: Path) -> UnknownEntryError:
+    return UnknownEntryError(
+        f"Entry {content['number']} in {log} was written by another version of synthrelease, and this one cannot read "
+        f"it (event: {content.get('event')}, version {content.get('version', 1)}). Nothing was added. Use the latest "
+        "version of synthrelease that works with this register."
+    )
+
+
+def _check_head(log: Path, found: list[Entry], head: _Head) -> None:
+    if len(found) < head.entries:
+        raise _broken(log, f"it was cut short: {head.entries} entries were written, {len(found)} are there")
+    if found[head.entries - 1].hash != head.hash or len(found) > head.entries + 1:
         raise _broken(log, "its end is not the one that heads.json knows")
 
 
-def _heads(register: Register) -> dict[str, Any]:
+def _heads(register: Register) -> dict[str, _Head]:
     path = register.folder / "heads.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        heads: dict[str, Any] = content["heads"]
-        is_ours = hmac.compare_digest(content["mac"], register.mac("heads", canonical(heads)))
+        file = _HeadsFile.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError):
+    except ValidationError:
         raise _broken(path, "it cannot be read") from None
-    if not is_ours:
+    if not hmac.compare_digest(file.mac, _heads_mac(register, file.heads)):
         raise _broken(path, "it was changed or written by someone without the register's key")
-    return heads
+    return file.heads
+
+
+def _heads_mac(register: Register, heads: Mapping[str, _Head]) -> str:
+    return register.mac("heads", canonical({source: head.model_dump() for source, head in heads.items()}))
 
 
 def _count(register: Register, source: str, last: Entry) -> None:
-    heads = {**_heads(register), source: {"entries": last.number, "hash": last.hash}}
+    heads = {**_heads(register), source: _Head(entries=last.number, hash=last.hash)}
+    file = _HeadsFile(heads=heads, mac=_heads_mac(register, heads))
     fresh = register.folder / "heads.json.new"
-    write_text(fresh, json.dumps({"heads": heads, "mac": register.mac("heads", canonical(heads))}, indent=1) + "\n")
+    write_text(fresh, json.dumps(file.model_dump(), indent=1) + "\n")
     fresh.replace(register.folder / "heads.json")
     sync_folder(register.folder)
 
@@ -273,7 +301,11 @@ def _broken(path: Path, what: str) -> RegisterError:
 
 
 def check(register: Register, *, on_source: Callable[[str, tuple[Entry, ...]], None] | None = None) -> list[str]:
-    """Check every log; return what is wrong with each that is not as it was written."""
+    """Check every log; return what is wrong with each that is not as it was written.
+
+    Raises:
+        UnknownEntryError: a log is as it was written, and holds an entry that is not known.
+    """
     problems = []
     with _lock(register.folder):
         try:
@@ -283,6 +315,8 @@ def check(register: Register, *, on_source: Callable[[str, tuple[Entry, ...]], N
         for source in known:
             try:
                 found = _read(register, source)[0]
+            except UnknownEntryError:
+                raise
             except RegisterError as error:
                 problems.append(str(error))
             else:

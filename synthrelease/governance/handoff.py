@@ -14,9 +14,10 @@ from pathlib import Path
 import pyrage
 
 from synthrelease.core.errors import InputError, SigningError
-from synthrelease.core.files import sync_folder
-from synthrelease.governance import approval_records, audit_log, finished_run, package_format, sign_off
-from synthrelease.governance.approval_records import digest, public_part
+from synthrelease.core.files import sha256, sync_folder
+from synthrelease.governance import approval_records, audit_log, package_format, release_bundle, sign_off
+from synthrelease.governance.approval_records import SignOff, Waiver, digest
+from synthrelease.governance.audit_events import HandedOver
 from synthrelease.governance.keys import Key
 from synthrelease.governance.package_format import Asked, Contents, Opener
 from synthrelease.governance.sign_off import Case
@@ -78,8 +79,10 @@ def hand_off(
         try:
             sealed = _write(fresh, files, recipients)
             facts = case.stored.facts
-            noted = {"run": facts.run, "run_id": facts.run_id, "recipient": recipient, "package": sealed}
-            audit_log.append(case.trail.register, case.trail.source, "hand-off", {**noted, "key": contents.key})
+            noted = HandedOver(
+                run=facts.run, run_id=facts.run_id, recipient=recipient, package=sealed, key=contents.key
+            )
+            audit_log.append(case.trail.register, case.trail.source, noted)
             _appear(fresh, out)
         finally:
             fresh.unlink(missing_ok=True)
@@ -122,7 +125,7 @@ def _check_may_leave(case: Case) -> None:
     at, folder = case.standing, case.folder.path
     if at.rejection is not None:
         raise SigningError(
-            f"Only an approved table is handed over, however {at.rejection['reviewer']} rejected {folder}. Build again."
+            f"Only an approved table is handed over, however {at.rejection.reviewer} rejected {folder}. Build again."
         )
     if at.missing or at.unmet:
         reasons = [f"the {role} has not approved" for role in at.missing] + [f"{rule} is not met" for rule in at.unmet]
@@ -131,9 +134,11 @@ def _check_may_leave(case: Case) -> None:
             f"Only a table that everybody has approved is handed over, however: {told}. Sign with `synthrelease "
             f"sign-off {folder}` or `synthrelease review {folder}`."
         )
-    listed = json.loads((case.folder.release / "manifest.json").read_text(encoding="utf-8"))["files"]
-    found = {p.name: finished_run.sha256(p) for p in case.folder.release.iterdir() if p.is_file()}
-    wrong = sorted(name for name in {*listed, *found} - {"manifest.json"} if listed.get(name) != found.get(name))
+    listed = release_bundle.read_manifest(case.folder).files
+    found = {p.name: sha256(p) for p in case.folder.release.iterdir() if p.is_file()}
+    wrong = sorted(
+        name for name in {*listed, *found} - {release_bundle.MANIFEST} if listed.get(name) != found.get(name)
+    )
     if wrong:
         raise SigningError(
             f"What is handed over must be what was released, however {', '.join(wrong)} in {case.folder.release} "
@@ -145,18 +150,18 @@ def _files(case: Case, recipient: str) -> dict[str, tuple[int, Opener]]:
     """Everything that goes into the package but its list and its signature."""
     files = {path.name: package_format.from_path(path) for path in sorted(case.folder.release.iterdir())}
     at = case.standing
-    given = sorted({digest(each): each for each in (*at.waived.values(), *at.approvals.values())}.items())
-    lines = [json.dumps(_outward(each), ensure_ascii=False, sort_keys=True) for _, each in given]
-    files[package_format.SIGN_OFFS] = package_format.from_bytes("".join(f"{line}\n" for line in lines).encode())
+    records: list[SignOff | Waiver] = [*at.waived.values(), *at.approvals.values()]
+    given = sorted({digest(each): _listing(each) for each in records}.items())
+    files[package_format.SIGN_OFFS] = package_format.from_bytes("".join(f"{line}\n" for _, line in given).encode())
     files[package_format.POLICY] = package_format.from_path(case.folder.internal / "policy.toml")
     text = _READ_ME.format(recipient=recipient, table=case.stored.table)
     files[package_format.READ_ME] = package_format.from_bytes(text.encode())
     return files
 
 
-def _outward(record: approval_records.Record) -> approval_records.Record:
-    """A record as it leaves: a waiver's reason goes with it, an approval's stays in the house."""
-    return record if record["kind"] == "waiver" else public_part(record)
+def _listing(record: SignOff | Waiver) -> str:
+    """A record as it leaves: a waiver's reason goes with it, an approval's stays in the hospital."""
+    return json.dumps(approval_records.plain(approval_records.outward(record)), ensure_ascii=False, sort_keys=True)
 
 
 def _contents(
@@ -167,11 +172,11 @@ def _contents(
         name=policy.name,
         version=policy.version,
         sha256=case.target.digests["policy.toml"],
-        sign_off=list(policy.sign_off),
+        sign_off=policy.sign_off,
         two_people=policy.signing.two_people,
         keys=policy.signing.keys,
-        fingerprints={role: list(known) for role, known in policy.signing.fingerprints.items()},
-        waived=sorted(at.waived),
+        fingerprints=dict(policy.signing.fingerprints),
+        waived=tuple(sorted(at.waived)),
     )
     return Contents(
         format="synthrelease-package",
@@ -183,14 +188,14 @@ def _contents(
         recipient=recipient,
         table=case.stored.table,
         policy=asked,
-        valid_until=min((str(each["until"]) for each in at.waived.values()), default=None),
+        valid_until=min((each.until.isoformat() for each in at.waived.values()), default=None),
         key=None if key is None else key.fingerprint,
         files={name: package_format.member(content) for name, content in sorted(files.items())},
     )
 
 
 def _listed(contents: Contents) -> bytes:
-    return (json.dumps(package_format.plain(contents), indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(contents.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _signature(key: Key, contents: Contents) -> bytes:
@@ -206,7 +211,7 @@ def _write(fresh: Path, files: Mapping[str, tuple[int, Opener]], recipients: Seq
             package_format.write(file, files)
             file.flush()
             os.fsync(file.fileno())
-        sealed = finished_run.sha256(plain)
+        sealed = sha256(plain)
         if recipients:
             pyrage.encrypt_file(str(plain), str(fresh), recipients)
             with fresh.open("rb+") as file:

@@ -15,9 +15,11 @@ import stat
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Annotated, Any, BinaryIO, Literal
+from typing import IO, Annotated, BinaryIO, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from synthrelease.governance.typed_json import STRICT, Hex64, Text
 
 LIST, SIGNATURE, SIGN_OFFS, POLICY, READ_ME = (
     "package.json", "package.sig", "sign-offs.jsonl", "policy.toml", "READ-ME.txt",
@@ -29,57 +31,46 @@ LARGEST_TEXT = 8 * 2**20
 _MODE = (stat.S_IFREG | 0o644) << 16
 _DATE = (1980, 1, 1, 0, 0, 0)
 
-_Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_Text = Annotated[str, Field(min_length=1, max_length=500)]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Member(_Strict):
+class Member(BaseModel):
     """One file of a package."""
 
-    sha256: _Hex64
+    model_config = STRICT
+    sha256: Hex64
     size: Annotated[int, Field(ge=0)]
 
 
-class Asked(_Strict):
+class Asked(BaseModel):
     """What the policy asked for before the table could leave: what ``verify`` holds the sign-offs against."""
 
-    name: _Text
-    version: _Text
-    sha256: _Hex64
-    sign_off: list[_Text]
+    model_config = STRICT
+    name: Text
+    version: Text
+    sha256: Hex64
+    sign_off: tuple[Text, ...]
     two_people: bool
     keys: Literal["optional", "required"]
-    fingerprints: dict[str, list[_Hex64]]
-    waived: list[_Text]
+    fingerprints: dict[str, tuple[Hex64, ...]]
+    waived: tuple[Text, ...]
     """Blocking rules that are not met, and need a waiver each."""
 
 
-class Contents(_Strict):
+class Contents(BaseModel):
     """``package.json``. ``key``: fingerprint of the key that signed the package, or None."""
 
+    model_config = STRICT
     format: Literal["synthrelease-package"]
     version: Literal[1]
-    synthrelease: _Text
+    synthrelease: Text
     label: Literal["synthetic data"]
-    run: _Text
-    run_id: _Text
-    recipient: _Text
-    table: _Text
+    run: Text
+    run_id: Text
+    recipient: Text
+    table: Text
     policy: Asked
     valid_until: str | None
-    key: _Hex64 | None
+    key: Hex64 | None
     files: dict[str, Member]
-
-
-class SignatureFile(_Strict):
-    """``package.sig``: an Ed25519 signature of the bytes of ``package.json``, as hex."""
-
-    public_key: _Hex64
-    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 
 
 Opener = Callable[[], IO[bytes]]
@@ -141,8 +132,3 @@ def trouble(entry: zipfile.ZipInfo) -> str | None:
     if kind != stat.S_IFREG or entry.is_dir():
         return "it is no plain file"
     return None
-
-
-def plain(contents: Contents) -> dict[str, Any]:
-    """The list as JSON values."""
-    return contents.model_dump(mode="json")

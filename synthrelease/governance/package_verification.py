@@ -7,7 +7,6 @@ nothing is written unless the whole package is intact.
 from __future__ import annotations
 
 import errno
-import json
 import struct
 import tempfile
 import zipfile
@@ -22,9 +21,12 @@ from pydantic import ValidationError
 
 from synthrelease.core.contracts import Policy, Signing
 from synthrelease.core.errors import InputError
+from synthrelease.core.files import sha256
 from synthrelease.core.formatting import clean, grouped, plain_fingerprint
-from synthrelease.governance import approval_records, keys, package_format
-from synthrelease.governance.package_format import Contents, SignatureFile
+from synthrelease.governance import approval_records, keys, package_format, standing
+from synthrelease.governance.approval_records import BoundFile, Signature, SignOff, Waiver
+from synthrelease.governance.package_format import Contents
+from synthrelease.governance.typed_json import is_of_another_version
 
 _AGE = b"age-encryption.org/"
 _ASK = "Ask the sender for the package again, and by another way"
@@ -49,7 +51,7 @@ class Verification:
     sha256: str
     problems: tuple[Problem, ...]
     contents: Contents | None = None
-    records: tuple[approval_records.Record, ...] = ()
+    records: tuple[SignOff | Waiver, ...] = ()
 
     @property
     def is_intact(self) -> bool:
@@ -95,7 +97,7 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="synthrelease-") as folder:
         opened = Path(folder) / "package.zip"
         if (problem := _unlock(path, opened, expected.identity)) is not None:
-            return Verification(_sha256(path), (problem,))
+            return Verification(sha256(path), (problem,))
         with opened.open("rb") as file:
             return _verify(file, expected, extract, today or datetime.now(UTC).date())
 
@@ -116,11 +118,6 @@ def _unlock(path: Path, opened: Path, identity: Path | None) -> Problem | None:
     except (pyrage.DecryptError, OSError):
         return Problem(path.name, f"it does not open with this key: it was locked for another, or changed. {_ASK}")
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return package_format.hashed(file)
 
 
 def _verify(file: BinaryIO, expected: Expected, extract: Path | None, today: date) -> Verification:
@@ -167,8 +164,10 @@ def _looked_through(opened: zipfile.ZipFile, file: BinaryIO, found: Verification
         return replace(found, problems=tuple(unread))
     try:
         contents = Contents.model_validate_json(texts.get(package_format.LIST, b""))
-    except ValidationError:
+    except ValidationError as error:
         why = f"{'it is missing' if package_format.LIST not in texts else 'it is no list of files'}. {_ASK}"
+        if is_of_another_version(error):
+            why = "the package is of a version that is not known here. Verify with a later synthrelease"
         return replace(found, problems=(Problem(package_format.LIST, why),))
     problems = [*_files(opened, contents), *_signature(texts, contents)]
     records, wrong = _records(texts.get(package_format.SIGN_OFFS, b""))
@@ -233,7 +232,7 @@ def _signature(texts: Mapping[str, bytes], contents: Contents) -> Iterator[Probl
             yield Problem(package_format.SIGNATURE, f"the package says that nobody signed it. {_ASK}")
         return
     try:
-        found = SignatureFile.model_validate_json(texts.get(package_format.SIGNATURE, b""))
+        found = Signature.model_validate_json(texts.get(package_format.SIGNATURE, b""))
     except ValidationError:
         yield Problem(package_format.SIGNATURE, f"the signature is missing or damaged. {_ASK}")
         return
@@ -243,63 +242,43 @@ def _signature(texts: Mapping[str, bytes], contents: Contents) -> Iterator[Probl
         yield Problem(package_format.LIST, f"it was changed after it was signed: the signature does not fit. {_ASK}")
 
 
-def _records(content: bytes) -> tuple[tuple[approval_records.Record, ...], list[Problem]]:
+def _records(content: bytes) -> tuple[tuple[SignOff | Waiver, ...], list[Problem]]:
     try:
-        found = tuple(_record(json.loads(line)) for line in content.decode().splitlines())
-    except (ValueError, KeyError, TypeError, AttributeError):
+        found = tuple(approval_records.read(line) for line in content.decode().splitlines())
+    except ValidationError as error:
+        why = f"it cannot be read as sign-offs. {_ASK}"
+        if is_of_another_version(error):
+            why = "it holds a decision of a kind or version that is not known here. Verify with a later synthrelease"
+        return (), [Problem(package_format.SIGN_OFFS, why)]
+    except ValueError:
         return (), [Problem(package_format.SIGN_OFFS, f"it cannot be read as sign-offs. {_ASK}")]
     return found, []
 
 
-_OWN: Mapping[str, Mapping[str, type]] = {
-    "sign-off": {"decision": str, "waivers": list},
-    "waiver": {"rule": str, "until": str, "reason": str, "salt": str, "reason_digest": str},
-}
-
-
-def _record(content: Any) -> approval_records.Record:
-    """A record with every field that is looked at, of the right kind; anything else raises."""
-    own: Mapping[str, type] = _OWN[content["kind"]]
-    wanted: Mapping[str, type] = {
-        "run": str,
-        "run_id": str,
-        "role": str,
-        "reviewer": str,
-        "time": str,
-        "bound": dict,
-        **own,
-    }
-    if any(not isinstance(content[key], kind) for key, kind in wanted.items()):
-        raise TypeError("a field of another kind")
-    if content["signature"] is not None:
-        SignatureFile.model_validate(content["signature"])
-    if content["kind"] == "waiver":
-        date.fromisoformat(content["until"])
-    return dict(content)
-
-
-def _sign_offs(contents: Contents, records: Sequence[approval_records.Record], today: date) -> list[Problem]:
+def _sign_offs(contents: Contents, records: Sequence[SignOff | Waiver], today: date) -> list[Problem]:
     """Hold the sign-offs against what the policy asks for."""
     asked, problems = contents.policy, []
     rules = _as_policy(contents)
-    here = {"table": contents.files[contents.table].sha256 if contents.table in contents.files else ""}
+    here: dict[BoundFile, str] = {
+        "table": contents.files[contents.table].sha256 if contents.table in contents.files else ""
+    }
     here |= {"policy.toml": asked.sha256}
-    sound = []
+    sound: list[SignOff | Waiver] = []
     for record in records:
-        wrong = [*approval_records.faults(record, rules), *_misfits(record, contents, here)]
+        wrong = [*standing.faults(record, rules), *_misfits(record, contents, here)]
         problems += [Problem(package_format.SIGN_OFFS, clean(text)) for text in wrong]
         sound += [] if wrong else [record]
-    waivers = [each for each in sound if each["kind"] == "waiver"]
+    waivers = [each for each in sound if isinstance(each, Waiver)]
     problems += [
         Problem(
             package_format.SIGN_OFFS,
-            f"the waiver of {clean(each['rule'])} expired on {each['until']}. Do not use the table any longer; ask the "
+            f"the waiver of {clean(each.rule)} expired on {each.until}. Do not use the table any longer; ask the "
             "sender for a package under a new one",
         )
         for each in waivers
-        if approval_records.is_over(each, today)
+        if standing.is_over(each, today)
     ]
-    approvals = [each for each in sound if each["kind"] == "sign-off"]
+    approvals = [each for each in sound if isinstance(each, SignOff)]
     return [*problems, *_missing(contents, waivers, approvals)]
 
 
@@ -312,42 +291,40 @@ def _as_policy(contents: Contents) -> Policy:
     )  # fmt: skip
 
 
-def _misfits(record: approval_records.Record, contents: Contents, here: Mapping[str, str]) -> Iterator[str]:
-    who = f"the {record['kind']} of {record['reviewer']} ({record['role']})"
-    if record["run_id"] != contents.run_id:
-        yield f"{who} belongs to another run ({record['run']}), not to this one. {_ASK}"
+def _misfits(record: SignOff | Waiver, contents: Contents, here: Mapping[BoundFile, str]) -> Iterator[str]:
+    who = approval_records.named(record)
+    if record.run_id != contents.run_id:
+        yield f"{who} belongs to another run ({record.run}), not to this one. {_ASK}"
         return
-    if record["kind"] == "waiver" and not approval_records.reason_fits(record):
+    if isinstance(record, Waiver) and not approval_records.reason_fits(record):
         yield f"the reason of {who} was changed. {_ASK}"
     for name, value in here.items():
-        if record["bound"].get(name) != value:
+        if record.bound.get(name) != value:
             yield f"{who} was given for another {'table' if name == 'table' else 'policy'} than this one. {_ASK}"
 
 
-def _missing(
-    contents: Contents, waivers: Sequence[approval_records.Record], approvals: Sequence[approval_records.Record]
-) -> Iterator[Problem]:
+def _missing(contents: Contents, waivers: Sequence[Waiver], approvals: Sequence[SignOff]) -> Iterator[Problem]:
     asked = contents.policy
     covered = sorted(approval_records.digest(each) for each in waivers)
-    by_role = {each["role"]: each for each in approvals}
+    by_role = {each.role: each for each in approvals}
     for role in asked.sign_off:
         if role not in by_role:
             yield Problem(
                 package_format.SIGN_OFFS, f"the {clean(role)} has not approved, as {clean(asked.name)} asks. {_ASK}"
             )
     for each in approvals:
-        if each["decision"] != "approve":
-            yield Problem(package_format.SIGN_OFFS, f"{clean(each['reviewer'])} rejected the table. Do not use it")
-        if sorted(each["waivers"]) != covered:
+        if each.decision != "approve":
+            yield Problem(package_format.SIGN_OFFS, f"{clean(each.reviewer)} rejected the table. Do not use it")
+        if sorted(each.waivers) != covered:
             yield Problem(
-                package_format.SIGN_OFFS, f"{clean(each['reviewer'])} approved with other waivers than these. {_ASK}"
+                package_format.SIGN_OFFS, f"{clean(each.reviewer)} approved with other waivers than these. {_ASK}"
             )
     for rule in asked.waived:
-        if rule not in {each["rule"] for each in waivers}:
+        if rule not in {each.rule for each in waivers}:
             yield Problem(package_format.SIGN_OFFS, f"the waiver of {clean(rule)} is missing. {_ASK}")
     needed = [each for role, each in by_role.items() if role in asked.sign_off]
     if asked.two_people and any(
-        approval_records.same_person(one, other) for at, one in enumerate(needed) for other in needed[:at]
+        standing.same_person(one, other) for at, one in enumerate(needed) for other in needed[:at]
     ):
         yield Problem(
             package_format.SIGN_OFFS, f"one person signed for two roles; {clean(asked.name)} asks for two. {_ASK}"

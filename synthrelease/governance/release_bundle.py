@@ -4,66 +4,71 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from synthrelease.core.contracts import RunFacts, Verdict
-from synthrelease.core.errors import RunFolderError
-from synthrelease.core.files import sync_folder, write_json, write_text
-from synthrelease.governance.approval_records import Record, rule_name, unmet
-from synthrelease.governance.approvals_html import fragment, inserted, on_card
-from synthrelease.governance.finished_run import sha256
+from pydantic import BaseModel, ValidationError
+
+from synthrelease.core.contracts import Decision, RunFacts, Verdict
+from synthrelease.core.errors import SigningError
+from synthrelease.core.files import sha256, sync_folder, write_json, write_text
+from synthrelease.governance.decisions import Decisions, on_card, on_page
+from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.run_folder import RunFolder
+from synthrelease.governance.typed_json import STRICT, Hex64
 from synthrelease.report import croissant, internal_report
 
-
-@dataclass(frozen=True, slots=True)
-class Decisions:
-    """Waivers in force, and approvals that count."""
-
-    waivers: tuple[Record, ...] = ()
-    approvals: tuple[Record, ...] = ()
+MANIFEST = "manifest.json"
 
 
-def stage(
-    folder: RunFolder, table: Path, facts: RunFacts, verdict: Verdict, decisions: Decisions | None = None
-) -> None:
+class PolicyNamed(BaseModel):
+    """A policy, and the SHA-256 of its file."""
+
+    model_config = STRICT
+    name: str
+    version: str
+    sha256: Hex64
+
+
+class Manifest(BaseModel):
+    """``manifest.json``: SHA-256 of what leaves, and of what stays.
+
+    So the internal files can later be shown to be those that the decision rests on.
+    """
+
+    model_config = STRICT
+    format: Literal["synthrelease-manifest"]
+    version: Literal[1]
+    created: str
+    synthrelease: str
+    verdict: Decision
+    policy: PolicyNamed
+    files: Mapping[str, Hex64]
+    internal_files: Mapping[str, Hex64]
+
+
+def stage(folder: RunFolder, stored: Stored, decisions: Decisions) -> None:
     """Move the table out of quarantine into the staging folder, with its data card and manifest.
 
-    Args:
-        folder: the run folder.
-        table: the synthetic table in quarantine.
-        facts: what the card says.
-        verdict: what was decided.
-        decisions: waivers in force and approvals; with waivers for every blocking rule that is not met, a table leaves
-            whatever the verdict is.
-
-    Raises:
-        ValueError: the verdict is not release and not every unmet rule is waived; nothing is moved then.
-        RunFolderError: the table is no longer the one that was audited.
+    Whether it may leave was decided before (``release.release``).
     """
-    decided = decisions or Decisions()
-    waived = {str(each["rule"]) for each in decided.waivers}
-    if verdict.decision != "release" and not {rule_name(each) for each in unmet(verdict)} <= waived:
-        raise ValueError(f"only a released table leaves quarantine, however the verdict is {verdict.decision}")
     folder.staging.mkdir()
-    moved = folder.staging / table.name
-    table.replace(moved)
-    if sha256(moved) != facts.digests["synthetic (SHA-256)"]:
-        raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
-    _write_card(folder, moved, facts, verdict, decided)
-    write_json(folder.staging / "manifest.json", _manifest(folder, facts, verdict))
+    moved = folder.staging / stored.table
+    (folder.quarantine / stored.table).replace(moved)
+    _write_card(folder, moved, stored, decisions)
+    write_json(folder.staging / MANIFEST, _manifest(folder, stored.facts, stored.verdict).model_dump(mode="json"))
 
 
-def _write_card(folder: RunFolder, table: Path, facts: RunFacts, verdict: Verdict, decided: Decisions) -> None:
-    files, rows = {table.name: sha256(table)}, facts.rows["synthetic"]
-    page, card = internal_report.data_card(facts, replace(verdict, decision="release"), released_rows=rows, files=files)
-    shown = fragment(decided.waivers, decided.approvals)
-    write_text(folder.staging / "data-card.html", inserted(page, shown))
+def _write_card(folder: RunFolder, table: Path, stored: Stored, decided: Decisions) -> None:
+    files, rows = {table.name: sha256(table)}, stored.facts.rows["synthetic"]
+    verdict = replace(stored.verdict, decision="release")
+    page, card = internal_report.data_card(
+        stored.facts, verdict, released_rows=rows, files=files, decided=on_page(decided)
+    )
+    write_text(folder.staging / "data-card.html", page)
     write_json(folder.staging / "croissant.json", croissant.metadata(card))
-    card |= on_card(decided.waivers, decided.approvals)
-    write_json(folder.staging / "data-card.json", card)
+    write_json(folder.staging / "data-card.json", card | on_card(decided))
 
 
 def unstage(folder: RunFolder) -> None:
@@ -77,18 +82,34 @@ def unstage(folder: RunFolder) -> None:
     shutil.rmtree(folder.staging)
 
 
-def _manifest(folder: RunFolder, facts: RunFacts, verdict: Verdict) -> dict[str, Any]:
-    """Digests of what leaves, and of what stays: the internal files can later be shown to be the ones decided upon."""
-    return {
-        "format": "synthrelease-manifest",
-        "version": 1,
-        "created": facts.created,
-        "synthrelease": facts.versions["synthrelease"],
-        "verdict": verdict.decision,
-        "policy": {"name": verdict.policy.name, "version": verdict.policy.version, "sha256": verdict.policy.digest},
-        "files": _digests(folder.staging),
-        "internal_files": _digests(folder.internal, skip=("digest.key", "sign-offs.jsonl")),
-    }
+def _manifest(folder: RunFolder, facts: RunFacts, verdict: Verdict) -> Manifest:
+    policy = verdict.policy
+    return Manifest(
+        format="synthrelease-manifest",
+        version=1,
+        created=facts.created,
+        synthrelease=facts.versions["synthrelease"],
+        verdict=verdict.decision,
+        policy=PolicyNamed(name=policy.name, version=policy.version, sha256=policy.digest),
+        files=_digests(folder.staging),
+        internal_files=_digests(folder.internal, skip=("digest.key", "sign-offs.jsonl")),
+    )
+
+
+def read_manifest(folder: RunFolder) -> Manifest:
+    """Read the manifest of a release.
+
+    Raises:
+        SigningError: it is missing, damaged, or of another version.
+    """
+    path = folder.release / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        raise SigningError(
+            f"{path} is missing, damaged, or of a version that is not known here. Nothing was handed over. Restore the "
+            "folder, or use the version of synthrelease that made it."
+        ) from None
 
 
 def _digests(folder: Path, skip: tuple[str, ...] = ()) -> Mapping[str, str]:

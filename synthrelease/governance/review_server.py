@@ -24,10 +24,11 @@ from synthrelease.core import diagnostics
 from synthrelease.core.errors import SynthreleaseError
 from synthrelease.core.formatting import grouped, moment
 from synthrelease.governance import sign_off
-from synthrelease.governance.approval_records import Record, Signer, Target, key_of, rule_name, unmet
-from synthrelease.governance.approvals_html import environment
+from synthrelease.governance.approval_records import Signer, SignOff, Target, key_of
 from synthrelease.governance.keys import Key
 from synthrelease.governance.sign_off import Case
+from synthrelease.governance.standing import rule_name, unmet
+from synthrelease.report.templating import environment
 
 _log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
@@ -169,12 +170,12 @@ def _view(visit: Visit, case: Case, given: Mapping[str, str], problem: str) -> d
     }
 
 
-def _line(record: Record) -> dict[str, str]:
+def _line(record: SignOff) -> dict[str, str]:
     key = key_of(record)
     return {
-        "who": str(record["reviewer"]),
-        "role": str(record["role"]),
-        "when": moment(str(record["time"])),
+        "who": record.reviewer,
+        "role": record.role,
+        "when": moment(record.time),
         "key": "no key" if key is None else f"key {grouped(key)[:19]} …",
     }
 

@@ -6,20 +6,31 @@ last step of a run, so a run that was killed at any moment has none.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from synthrelease.core.contracts import Decision
 from synthrelease.core.errors import RunFolderError
 from synthrelease.core.files import write_json
 
 _OURS = ("internal", "quarantine", "release", ".staging", "run.json", "run.json.new", ".lock")
+
+
+class RunState(BaseModel):
+    """What ``run.json`` says that decides what may be done in a folder; the rest of it is for people."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    state: Literal["running", "finished"] | None = None
+    decision: Decision | None = None
+    created: str = ""
+    needs_sign_off: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,7 @@ class RunFolder:
         """What may leave the house; exists only when whole."""
         return self.path / "release"
 
-    def record(self, state: str, facts: Mapping[str, Any]) -> None:
+    def record(self, state: Literal["running", "finished"], facts: Mapping[str, Any]) -> None:
         """Replace ``run.json`` in one step."""
         write_json(self.path / "run.json.new", {"state": state, **facts})
         (self.path / "run.json.new").replace(self.path / "run.json")
@@ -130,23 +141,23 @@ def _clear(path: Path, force: bool) -> tuple[str, ...]:
     if not found:
         return ()
     state = _state(path)
-    whole = state.get("state") == "finished" and _is_whole(path, state, found)
+    whole = state.state == "finished" and _is_whole(path, state, found)
     if whole and not force:
         raise RunFolderError(
-            f"A finished run is never overwritten, however {path} holds one (verdict: {state.get('decision')}). Choose "
+            f"A finished run is never overwritten, however {path} holds one (verdict: {state.decision}). Choose "
             "another --out, or use --force to replace it."
         )
     _remove_ours(path)
     if whole:
-        return (f"Replaced the finished run in {path} (verdict: {state.get('decision')}), as --force demands.",)
-    begun = f" begun {state['created']}" if "created" in state else ""
+        return (f"Replaced the finished run in {path} (verdict: {state.decision}), as --force demands.",)
+    begun = f" begun {state.created}" if state.created else ""
     return (f"Found an unfinished run{begun} in {path}; it had released nothing. Cleared it and went on.",)
 
 
-def _is_whole(path: Path, state: Mapping[str, Any], found: set[str]) -> bool:
+def _is_whole(path: Path, state: RunState, found: set[str]) -> bool:
     """Whether a finished run was not cut short: released at once, or waiting for signatures, or decided by people."""
-    waits = bool(state.get("needs_sign_off")) or (path / "internal" / "sign-offs.jsonl").exists()
-    return state.get("decision") != "release" or "release" in found or waits
+    waits = bool(state.needs_sign_off) or (path / "internal" / "sign-offs.jsonl").exists()
+    return state.decision != "release" or "release" in found or waits
 
 
 @contextmanager
@@ -156,7 +167,7 @@ def reopened(path: Path, *, wait_seconds: float = 10.0) -> Iterator[RunFolder]:
     Raises:
         RunFolderError: there is no finished run, or another process does not let go of it.
     """
-    if _state(path).get("state") != "finished":
+    if _state(path).state != "finished":
         raise RunFolderError(
             f"A finished run is needed, however {path} holds none. Give the folder that `synthrelease build --out` "
             "named."
@@ -170,12 +181,11 @@ def reopened(path: Path, *, wait_seconds: float = 10.0) -> Iterator[RunFolder]:
         ) from None
 
 
-def _state(path: Path) -> dict[str, Any]:
+def _state(path: Path) -> RunState:
     try:
-        state = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+        return RunState.model_validate_json((path / "run.json").read_bytes())
+    except (OSError, ValidationError):
+        return RunState()
 
 
 def _remove_ours(path: Path) -> None:

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 from synthrelease.core import files
 from synthrelease.core.contracts import Policy
@@ -21,17 +20,19 @@ from synthrelease.governance import (
     approval_records,
     audit_log,
     finished_run,
+    release,
     release_bundle,
     run_folder,
     source_history,
+    standing,
 )
-from synthrelease.governance.approval_records import Decision, Record, Signer, Standing, Target
-from synthrelease.governance.approvals_html import fragment, inserted
-from synthrelease.governance.audit_log import Entry
+from synthrelease.governance.approval_records import BoundFile, Decision, Signer, SignOff, Target, Waiver
+from synthrelease.governance.audit_events import Judged, Signed, Waived
+from synthrelease.governance.decisions import Decisions, report_with
 from synthrelease.governance.finished_run import Stored
-from synthrelease.governance.release_bundle import Decisions
 from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.source_history import Trail
+from synthrelease.governance.standing import Standing
 
 COPY = "sign-offs.jsonl"
 
@@ -43,7 +44,7 @@ class Case:
     folder: RunFolder
     stored: Stored
     trail: Trail
-    records: tuple[Record, ...]
+    records: tuple[SignOff | Waiver, ...]
     target: Target
     standing: Standing
 
@@ -78,28 +79,22 @@ def held(run: Path, where: Path | None = None) -> Iterator[Case]:
 
 
 def _case(folder: RunFolder, stored: Stored, noted: Trail) -> Case:
-    mine = [e for e in audit_log.entries(noted.register, stored.source) if e.run_id == stored.facts.run_id]
-    judged = [entry for entry in mine if entry.event == "verdict"]
+    mine = [e.facts for e in audit_log.entries(noted.register, stored.source) if e.run_id == stored.facts.run_id]
+    judged = [facts for facts in mine if isinstance(facts, Judged)]
     if not judged or not stored.facts.run_id:
         raise SigningError(
             f"The register must know a run, however the one in {noted.register.folder} has no verdict of "
             f"{stored.facts.run}. Give the register that the run was built with: --register DIR."
         )
-    records = tuple(entry.facts["record"] for entry in mine if entry.event in ("waiver", "sign-off"))
-    _restore_report(folder, stored, mine, records)
+    waived = [facts for facts in mine if isinstance(facts, Waived)]
+    records = tuple(facts.record for facts in mine if isinstance(facts, Waived | Signed))
+    _restore_report(folder, stored, waived)
     found = finished_run.digests(folder, _table(folder, stored))
-    _check_unchanged(found, _expected(judged[-1], mine), folder)
+    _check_unchanged(found, _expected(judged[-1], waived), folder)
     attempts = stored.facts.attempts
     target = Target(stored.facts.run, stored.facts.run_id, "" if attempts is None else attempts.entry, found)
-    policy, verdict = stored.verdict.policy, stored.verdict
-    return Case(
-        folder,
-        stored,
-        noted,
-        records,
-        target,
-        approval_records.standing(policy, verdict, records, target, today=today()),
-    )
+    at = standing.standing(stored.verdict.policy, stored.verdict, records, target, today=today())
+    return Case(folder, stored, noted, records, target, at)
 
 
 def _table(folder: RunFolder, stored: Stored) -> Path:
@@ -107,16 +102,13 @@ def _table(folder: RunFolder, stored: Stored) -> Path:
     return next((p / stored.table for p in places if (p / stored.table).is_file()), folder.quarantine / stored.table)
 
 
-def _expected(verdict: Entry, mine: list[Entry]) -> dict[str, str]:
+def _expected(judged: Judged, waived: Sequence[Waived]) -> dict[BoundFile, str]:
     """The digests as the register has them: of the verdict, and of the report as the last waiver left it."""
-    expected = dict(verdict.facts["digests"])
-    for entry in mine:
-        if entry.event == "waiver":
-            expected["report.html"] = entry.facts["report"]
-    return expected
+    expected = dict(judged.digests)
+    return expected | {"report.html": waived[-1].report} if waived else expected
 
 
-def _check_unchanged(found: Mapping[str, str], expected: Mapping[str, str], folder: RunFolder) -> None:
+def _check_unchanged(found: Mapping[BoundFile, str], expected: Mapping[BoundFile, str], folder: RunFolder) -> None:
     wrong = [
         f"{name} {'is missing' if name not in found else 'has changed'}"
         for name, value in expected.items()
@@ -129,23 +121,20 @@ def _check_unchanged(found: Mapping[str, str], expected: Mapping[str, str], fold
         )
 
 
-def _restore_report(folder: RunFolder, stored: Stored, mine: list[Entry], records: tuple[Record, ...]) -> None:
+def _restore_report(folder: RunFolder, stored: Stored, waived: Sequence[Waived]) -> None:
     """Write the last waiver into the report, where a process was killed between the register and the report."""
     path = folder.internal / "report.html"
-    noted = [entry.facts["report"] for entry in mine if entry.event == "waiver"]
-    if noted and path.is_file() and finished_run.sha256(path) != noted[-1]:
-        page = _told(path, stored, _waivers(records))
-        if finished_run.sha256_of(page) == noted[-1]:
+    if not waived or not path.is_file() or files.sha256(path) == waived[-1].report:
+        return
+    with suppress(ValueError):  # an edited report, which is refused as such
+        page = _told(path, stored, [facts.record for facts in waived])
+        if files.sha256_of(page) == waived[-1].report:
             _replace(path, page)
 
 
-def _told(report: Path, stored: Stored, waivers: Sequence[Record]) -> str:
+def _told(report: Path, stored: Stored, waivers: Sequence[Waiver]) -> str:
     """The report with these waivers in it."""
-    return inserted(report.read_text(encoding="utf-8"), fragment(waivers, attempts=stored.facts.attempts))
-
-
-def _waivers(records: tuple[Record, ...]) -> list[Record]:
-    return [each for each in records if each["kind"] == "waiver"]
+    return report_with(report.read_text(encoding="utf-8"), waivers, stored.facts.attempts)
 
 
 def _replace(path: Path, text: str) -> None:
@@ -162,7 +151,7 @@ def _restore_copy(case: Case) -> None:
         SigningError: it holds something that the register does not know.
     """
     path = case.folder.internal / COPY
-    wanted = "".join(json.dumps(dict(each), ensure_ascii=False) + "\n" for each in case.records)
+    wanted = "".join(_copied(each) + "\n" for each in case.records)
     found = path.read_text(encoding="utf-8") if path.exists() else ""
     if found == wanted:
         return
@@ -174,33 +163,23 @@ def _restore_copy(case: Case) -> None:
     _replace(path, wanted)
 
 
+def _copied(record: SignOff | Waiver) -> str:
+    return json.dumps(approval_records.plain(record), ensure_ascii=False, sort_keys=True)
+
+
 def _moved(case: Case) -> Case:
     """Move the table where the decisions say it belongs, if a process was killed before it did."""
     if case.standing.rejection is not None and case.is_released:
-        _withdraw(case)
+        release.withdraw(case.trail, case.folder, case.stored)
     elif case.standing.may_leave and not case.is_released:
         with suppress(CapError):  # recorded before another release of the source used the budget up
-            _release(case)
+            release.release(case.trail, case.folder, case.stored, decisions(case))
     return case
 
 
 def decisions(case: Case) -> Decisions:
     """Waivers in force and approvals that count."""
     return Decisions(tuple(case.standing.waived.values()), tuple(case.standing.approvals.values()))
-
-
-def _release(case: Case) -> None:
-    stored, folder = case.stored, case.folder
-    source_history.check_epsilon(case.trail, case.policy, stored.facts)
-    release_bundle.stage(folder, folder.quarantine / stored.table, stored.facts, stored.verdict, decisions(case))
-    source_history.released(case.trail, case.policy, stored.facts)
-    release_bundle.publish(folder)
-
-
-def _withdraw(case: Case) -> None:
-    noted = {"run": case.stored.facts.run, "run_id": case.stored.facts.run_id}
-    audit_log.append(case.trail.register, case.trail.source, "withdrawal", noted)
-    release_bundle.withdraw(case.folder)
 
 
 def sign_off(
@@ -221,20 +200,22 @@ def sign_off(
         CapError: the release would go beyond the policy's cap on epsilon.
     """
     with held(run, where) as case:
-        who = Signer(who.reviewer, approval_records.role_in(case.policy, who.role), who.key)
+        who = Signer(who.reviewer, standing.role_in(case.policy, who.role), who.key)
         if seen is not None and seen != case.target:
             raise SigningError(
                 "What is signed must be what was read, however the run has changed since the page was opened. Nothing "
                 "was recorded. Open it again."
             )
         if decision == "approve":
-            approval_records.check_approval(case.policy, case.stored.verdict, case.standing, who)
+            standing.check_approval(case.policy, case.stored.verdict, case.standing, who)
             source_history.check_epsilon(case.trail, case.policy, case.stored.facts)
         else:
-            approval_records.check_key(case.policy, who)
+            standing.check_key(case.policy, who)
         in_force = tuple(case.standing.waived.values())
         record = approval_records.sign_off(case.target, who, decision, reason, waivers=in_force, now=files.utc_now())
-        audit_log.append(case.trail.register, case.trail.source, "sign-off", _noted(case, record))
+        facts = case.stored.facts
+        noted = Signed(run=facts.run, run_id=facts.run_id, record=record)
+        audit_log.append(case.trail.register, case.trail.source, noted)
         return _settled(case)
 
 
@@ -248,16 +229,14 @@ def waive(run: Path, who: Signer, rule: str, until: date, reason: str, *, where:
         if case.standing.rejection is not None or case.is_released:
             found = "was rejected" if case.standing.rejection is not None else "is released"
             raise SigningError(f"A rule is waived before the decision, however this run {found}. Build again.")
-        approval_records.check_waiver(case.policy, case.stored.verdict, who, rule, until, today=today())
+        standing.check_waiver(case.policy, case.stored.verdict, who, rule, until, today=today())
         record = approval_records.waiver(case.target, who, rule, until, reason, now=files.utc_now())
-        page = _told(case.folder.internal / "report.html", case.stored, [*_waivers(case.records), record])
-        noted = {**_noted(case, record), "report": finished_run.sha256_of(page)}
-        audit_log.append(case.trail.register, case.trail.source, "waiver", noted)
+        waivers = [each for each in case.records if isinstance(each, Waiver)]
+        page = _told(case.folder.internal / "report.html", case.stored, [*waivers, record])
+        facts, report = case.stored.facts, files.sha256_of(page)
+        noted = Waived(run=facts.run, run_id=facts.run_id, record=record, report=report)
+        audit_log.append(case.trail.register, case.trail.source, noted)
         return _settled(case)
-
-
-def _noted(case: Case, record: Record) -> dict[str, Any]:
-    return {"run": case.stored.facts.run, "run_id": case.stored.facts.run_id, "record": dict(record)}
 
 
 def _settled(case: Case) -> Case:

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from synthrelease.core.contracts import Attempts, Policy, RunFacts, Verdict
 from synthrelease.core.errors import CapError
 from synthrelease.data import fingerprint
 from synthrelease.data.formats import Place
-from synthrelease.governance import audit_log
-from synthrelease.governance.audit_log import Entry, Register
+from synthrelease.governance import audit_events, audit_log
+from synthrelease.governance.approval_records import BoundFile
+from synthrelease.governance.audit_events import Attempt, Entry, Judged, Released
+from synthrelease.governance.audit_log import Register
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,40 +63,47 @@ def check(trail: Trail, policy: Policy, *, asked: float = 0.0) -> tuple[Entry, .
             f"passes is no evidence. See `synthrelease register`. What helps is another policy for a closer "
             "circle, or coarser columns agreed with whoever signs, under a policy version of its own name."
         )
-    spent, limit = epsilon_of(past), policy.caps.epsilon
+    spent, limit = audit_events.epsilon_of(past), policy.caps.epsilon
     if limit is not None and (spent >= limit or spent + asked > limit):
         raise CapError(_beyond(policy, spent, asked))
     return past
 
 
-def begin(trail: Trail, policy: Policy, facts: Mapping[str, Any], *, event: Literal["build", "audit"]) -> Attempts:
-    """Note that an attempt has begun, and return which one it is. ``facts`` hold the run's name and ``run_id``."""
+def begin(trail: Trail, policy: Policy, *, run: str, run_id: str, event: Literal["build", "audit"]) -> Attempts:
+    """Note that an attempt has begun, and return which one it is."""
+    noted = Attempt(
+        event=event,
+        run=run,
+        run_id=run_id,
+        source_name=trail.name,
+        policy=policy.name,
+        policy_version=policy.version,
+    )
     with audit_log.held(trail.register):
         past = check(trail, policy)
-        noted = {**facts, "source_name": trail.name, "policy": policy.name, "policy_version": policy.version}
-        entry = audit_log.append(trail.register, trail.source, event, noted)
+        entry = audit_log.append(trail.register, trail.source, noted)
     return Attempts(
         number=_attempts(past, policy.name) + 1,
-        in_all=sum(each.event in ("build", "audit") for each in past) + 1,
+        in_all=sum(isinstance(each.facts, Attempt) for each in past) + 1,
         at_most=policy.caps.attempts,
-        releases=sum(each.event == "release" for each in past),
-        epsilon=epsilon_of(past),
+        releases=sum(isinstance(each.facts, Released) for each in past),
+        epsilon=audit_events.epsilon_of(past),
         since=past[0].time if past else entry.time,
         entry=entry.hash,
     )
 
 
-def judged(trail: Trail, verdict: Verdict, facts: RunFacts, digests: Mapping[str, str]) -> None:
+def judged(trail: Trail, verdict: Verdict, facts: RunFacts, digests: Mapping[BoundFile, str]) -> None:
     """Note the verdict with the digests of everything that a signature will be bound to."""
-    noted = {
-        "run": facts.run,
-        "run_id": facts.run_id,
-        "policy": verdict.policy.name,
-        "decision": verdict.decision,
-        "epsilon": epsilon(facts),
-        "digests": dict(digests),
-    }
-    audit_log.append(trail.register, trail.source, "verdict", noted)
+    noted = Judged(
+        run=facts.run,
+        run_id=facts.run_id,
+        policy=verdict.policy.name,
+        decision=verdict.decision,
+        epsilon=epsilon(facts),
+        digests=digests,
+    )
+    audit_log.append(trail.register, trail.source, noted)
 
 
 def check_epsilon(trail: Trail, policy: Policy, facts: RunFacts) -> None:
@@ -104,7 +113,7 @@ def check_epsilon(trail: Trail, policy: Policy, facts: RunFacts) -> None:
         CapError: so it is.
     """
     past = [e for e in audit_log.entries(trail.register, trail.source) if e.run_id != facts.run_id]
-    mine, spent, limit = epsilon(facts), epsilon_of(past), policy.caps.epsilon
+    mine, spent, limit = epsilon(facts), audit_events.epsilon_of(past), policy.caps.epsilon
     if limit is not None and mine is not None and spent + mine > limit:
         raise CapError(_beyond(policy, spent, mine))
 
@@ -118,9 +127,9 @@ def released(trail: Trail, policy: Policy, facts: RunFacts) -> None:
     with audit_log.held(trail.register):
         check_epsilon(trail, policy, facts)
         past = audit_log.entries(trail.register, trail.source)
-        if not any(each.event == "release" and each.run_id == facts.run_id for each in past):
-            noted = {"run": facts.run, "run_id": facts.run_id, "policy": policy.name, "epsilon": epsilon(facts)}
-            audit_log.append(trail.register, trail.source, "release", noted)
+        if not any(isinstance(each.facts, Released) and each.run_id == facts.run_id for each in past):
+            noted = Released(run=facts.run, run_id=facts.run_id, policy=policy.name, epsilon=epsilon(facts))
+            audit_log.append(trail.register, trail.source, noted)
 
 
 def _beyond(policy: Policy, spent: float, mine: float) -> str:
@@ -131,15 +140,9 @@ def _beyond(policy: Policy, spent: float, mine: float) -> str:
 
 
 def _attempts(past: Sequence[Entry], policy: str) -> int:
-    return sum(each.event in ("build", "audit") and each.facts.get("policy") == policy for each in past)
+    return sum(isinstance(each.facts, Attempt) and each.facts.policy == policy for each in past)
 
 
 def epsilon(facts: RunFacts) -> float | None:
     """The epsilon that a run claims, or None."""
-    claimed = (facts.privacy or {}).get("epsilon")
-    return None if claimed is None else float(claimed)
-
-
-def epsilon_of(past: Sequence[Entry]) -> float:
-    """The sum of epsilon over a source's releases that claim one (basic composition)."""
-    return float(sum(each.facts.get("epsilon") or 0.0 for each in past if each.event == "release"))
+    return None if facts.privacy is None else facts.privacy.epsilon

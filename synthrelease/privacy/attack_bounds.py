@@ -9,9 +9,10 @@ below that curve is 1 - (1 - delta)^2 / (1 + e^epsilon). It holds for the unit t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
-from synthrelease.core.contracts import Line
+from synthrelease.core.contracts import Line, PrivacySpend
 
 NORMAL = NormalDist()
 
@@ -45,6 +46,23 @@ def most_found_gaussian(false_positive_rate: float, *, mu: float) -> float:
 def largest_area_gaussian(*, mu: float) -> float:
     """The largest area under the ROC curve of any attack where all spends are one Gaussian mechanism."""
     return NORMAL.cdf(mu / math.sqrt(2.0))
+
+
+def gaussian_parameter(spends: Sequence[PrivacySpend]) -> float | None:
+    """Return mu where all spends together are one Gaussian mechanism (mu-Gaussian differential privacy), else None.
+
+    Source: Dong, Roth & Su 2022, doi:10.1111/rssb.12454.
+    """
+    found = gaussian_but_for(spends)
+    return None if found is None or found[1] > 0.0 else found[0]
+
+
+def gaussian_but_for(spends: Sequence[PrivacySpend]) -> tuple[float, float] | None:
+    """Return mu and the chance that a threshold fails beside it; None where a spend samples units, or none is there."""
+    if not spends or any(spend.sample_rate < 1.0 for spend in spends):
+        return None
+    mu = math.sqrt(math.fsum(spend.steps / spend.noise_multiplier**2 for spend in spends))
+    return mu, math.fsum(spend.delta for spend in spends)
 
 
 def ceiling(rates: tuple[float, ...], *, epsilon: float, delta: float, unit: str, mu: float | None = None) -> Line:

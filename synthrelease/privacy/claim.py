@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any
 
 from synthrelease.core.contracts import (
+    AttackBound,
     CheckResult,
     CheckSpec,
     Metric,
     MetricSpec,
     PrivacyBudget,
     PrivacyClaim,
+    PrivacyFacts,
     PrivacySpend,
     PublicFact,
 )
@@ -135,29 +135,12 @@ def result(promise: PrivacyClaim | None, *, units: int = 0, made_here: bool = Tr
     return CheckResult(check=SPEC.name, status="measured", n=units, metrics=(metric,))
 
 
-def gaussian_parameter(promise: PrivacyClaim) -> float | None:
-    """Return mu where all spends together are one Gaussian mechanism (mu-Gaussian differential privacy), else None.
-
-    Source: Dong, Roth & Su 2022, doi:10.1111/rssb.12454.
-    """
-    found = _gaussian_but_for(promise)
-    return None if found is None or found[1] > 0.0 else found[0]
-
-
-def _gaussian_but_for(promise: PrivacyClaim) -> tuple[float, float] | None:
-    """Return mu, and the chance of failures of thresholds beside it; None where a spend samples units."""
-    if any(spend.sample_rate < 1.0 for spend in promise.spends):
-        return None
-    mu = math.sqrt(math.fsum(spend.steps / spend.noise_multiplier**2 for spend in promise.spends))
-    return mu, math.fsum(spend.delta for spend in promise.spends)
-
-
 def auc_bound(promise: PrivacyClaim) -> float:
     """Return the largest AUC that any attack on one unit's membership can have.
 
     But for a failure, which shows on one side alone and with its chance at most, all is one Gaussian mechanism.
     """
-    found = _gaussian_but_for(promise)
+    found = attack_bounds.gaussian_but_for(promise.spends)
     if found is not None:
         return min(1.0, attack_bounds.largest_area_gaussian(mu=found[0]) + found[1])
     return attack_bounds.largest_area(epsilon=promise.epsilon, delta=promise.delta)
@@ -165,19 +148,19 @@ def auc_bound(promise: PrivacyClaim) -> float:
 
 def tpr_bound(promise: PrivacyClaim, fpr: float = 0.01) -> float:
     """Return the largest share of members that any attack can find at a share ``fpr`` of false alarms."""
-    found = _gaussian_but_for(promise)
+    found = attack_bounds.gaussian_but_for(promise.spends)
     if found is not None:
         mu, failures = found
         return min(1.0, attack_bounds.most_found_gaussian(min(1.0, fpr / (1.0 - failures)), mu=mu) + failures)
     return attack_bounds.most_found(fpr, epsilon=promise.epsilon, delta=promise.delta)
 
 
-def promises(promise: PrivacyClaim) -> tuple[tuple[str, float, float, float], ...]:
-    """What epsilon promises: (case, epsilon, largest AUC, largest TPR at 1% FPR), this release's first."""
-    own = ("this release", promise.epsilon, auc_bound(promise), tpr_bound(promise))
+def promises(promise: PrivacyClaim) -> tuple[AttackBound, ...]:
+    """What epsilon promises, this release's first."""
+    own = AttackBound("this release", promise.epsilon, auc_bound(promise), tpr_bound(promise))
     usual = (0.5, 1.0, 3.0, 10.0)
     others = tuple(
-        (
+        AttackBound(
             f"any mechanism with epsilon {each:g}",
             each,
             attack_bounds.largest_area(epsilon=each, delta=promise.delta),
@@ -188,26 +171,23 @@ def promises(promise: PrivacyClaim) -> tuple[tuple[str, float, float, float], ..
     return (own, *others)
 
 
-def record(promise: PrivacyClaim | None) -> dict[str, Any] | None:
-    """The claim as plain values, for ``audit.json``, ``ledger.json`` and the report; None where there is none."""
+def facts(promise: PrivacyClaim | None) -> PrivacyFacts | None:
+    """The claim with all that follows from it, for audit, ledger and report; None where there is no claim."""
     if promise is None:
         return None
-    return {
-        "epsilon": promise.epsilon,
-        "delta": promise.delta,
-        "unit": promise.asked.unit,
-        "adjacency": ADJACENCY,
-        "accountant": promise.accountant,
-        "epsilon_asked": promise.asked.epsilon,
-        "epsilon_rdp": promise.epsilon_rdp,
-        "rows_per_unit": promise.asked.rows_per_unit,
-        "attack_auc_at_most": auc_bound(promise),
-        "attack_tpr_at_1pct_fpr_at_most": tpr_bound(promise),
-        "randomness": "operating system; no seed exists, the noise cannot be repeated",
-        "spends": [asdict(spend) for spend in promise.spends],
-        "public": [asdict(fact) for fact in promise.public],
-        "promises": [
-            {"case": case, "epsilon": epsilon, "auc": auc, "tpr_at_1pct_fpr": tpr}
-            for case, epsilon, auc, tpr in promises(promise)
-        ],
-    }
+    return PrivacyFacts(
+        epsilon=promise.epsilon,
+        delta=promise.delta,
+        unit=promise.asked.unit,
+        adjacency=ADJACENCY,
+        accountant=promise.accountant,
+        epsilon_asked=promise.asked.epsilon,
+        epsilon_rdp=promise.epsilon_rdp,
+        rows_per_unit=promise.asked.rows_per_unit,
+        attack_auc_at_most=auc_bound(promise),
+        attack_tpr_at_1pct_fpr_at_most=tpr_bound(promise),
+        randomness="operating system; no seed exists, the noise cannot be repeated",
+        spends=promise.spends,
+        public=promise.public,
+        promises=promises(promise),
+    )

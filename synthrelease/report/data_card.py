@@ -8,7 +8,8 @@ from typing import Any
 from synthrelease.core.contracts import Outcome, RuleOutcome, RunFacts, Verdict
 from synthrelease.core.formatting import limit_in_words, moment, number, plain, plain_key
 from synthrelease.report import outcome_terms
-from synthrelease.report.templating import Section, environment
+from synthrelease.report.decisions_section import NOTHING, Decided, placed
+from synthrelease.report.templating import environment
 
 METHODS: Mapping[str, str] = {
     "gan": "Rows drawn from a generative adversarial network (GAN): one neural network learned to write rows, column "
@@ -61,14 +62,13 @@ def data_card(
     *,
     released_rows: int,
     files: Mapping[str, str] | None = None,
-    sections: Sequence[Section] = (),
+    decided: Decided = NOTHING,
 ) -> tuple[str, dict[str, Any]]:
     """Return the public data card as an HTML page and as a dict of plain JSON values.
 
     Everything on it comes from an allow-list: what was declared, what the policy demands, how many synthetic rows
     leave. No metric, count, extreme, seed or source name of the real table is passed on. ``files`` maps each released
-    file to its SHA-256. ``sections`` are parts of the page that other modules made (waivers, signatures); whoever makes
-    one answers for what it says.
+    file to its SHA-256. ``decided``: waivers and approvals, which the page tells behind its first section.
 
     Raises:
         ValueError: the verdict is anything but "release"; a card must not exist for a table that stays inside.
@@ -97,7 +97,7 @@ def data_card(
         "rules": [_card_rule(outcome) for outcome in verdict.outcomes],
         "differential_privacy": _card_privacy(facts),
         "utility": _card_utility(verdict.outcomes),
-        "limits": [MADE_ELSEWHERE if facts.generator == "unknown" else MADE_UP, *_to_order(facts), *CARD_LIMITS],
+        "limits": [MADE_UP if facts.was_made_here else MADE_ELSEWHERE, *_to_order(facts), *CARD_LIMITS],
         "terms": facts.terms or NO_TERMS,
         "contact": facts.contact or NO_CONTACT,
         "files": dict(files or {}),
@@ -108,7 +108,7 @@ def data_card(
         .get_template("data-card.html")
         .render(
             card=card,
-            sections=sections,
+            decisions=placed(decided) if decided != NOTHING else "",
             created=moment(facts.created),
             rows=number(released_rows),
             privacy=[
@@ -168,7 +168,14 @@ def _card_utility(outcomes: Sequence[RuleOutcome]) -> list[dict[str, str]]:
 def _card_privacy(facts: RunFacts) -> dict[str, Any]:
     privacy = facts.privacy
     if privacy is None:
-        why = ": whether any was used elsewhere is not known" if facts.generator == "unknown" else ""
+        why = "" if facts.was_made_here else ": whether any was used elsewhere is not known"
         return {"claimed": False, "statement": f"No differential privacy: no (epsilon, delta) claim is made{why}."}
-    public = {key: privacy[key] for key in ("epsilon", "delta", "unit", "adjacency", "accountant") if key in privacy}
-    return {"claimed": True, "statement": "Made under differential privacy.", **public}
+    return {
+        "claimed": True,
+        "statement": "Made under differential privacy.",
+        "epsilon": privacy.epsilon,
+        "delta": privacy.delta,
+        "unit": privacy.unit,
+        "adjacency": privacy.adjacency,
+        "accountant": privacy.accountant,
+    }

@@ -1,24 +1,25 @@
 """The internal report: a verdict and its evidence as one page that explains itself.
 
 It is made from aggregates. The verdict has been reached before; nothing here holds a number against a limit to judge
-it. The report is for people inside the hospital; what leaves with the data is the card (``datacard``).
+it. The report is for people inside the hospital; what leaves with the data is the card (``data_card``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from synthrelease.core.contracts import CheckResult, CheckSpec, Decision, Figure, RunFacts, Verdict
+from synthrelease.core.contracts import CheckResult, CheckSpec, Decision, DigestName, Figure, RunFacts, Verdict
 from synthrelease.core.formatting import moment, number, plain_key
-from synthrelease.privacy.attack_bounds import ceiling
+from synthrelease.privacy.attack_bounds import ceiling, gaussian_parameter
 from synthrelease.report import outcome_terms
 from synthrelease.report.data_card import data_card as data_card
+from synthrelease.report.decisions_section import Decided, placed
 from synthrelease.report.not_tested import gaps
-from synthrelease.report.privacy_section import budget, gaussian_parameter, ledger_view
+from synthrelease.report.privacy_section import ledger_view
 from synthrelease.report.regulations import criteria
 from synthrelease.report.summary import answers, person, sizes, subject
-from synthrelease.report.templating import Section, environment
+from synthrelease.report.templating import environment
 from synthrelease.report.view_models import FamilyView, families, figure_view, pairs, rule_view, seconds_in_words, tally
 
 DECISIONS: Mapping[Decision, str] = {
@@ -27,15 +28,15 @@ DECISIONS: Mapping[Decision, str] = {
     "undecided": "HUMAN REVIEW NEEDED",
 }
 
-DIGESTS: Mapping[str, str] = {
-    "synthetic (SHA-256)": "Synthetic table",
-    "table (HMAC)": "Real table (keyed)",
-    "train (HMAC)": "Real table (keyed)",
-    "holdout (HMAC)": "Real holdout (keyed)",
-    "reference (HMAC)": "Real reference sample (keyed)",
-    "synthetic (HMAC)": "Table as handed in (keyed)",
-    "schema (SHA-256)": "Schema",
-    "policy (SHA-256)": "Policy",
+DIGESTS: Mapping[DigestName, str] = {
+    "synthetic": "Synthetic table",
+    "table": "Real table (keyed)",
+    "train": "Real table (keyed)",
+    "holdout": "Real holdout (keyed)",
+    "reference": "Real reference sample (keyed)",
+    "handed_in": "Table as handed in (keyed)",
+    "schema": "Schema",
+    "policy": "Policy",
 }
 """Names of the digests for a reader: the real table goes by one name in a build and in an audit."""
 
@@ -45,14 +46,11 @@ def render(
     results: tuple[CheckResult, ...],
     facts: RunFacts,
     specs: Mapping[str, CheckSpec],
-    *,
-    sections: Sequence[Section] = (),
 ) -> str:
     """Return the internal report as one HTML page that needs nothing but itself: no script, no outside resource.
 
     A check that is described in ``specs`` but has no result, and a result without description, are both shown.
-    ``sections`` are parts that other modules made (attempts, waivers, signatures): they follow the checklist, and what
-    they have to say in short stands on the first screen.
+    Behind the first screen it tells which attempt this was; waivers are added there later (``decisions_section``).
     """
     results = tuple(replace(each, figures=tuple(_with_ceiling(each.figures, facts))) for each in results)
     smallest = verdict.policy.min_cell
@@ -64,14 +62,14 @@ def render(
         .render(
             verdict=verdict,
             decision_words=DECISIONS[verdict.decision],
-            answers=answers(verdict, results, facts, untested, sections),
+            answers=answers(verdict, results, facts, untested),
             untested=untested.named,
             subject=subject(facts),
             sizes=sizes(facts),
             person=person(facts.unit),
             meanings=pairs(outcome_terms.MEANINGS),
             weighed=outcome_terms.WEIGHED,
-            anchors=_anchors(shown, sections),
+            anchors=_anchors(shown),
             rules=tuple(rule_view(outcome, specs) for outcome in verdict.outcomes),
             tally=tally(verdict.outcomes),
             confidence=f"{verdict.policy.confidence * 100:g}%",
@@ -79,8 +77,8 @@ def render(
             facts=facts,
             created=moment(facts.created),
             digests=_digests(verdict, facts),
-            sections=sections,
-            was_made_here=facts.generator != "unknown",
+            decisions=placed(Decided(facts.attempts)),
+            was_made_here=facts.was_made_here,
             rows=pairs({plain_key(key): number(value) for key, value in facts.rows.items()}),
             families=shown,
             criteria=criteria(verdict.outcomes, results, specs),
@@ -93,27 +91,26 @@ def render(
     )
 
 
-def _anchors(shown: Iterable[FamilyView], sections: Iterable[Section]) -> set[str]:
+def _anchors(shown: Iterable[FamilyView]) -> set[str]:
     """Everything on the page that a link can lead to."""
     checks = {check.anchor for family in shown for check in family.checks if check.anchor}
-    return checks | {section.key for section in sections} | {"ledger", "not-tested", "checklist"}
+    return checks | {"ledger", "not-tested", "checklist"}
 
 
 def _with_ceiling(figures: Iterable[Figure], facts: RunFacts) -> Iterable[Figure]:
     """The attack's curve with what epsilon promises that no attack exceeds, where there is such a promise."""
-    known = None if facts.privacy is None else budget(facts.privacy)
+    claim = facts.privacy
     for figure in figures:
-        if figure.name != "mia_roc" or known is None or facts.privacy is None:
+        if figure.name != "mia_roc" or claim is None:
             yield figure
             continue
         rates = tuple(sorted({float(x) for line in figure.lines for x in line.x if not isinstance(x, str) and x > 0}))
-        unit = str(facts.privacy.get("unit", "row"))
-        mu = gaussian_parameter(facts.privacy)
-        limit = ceiling(rates, epsilon=known[0], delta=known[1], unit=unit, mu=mu)
+        mu = gaussian_parameter(claim.spends)
+        limit = ceiling(rates, epsilon=claim.epsilon, delta=claim.delta, unit=claim.unit, mu=mu)
         yield replace(figure, lines=(*figure.lines, limit))
 
 
 def _digests(verdict: Verdict, facts: RunFacts) -> list[tuple[str, str]]:
-    digests = [(DIGESTS.get(key, plain_key(key)), value) for key, value in facts.digests.items()]
+    digests = [(DIGESTS[key], value) for key, value in facts.digests.items()]
     is_listed = verdict.policy.digest in facts.digests.values()
     return digests if is_listed else [*digests, ("Policy", verdict.policy.digest)]

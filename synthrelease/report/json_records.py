@@ -11,6 +11,7 @@ from synthrelease.core.contracts import (
     CheckResult,
     Column,
     ColumnFact,
+    DigestName,
     Metric,
     RuleOutcome,
     RunFacts,
@@ -21,6 +22,17 @@ from synthrelease.core.contracts import (
 )
 from synthrelease.schema import datetimes, generalization
 
+_DIGESTS: Mapping[DigestName, str] = {
+    "synthetic": "synthetic (SHA-256)",
+    "table": "table (HMAC)",
+    "train": "train (HMAC)",
+    "holdout": "holdout (HMAC)",
+    "reference": "reference (HMAC)",
+    "handed_in": "synthetic (HMAC)",
+    "schema": "schema (SHA-256)",
+    "policy": "policy (SHA-256)",
+}
+"""How ``audit.json`` and ``run.json`` name digests."""
 _TREATMENTS = {
     "identifier": "never learned; replaced by fresh surrogate values",
     "unit": "never learned; replaced by fresh surrogate values",
@@ -88,13 +100,13 @@ def audit_record(verdict: Verdict, results: tuple[CheckResult, ...], facts: RunF
         },
         "rules": [_rule(outcome) for outcome in verdict.outcomes],
         "checks": [_check(result) for result in results],
-        "privacy": None if facts.privacy is None else dict(facts.privacy),
-        "canary": None if facts.canary is None else dict(facts.canary),
+        "privacy": None if facts.privacy is None else asdict(facts.privacy),
+        "canary": None if facts.canary is None else asdict(facts.canary),
         "utility": None if utility is None else _utility(utility),
         "attempts": None if facts.attempts is None else asdict(facts.attempts),
         "sign_off": {"roles": list(policy.sign_off), **asdict(policy.signing)},
         "rows": dict(facts.rows),
-        "digests": dict(facts.digests),
+        "digests": _digests(facts),
         "created": facts.created,
     }
 
@@ -112,11 +124,24 @@ def run_record(verdict: Verdict, facts: RunFacts, seed: int, exit_code: int) -> 
         "generator": facts.generator,
         "settings": {**facts.settings, "seed": seed},
         "rows": dict(facts.rows),
-        "digests": dict(facts.digests),
+        "digests": _digests(facts),
         "versions": dict(facts.versions),
         "seconds": dict(facts.seconds),
         "notices": list(facts.notices),
     }
+
+
+def ledger_record(facts: RunFacts, note: str) -> dict[str, Any]:
+    """The content of ``ledger.json``: the claim, if any, what the ledger says without one, and the extra run."""
+    return {
+        "claim": None if facts.privacy is None else asdict(facts.privacy),
+        "note": note,
+        "canary": None if facts.canary is None else asdict(facts.canary),
+    }
+
+
+def _digests(facts: RunFacts) -> dict[str, str]:
+    return {_DIGESTS[name]: digest for name, digest in facts.digests.items()}
 
 
 def _rule(outcome: RuleOutcome) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def for_steward(verdict: Verdict, facts: RunFacts) -> tuple[str, tuple[str, ...]
     is_breached = any(each.outcome == "breached" for each in unmet)
     if not is_breached:
         return f"Bring what is missing, then audit again. {NO_SEEDS}", tuple(steps.values())
-    who = "its maker has to make it anew" if facts.generator == "unknown" else "make it anew"
+    who = "make it anew" if facts.was_made_here else "its maker has to make it anew"
     return f"To release a table, {who}, and audit it again. {NO_SEEDS}", tuple(steps.values())
 
 
@@ -131,4 +131,4 @@ def _is_small(item: RuleOutcome) -> bool:
 def _told(remedy: Remedy, item: RuleOutcome, facts: RunFacts) -> str:
     """The remedy, with where to say it; not to the maker of a vendor's table, who has other tools."""
     what = remedy.what.format(f"“{outcome_terms.topic(item)}”")
-    return f"{what} ({remedy.here})" if remedy.here and facts.generator != "unknown" else what
+    return f"{what} ({remedy.here})" if remedy.here and facts.was_made_here else what

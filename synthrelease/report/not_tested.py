@@ -54,7 +54,7 @@ def gaps(verdict: Verdict, results: Sequence[CheckResult], facts: RunFacts, spec
     undeclared = tuple(_undeclared(facts))
     idle = tuple(_idle(verdict, results, specs))
     named = (
-        *((Gap(ON_TRUST),) if facts.generator == "unknown" else ()),
+        *(() if facts.was_made_here else (Gap(ON_TRUST),)),
         *(Gap(each) for each in undeclared),
         *(_open(item) for item in verdict.outcomes if item.outcome == "no_evidence"),
         *idle,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
 
-from synthrelease.core.formatting import number, plain, plain_key
-from synthrelease.privacy import attack_bounds
+from synthrelease.core.contracts import CanaryFacts, PrivacyFacts, PrivacySpend, PrivacyUnit
+from synthrelease.core.formatting import plain, plain_key
 
 _TABLES = ("spends", "public", "promises")
+"""Fields of the claim that the report shows as tables of their own."""
 _MEANINGS: Mapping[str, str] = {
     "attack_auc_at_most": "Largest AUC of any attack on membership (0.5 is guessing)",
     "attack_tpr_at_1pct_fpr_at_most": "Largest share of members found at 1% false alarms",
@@ -56,83 +55,35 @@ class LedgerView:
     canary_words: tuple[str, ...]
 
 
-def ledger_view(privacy: Mapping[str, Any], unit: str, canary: Mapping[str, Any] | None = None) -> LedgerView:
+def ledger_view(privacy: PrivacyFacts, unit: str, canary: CanaryFacts | None = None) -> LedgerView:
     """Split what is known about differential privacy into facts, spends, public facts and promises.
 
     Args:
-        privacy: the claim as ``audit.json`` has it.
+        privacy: the claim.
         unit: what the schema says that a person is in this table, "row" or "patient (column ...)".
         canary: what an extra run with planted rows found, where there was one.
     """
-    canary = canary or {}
-    spends = _mappings(privacy, "spends")
-    header = tuple(dict.fromkeys(str(key) for spend in spends for key in spend))
+    spent_on = tuple(field.name for field in fields(PrivacySpend)) if privacy.spends else ()
     return LedgerView(
         facts=tuple(
-            (_MEANINGS.get(str(key), plain_key(key)), plain(value))
-            for key, value in privacy.items()
-            if key not in _TABLES
+            (_MEANINGS.get(field.name, plain_key(field.name)), plain(getattr(privacy, field.name)))
+            for field in fields(privacy)
+            if field.name not in _TABLES
         ),
-        warning=_warning(str(privacy.get("unit", "row")), unit),
-        spends=tuple(tuple(plain(spend.get(key)) for key in header) for spend in spends),
-        spent_on=tuple(plain_key(key) for key in header),
-        public=tuple((plain(fact.get("what")), plain(fact.get("declared"))) for fact in _mappings(privacy, "public")),
-        promises=_promises(privacy),
-        canary=tuple((words, plain(canary[key])) for key, words in _CANARY.items() if key in canary),
-        canary_words=tuple(plain(canary[key]) for key in ("sentence", "beside") if key in canary),
+        warning=_warning(privacy.unit, unit),
+        spends=tuple(tuple(plain(getattr(spend, name)) for name in spent_on) for spend in privacy.spends),
+        spent_on=tuple(plain_key(name) for name in spent_on),
+        public=tuple((plain(fact.what), plain(fact.declared)) for fact in privacy.public),
+        promises=tuple(
+            (plain(each.case), plain(each.epsilon), plain(each.auc), plain(each.tpr_at_1pct_fpr))
+            for each in privacy.promises
+        ),
+        canary=() if canary is None else tuple((told, plain(getattr(canary, key))) for key, told in _CANARY.items()),
+        canary_words=() if canary is None else (plain(canary.sentence), plain(canary.beside)),
     )
 
 
-def budget(privacy: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Epsilon and delta, where both are numbers that promise anything."""
-    epsilon, delta = privacy.get("epsilon"), privacy.get("delta", 0.0)
-    is_number = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (epsilon, delta))
-    if not is_number or not (epsilon >= 0 and 0 <= delta < 1):  # type: ignore[operator]
-        return None
-    return float(epsilon), float(delta)  # type: ignore[arg-type]
-
-
-def gaussian_parameter(privacy: Mapping[str, Any]) -> float | None:
-    """Mu, where everything that was spent is Gaussian noise on all rows: sqrt(sum of steps / noise multiplier^2)."""
-    spends = _mappings(privacy, "spends")
-    try:
-        plain_noise = all(spend["sample_rate"] == 1 and spend.get("delta", 0) == 0 for spend in spends)
-        whole = math.fsum(spend["steps"] / spend["noise_multiplier"] ** 2 for spend in spends)
-    except (KeyError, TypeError, ZeroDivisionError):
-        return None
-    return math.sqrt(whole) if spends and plain_noise else None
-
-
-def largest_area(privacy: Mapping[str, Any]) -> float | None:
-    """The largest AUC of any attack: as the ledger says, else as epsilon and delta allow; None without a claim."""
-    said, known = privacy.get("attack_auc_at_most"), budget(privacy)
-    if isinstance(said, float):
-        return said
-    return None if known is None else attack_bounds.largest_area(epsilon=known[0], delta=known[1])
-
-
-def _mappings(privacy: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    return [each for each in privacy.get(key, ()) if isinstance(each, Mapping)]
-
-
-def _warning(protected: str, unit: str) -> str:
+def _warning(protected: PrivacyUnit, unit: str) -> str:
     if protected != "row":
         return ""
     return ROW_IS_PATIENT if unit.startswith("row") else ROW_UNIT
-
-
-def _promises(privacy: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
-    """Rows of (case, epsilon, largest AUC, largest true positive rate at 1% false alarms)."""
-    given = _mappings(privacy, "promises")
-    if given:
-        keys = ("epsilon", "auc", "tpr_at_1pct_fpr")
-        return tuple((plain(each.get("case")), *(plain(each.get(key)) for key in keys)) for each in given)
-    known = budget(privacy)
-    return () if known is None else (_row("this release", known),)
-
-
-def _row(case: str, known: tuple[float, float]) -> tuple[str, ...]:
-    epsilon, delta = known
-    area = attack_bounds.largest_area(epsilon=epsilon, delta=delta)
-    found = attack_bounds.most_found(0.01, epsilon=epsilon, delta=delta)
-    return case, number(epsilon), number(area), number(found)

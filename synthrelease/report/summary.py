@@ -8,14 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from synthrelease.core.contracts import CheckResult, Decision, Figure, Metric, RuleOutcome, RunFacts, Verdict
+from synthrelease.core.contracts import (
+    CheckResult,
+    Decision,
+    Figure,
+    Metric,
+    PrivacyFacts,
+    RuleOutcome,
+    RunFacts,
+    Verdict,
+)
 from synthrelease.core.formatting import interval, limit_in_words, number, shorten, written_as
 from synthrelease.report import next_steps, outcome_terms
 from synthrelease.report.not_tested import Gap, Gaps
-from synthrelease.report.privacy_section import budget, largest_area
-from synthrelease.report.templating import Section
 
 IS_RELEASED: Mapping[Decision, str] = {
     "release": "By the rules, yes: it may leave once everybody named below has signed.",
@@ -48,7 +54,7 @@ class Answer:
 
 def subject(facts: RunFacts) -> str:
     """What the report is about: never the real table, whose name the run goes by where the table was made here."""
-    if facts.generator == "unknown":
+    if not facts.was_made_here:
         return f"the table handed over as synthetic, {facts.source}"
     return f"the synthetic table made from {facts.source}"
 
@@ -58,7 +64,7 @@ def sizes(facts: RunFacts) -> str:
     rows = {name: number(facts.rows[name]) for name in ("synthetic", "train", "holdout") if name in facts.rows}
     if len(rows) < 3:
         return ""
-    how = "held against" if facts.generator == "unknown" else "learned from"
+    how = "learned from" if facts.was_made_here else "held against"
     return (
         f"{rows['synthetic']} synthetic rows, {how} {rows['train']} real training rows; {rows['holdout']} more (the "
         f"holdout) kept apart. {person(facts.unit)}"
@@ -72,10 +78,8 @@ def person(unit: str) -> str:
     return f"One {unit} counts as one, whatever the number of rows."
 
 
-def answers(
-    verdict: Verdict, results: Sequence[CheckResult], facts: RunFacts, gaps: Gaps, sections: Sequence[Section] = ()
-) -> tuple[Answer, ...]:
-    """The answers in the order in which they are asked; those of other modules' sections come last."""
+def answers(verdict: Verdict, results: Sequence[CheckResult], facts: RunFacts, gaps: Gaps) -> tuple[Answer, ...]:
+    """The answers in the order in which they are asked."""
     deciding = _deciding(verdict)
     return (
         Answer("Is it released?", _is_released(verdict)),
@@ -94,7 +98,6 @@ def answers(
             folded=gaps.named,
             fold=f"All {len(gaps.named)} by name",
         ),
-        *(Answer(section.title, section.in_short, section.key) for section in sections if section.in_short),
     )
 
 
@@ -205,22 +208,20 @@ def _metric(results: Sequence[CheckResult], check: str, name: str) -> Metric | N
 
 def _epsilon(facts: RunFacts) -> str:
     if facts.privacy is None:
-        if facts.generator == "unknown":
+        if not facts.was_made_here:
             return (
                 "Not known: its maker handed over no privacy ledger, so none counts. What is said rests on tests alone."
             )
         return "None: it was made without differential privacy. What is said rests on tests alone."
-    known = budget(facts.privacy)
-    if known is None:
-        return "A claim was recorded without a finite epsilon; read the ledger."
-    area = largest_area(facts.privacy)
-    most = "" if area is None else f" No attack on membership can have an AUC above {number(area)} (0.5 is guessing)."
-    return f"Yes: epsilon {number(known[0])}, delta {number(known[1])}, for one {_unit(facts.privacy)}.{most}"
+    claim, area = facts.privacy, number(facts.privacy.attack_auc_at_most)
+    return (
+        f"Yes: epsilon {number(claim.epsilon)}, delta {number(claim.delta)}, for one {_unit(claim)}. No attack on "
+        f"membership can have an AUC above {area} (0.5 is guessing)."
+    )
 
 
-def _unit(privacy: Mapping[str, Any]) -> str:
-    unit = str(privacy.get("unit", "row"))
-    return "row, which is not the same as one patient" if unit == "row" else unit
+def _unit(claim: PrivacyFacts) -> str:
+    return "row, which is not the same as one patient" if claim.unit == "row" else claim.unit
 
 
 def _worst_column(verdict: Verdict, results: Sequence[CheckResult]) -> str:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from synthrelease.core import diagnostics
-from synthrelease.core.contracts import MINIMUM_ROWS, Evidence
+from synthrelease.core.contracts import MINIMUM_ROWS, DigestName, Evidence
 from synthrelease.data import learned_categories, splitting, table_reader, table_writer
+from synthrelease.data.formats import Place
 from synthrelease.governance import policy_file
 from synthrelease.schema import constraints
 from synthrelease.schema import schema_file as schema_reader
@@ -34,7 +35,7 @@ def audit(
     Of ``options`` only ``target``, ``seed``, ``force``, ``register`` and ``source`` apply. Raises as ``build`` does.
     """
     options = options or BuildOptions()
-    check_are_files(*files.named().values())
+    check_are_files(files.train, files.holdout, files.synthetic, files.reference)
     rules = policy_file.load(policy_name, known_checks())
     meaning = schema_reader.load(Path(schema_file), target=options.target)
     begin = begun(
@@ -77,6 +78,8 @@ def audit(
         evidence = Evidence(
             real[0], real[1], judged, run.derived("audit"), rules.confidence, real[2] if len(real) > 2 else None
         )
-        digests |= input_digests(folder.internal, files.named())
+        given: dict[DigestName, Path | Place | None] = {"train": files.train, "holdout": files.holdout}
+        given |= {"handed_in": files.synthetic, "reference": files.reference}
+        digests |= input_digests(folder.internal, given)
         filed = Filing(folder, quarantined, noted, attempts, digests)
-        return judge(run, filed, produced=Production(MADE_ELSEWHERE), evidence=evidence)
+        return judge(run, filed, produced=Production(MADE_ELSEWHERE, was_made_here=False), evidence=evidence)

@@ -104,7 +104,7 @@ def build(
         digests |= input_digests(folder.internal, {"table": content, "holdout": options.holdout})
         produced = Production(
             maker.generator,
-            _settings(options, wish, preparation.planned_rows().value) | _described(maker),
+            settings=_settings(options, wish, preparation.planned_rows().value) | _described(maker),
             history=training_curves.figures(maker.fitted),
             packages=(*PACKAGES, "torch"),
             claim=claim,

@@ -13,6 +13,7 @@ from synthrelease.core import files as whole_files
 from synthrelease.core.contracts import (
     CheckResult,
     CheckSpec,
+    DigestName,
     Evidence,
     LearnedSchema,
     RunFacts,
@@ -24,7 +25,7 @@ from synthrelease.data.fingerprint import Content
 from synthrelease.evaluation import checks
 from synthrelease.evaluation.runner import NOT_TESTED
 from synthrelease.evaluation.runner import run as run_checks
-from synthrelease.governance import finished_run, gate, source_history
+from synthrelease.governance import gate, source_history
 from synthrelease.governance.source_history import Trail
 from synthrelease.privacy import claim
 from synthrelease.report import internal_report, json_records
@@ -56,9 +57,9 @@ class Outcome:
         return self.folder / "internal" / "report.html"
 
 
-def read_back(path: Path, meaning: LearnedSchema) -> tuple[Table, dict[str, str]]:
+def read_back(path: Path, meaning: LearnedSchema) -> tuple[Table, dict[DigestName, str]]:
     """Read the table in quarantine and take its digest: what is audited is what would be handed over."""
-    digests = {"synthetic (SHA-256)": finished_run.sha256(path)}
+    digests: dict[DigestName, str] = {"synthetic": whole_files.sha256(path)}
     return table_reader.read(path, meaning, origin="synthetic", cells="lenient").table, digests
 
 
@@ -79,10 +80,8 @@ def judge(run: Run, filed: Filing, *, produced: Production, evidence: Evidence) 
     facts = _facts(run, filed, produced, evidence)
     with told.stage("Writing the report"):
         page = internal_report.render(verdict, results, facts, known_checks())
-        filed.write(run, verdict, results, facts, page=page, note=ledger.note)
-    is_released = filed.finish(
-        verdict, facts, json_records.run_record(verdict, facts, run.seed, EXIT_CODES[verdict.decision])
-    )
+        stored = filed.write(run, verdict, results, facts, page=page, note=ledger.note)
+    is_released = filed.finish(stored, json_records.run_record(verdict, facts, run.seed, EXIT_CODES[verdict.decision]))
     released = filed.folder.release / filed.table.name if is_released else None
     return Outcome(verdict, results, facts, filed.folder.path, released)
 
@@ -92,21 +91,21 @@ def known_checks() -> Mapping[str, CheckSpec]:
     return {**checks.specs(), claim.SPEC.name: claim.SPEC}
 
 
-def input_digests(internal: Path, files: Mapping[str, Content | None]) -> dict[str, str]:
+def input_digests(internal: Path, files: Mapping[DigestName, Content | None]) -> dict[DigestName, str]:
     """HMAC-SHA256 of the real files under a key that stays inside: a plain hash of a small table can be guessed."""
     key = secrets.token_bytes(32)
     whole_files.write_text(internal / "digest.key", key.hex() + "\n")
     (internal / "digest.key").chmod(0o600)
-    return {f"{name} (HMAC)": fingerprint.digest(path, key) for name, path in files.items() if path is not None}
+    return {name: fingerprint.digest(path, key) for name, path in files.items() if path is not None}
 
 
 def _facts(run: Run, filed: Filing, produced: Production, evidence: Evidence) -> RunFacts:
     meaning = run.schema
     sizes = {"train": evidence.train, "holdout": evidence.holdout, "synthetic": evidence.synthetic}
-    digests = {
+    digests: dict[DigestName, str] = {
         **filed.digests,
-        "schema (SHA-256)": meaning.digest,
-        "policy (SHA-256)": run.policy.digest,
+        "schema": meaning.digest,
+        "policy": run.policy.digest,
     }
     return RunFacts(
         run=filed.folder.path.resolve().name,
@@ -114,6 +113,7 @@ def _facts(run: Run, filed: Filing, produced: Production, evidence: Evidence) ->
         created=run.created,
         purpose=meaning.purpose or "not stated in the schema",
         generator=produced.generator,
+        was_made_here=produced.was_made_here,
         settings=dict(produced.settings),
         rows={name: len(table) for name, table in sizes.items()},
         columns=json_records.column_facts(meaning, was_made_here=produced.was_made_here),
@@ -130,6 +130,6 @@ def _facts(run: Run, filed: Filing, produced: Production, evidence: Evidence) ->
         attempts=filed.attempts,
         contact=meaning.contact,
         terms=meaning.terms,
-        privacy=claim.record(produced.claim),
-        canary=None if produced.canary is None else produced.canary.record(),
+        privacy=claim.facts(produced.claim),
+        canary=None if produced.canary is None else produced.canary.facts(),
     )

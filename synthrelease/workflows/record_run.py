@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from synthrelease.core import diagnostics, files
-from synthrelease.core.contracts import Attempts, CheckResult, RunFacts, Verdict
-from synthrelease.core.errors import RunFolderError
-from synthrelease.governance import finished_run, release_bundle, run_folder, source_history
-from synthrelease.governance.approvals_html import fragment, inserted
+from synthrelease.core.contracts import Attempts, CheckResult, DigestName, RunFacts, Verdict
+from synthrelease.governance import finished_run, release, run_folder, source_history
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.source_history import Trail
@@ -36,8 +34,8 @@ def opened(
     with run_folder.claimed(out, force=force, started=run.started()) as folder:
         diagnostics.go_on_in(folder.internal / "run.log")
         _log.info("%s %s under %s %s", event, run.run_id, run.policy.name, run.policy.version)
-        named = {"run": folder.path.resolve().name, "run_id": run.run_id}
-        attempts = source_history.begin(noted, run.policy, named, event=event)
+        name = folder.path.resolve().name
+        attempts = source_history.begin(noted, run.policy, run=name, run_id=run.run_id, event=event)
         for text in folder.notices:
             run.recorder.notice(text)
         yield folder, attempts
@@ -54,37 +52,36 @@ class Filing:
     table: Path
     trail: Trail
     attempts: Attempts | None
-    digests: Mapping[str, str]
+    digests: Mapping[DigestName, str]
 
     def write(
         self, run: Run, verdict: Verdict, results: tuple[CheckResult, ...], facts: RunFacts, *, page: str, note: str
-    ) -> None:
+    ) -> Stored:
         """Write the internal files; ``page`` is the report, ``note`` what the privacy ledger says."""
         inside = self.folder.internal
         (inside / "schema.toml").write_bytes(run.schema_file.read_bytes())
         files.write_text(inside / "policy.toml", run.policy.text)
-        files.write_json(inside / "ledger.json", {"claim": facts.privacy, "note": note, "canary": facts.canary})
+        files.write_json(inside / "ledger.json", json_records.ledger_record(facts, note))
         files.write_json(inside / "audit.json", json_records.audit_record(verdict, results, facts))
-        files.write_text(inside / "report.html", inserted(page, fragment(attempts=facts.attempts)))
-        finished_run.store(self.folder, Stored(verdict, facts, self.table.name, self.trail.source, self.trail.name))
+        files.write_text(inside / "report.html", page)
+        stored = Stored(verdict, facts, self.table.name, self.trail.source, self.trail.name)
+        finished_run.store(self.folder, stored)
+        return stored
 
-    def finish(self, verdict: Verdict, facts: RunFacts, run_record: Mapping[str, Any]) -> bool:
+    def finish(self, stored: Stored, run_record: Mapping[str, Any]) -> bool:
         """Note the verdict and make the release, where the verdict is release and nobody must sign; say whether.
 
         Raises:
             RunFolderError: the table is no longer the one that was audited.
             CapError: the release would go beyond the policy's cap on epsilon.
         """
+        verdict = stored.verdict
+        release.check_table(self.folder, stored)
         bound = finished_run.digests(self.folder, self.table)
-        if bound["table"] != facts.digests["synthetic (SHA-256)"]:
-            raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
         _log.info("verdict: %s", verdict.decision)
-        source_history.judged(self.trail, verdict, facts, bound)
+        source_history.judged(self.trail, verdict, stored.facts, bound)
+        self.folder.record("finished", run_record)
         is_released = verdict.decision == "release" and not verdict.policy.sign_off
         if is_released:
-            source_history.released(self.trail, verdict.policy, facts)
-            release_bundle.stage(self.folder, self.table, facts, verdict)
-        self.folder.record("finished", run_record)
-        if is_released:
-            release_bundle.publish(self.folder)
+            release.release(self.trail, self.folder, stored)
         return is_released

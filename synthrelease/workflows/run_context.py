@@ -120,20 +120,17 @@ class Run:
 class Production:
     """How the synthetic table came about, as the report tells it.
 
-    ``claim`` is what a differentially private build promises, ``canary`` what planted rows say of that.
+    ``was_made_here``: whether this run trained the generator. ``claim`` is what a differentially private build
+    promises, ``canary`` what planted rows say of that.
     """
 
     generator: str
+    was_made_here: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Figure, ...] = ()
     packages: tuple[str, ...] = PACKAGES
     claim: PrivacyClaim | None = None
     canary: CanaryFinding | None = None
-
-    @property
-    def was_made_here(self) -> bool:
-        """Whether this run trained the generator."""
-        return self.generator != MADE_ELSEWHERE
 
 
 def begun(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -60,7 +60,3 @@ class AuditTables:
     holdout: Path | Place
     synthetic: Path | Place
     reference: Path | Place | None = None
-
-    def named(self) -> dict[str, Path | Place | None]:
-        """The tables by name, in order."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}

@@ -9,7 +9,6 @@ from pathlib import Path
 from synthrelease.core import files
 from synthrelease.core.errors import InputError
 from synthrelease.data import table_reader, table_writer
-from synthrelease.governance.finished_run import sha256
 from synthrelease.schema import row_conditions
 from synthrelease.synthesis import synthesizer
 from synthrelease.synthesis.synthesizer import Wish
@@ -69,7 +68,7 @@ def sample(run: Path, rows: int, *, out: Path | None, seed: int | None, wanted: 
         "rows": rows,
         "seed": chosen,
         "conditions": [each.words for each in wish.conditions],
-        "synthetic (SHA-256)": sha256(path),
+        "synthetic (SHA-256)": files.sha256(path),
         "notices": notices,
     }
     files.write_json(path.with_name(f"{path.name}.json"), facts)

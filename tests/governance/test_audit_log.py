@@ -17,6 +17,7 @@ from synthrelease.cli.main import main
 from synthrelease.core.contracts import Caps
 from synthrelease.core.errors import CapError, RegisterError
 from synthrelease.governance import audit_log, source_history
+from synthrelease.governance.audit_events import Attempt
 from synthrelease.governance.source_history import Trail
 
 SOURCE = "ab" * 32
@@ -26,8 +27,12 @@ SOURCE = "ab" * 32
 def opened(tmp_path):
     found = audit_log.opened(tmp_path / "register")
     for number in range(5):
-        audit_log.append(found, SOURCE, "build", {"run": f"r{number}", "source_name": "ward.csv"})
+        audit_log.append(found, SOURCE, begun_build(f"r{number}"))
     return found
+
+
+def begun_build(run: str) -> Attempt:
+    return Attempt(event="build", run=run, run_id=run, source_name="ward.csv", policy="ours", policy_version="1")
 
 
 def test_entries_come_back_in_order_and_are_chained(opened):
@@ -72,7 +77,10 @@ def repeated(lines):
 def test_whatever_is_done_to_a_log_shows_and_says_what_to_do(opened, damage, found):
     lines = opened.log(SOURCE).read_bytes().splitlines()
     opened.log(SOURCE).write_bytes(b"".join(line + b"\n" for line in damage(lines)))
-    for attempt in (lambda: audit_log.entries(opened, SOURCE), lambda: audit_log.append(opened, SOURCE, "build", {})):
+    for attempt in (
+        lambda: audit_log.entries(opened, SOURCE),
+        lambda: audit_log.append(opened, SOURCE, begun_build("r9")),
+    ):
         with pytest.raises(RegisterError, match=found) as caught:
             attempt()
         assert "restore" in str(caught.value)
@@ -117,14 +125,14 @@ def test_an_entry_that_a_killed_process_left_half_written_was_never_counted(open
     whole = opened.log(SOURCE).read_bytes()
     opened.log(SOURCE).write_bytes(whole + whole.splitlines()[-1][:50])
     assert len(audit_log.entries(opened, SOURCE)) == 5
-    audit_log.append(opened, SOURCE, "build", {"run": "r5"})
-    assert [entry.facts["run"] for entry in audit_log.entries(opened, SOURCE)][-1] == "r5"
+    audit_log.append(opened, SOURCE, begun_build("r5"))
+    assert [entry.facts.run for entry in audit_log.entries(opened, SOURCE)][-1] == "r5"
     assert opened.log(SOURCE).read_bytes().startswith(whole)
 
 
 def test_an_entry_that_was_written_and_not_yet_counted_is_counted_later(opened):
     heads = (opened.folder / "heads.json").read_bytes()
-    audit_log.append(opened, SOURCE, "build", {"run": "r5"})
+    audit_log.append(opened, SOURCE, begun_build("r5"))
     (opened.folder / "heads.json").write_bytes(heads)
     assert len(audit_log.entries(opened, SOURCE)) == 6
     assert audit_log.check(opened) == []
@@ -147,7 +155,7 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path):
 
 def begun(where, chosen):
     noted = Trail(audit_log.opened(where), SOURCE, "ward.csv")
-    return source_history.begin(noted, chosen, {"run": "r", "run_id": "1"}, event="build")
+    return source_history.begin(noted, chosen, run="r", run_id="1", event="build")
 
 
 def test_attempts_count_by_policy_and_are_capped(tmp_path):

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 from signing_room import REVIEWER, STEWARD, finished, opened_up, rules, unmet
 
 from synthrelease.cli.main import main
+from synthrelease.core import files as whole_files
 from synthrelease.core.errors import InputError, SigningError
 from synthrelease.governance import (
     audit_log,
-    finished_run,
     handoff,
     keys,
     package_format,
@@ -50,14 +50,14 @@ def room(tmp_path_factory):
 
 
 def test_a_package_is_whole_and_says_what_it_is(room):
-    found = verify(room / "signed.zip", Expected(KEY.fingerprint, finished_run.sha256(room / "signed.zip")))
+    found = verify(room / "signed.zip", Expected(KEY.fingerprint, whole_files.sha256(room / "signed.zip")))
     assert found.is_intact
     assert set(found.contents.files) >= {
         "synthetic.csv", "data-card.html", "data-card.json", "manifest.json", "policy.toml", "sign-offs.jsonl",
         "READ-ME.txt",
     }  # fmt: skip
     assert found.contents.key == KEY.fingerprint
-    assert {each["reviewer"] for each in found.records} == {"Ada Example", "Ben Example"}
+    assert {each.reviewer for each in found.records} == {"Ada Example", "Ben Example"}
     content = (room / "signed.zip").read_bytes()
     assert b"Three patients" not in content
     assert b"audit.json" in content  # its digest alone
@@ -323,7 +323,7 @@ def test_a_locked_package_opens_for_its_recipient_alone(room, tmp_path):
         verify(out)
     found = verify(out, Expected(identity=tmp_path / "theirs"), extract=tmp_path / "table")
     assert found.is_intact
-    assert found.sha256 == finished_run.sha256(room / "signed.zip")
+    assert found.sha256 == whole_files.sha256(room / "signed.zip")
     assert (tmp_path / "table" / "synthetic.csv").read_bytes() == members(room / "signed.zip")["synthetic.csv"]
     assert "does not open" in why(out, Expected(identity=tmp_path / "others"))["package.zip.age"]
     content = bytearray(out.read_bytes())
@@ -337,7 +337,7 @@ def test_a_locked_package_opens_for_its_recipient_alone(room, tmp_path):
 def test_the_register_knows_every_hand_off(room):
     opened = audit_log.opened(room / "register")
     noted = [e.facts for source in audit_log.sources(opened) for e in audit_log.entries(opened, source)]
-    assert finished_run.sha256(room / "signed.zip") in {facts.get("package") for facts in noted}
+    assert whole_files.sha256(room / "signed.zip") in {facts.package for facts in noted if facts.event == "hand-off"}
 
 
 def test_the_commands_answer_in_words_and_exit_codes(room, tmp_path):

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from signing_room import REVIEWER, STEWARD, finished
 
+from synthrelease.core import files
 from synthrelease.core.errors import SigningError
-from synthrelease.governance import audit_log, finished_run, handoff, sign_off
+from synthrelease.governance import audit_log, handoff, sign_off
 from synthrelease.governance.package_verification import verify
 
 ROUNDS = 50
@@ -49,7 +50,7 @@ class Room:
         """What the register says was decided."""
         opened = audit_log.opened(self.where)
         entries = [e for source in audit_log.sources(opened) for e in audit_log.entries(opened, source)]
-        return [e.facts["record"]["decision"] for e in entries if e.event == "sign-off"]
+        return [e.facts.record.decision for e in entries if e.event == "sign-off"]
 
     def check(self) -> None:
         """The register is as it was written; what is released is whole; what verifies is the real package."""
@@ -57,7 +58,7 @@ class Room:
         release = self.run / "release"
         if release.exists():
             listed = json.loads((release / "manifest.json").read_text())["files"]
-            assert {p.name: finished_run.sha256(p) for p in release.iterdir() if p.name != "manifest.json"} == listed
+            assert {p.name: files.sha256(p) for p in release.iterdir() if p.name != "manifest.json"} == listed
             assert self.records().count("approve") == 2
         for path in (*self.folder.glob("*.zip"), *self.folder.glob(".*.part")):
             if path.name == "package.zip":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import threading
 import time
 import urllib.parse
@@ -15,7 +14,8 @@ import pytest
 from signing_room import STEWARD, finished, opened_up, rules
 
 from synthrelease.core.contracts import Signing
-from synthrelease.governance import approval_records, keys, review_server, sign_off
+from synthrelease.governance import approval_records, keys, review_server, sign_off, standing
+from synthrelease.governance.approval_records import SignOff, Waiver
 from synthrelease.governance.review_server import Visit
 
 pytestmark = pytest.mark.browser
@@ -86,9 +86,9 @@ def page(chromium):
     context.close()
 
 
-def records(run: Path) -> list[dict]:
+def records(run: Path) -> list[SignOff | Waiver]:
     path = run / "internal" / "sign-offs.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [approval_records.read(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def tab_to(page, selector: str) -> None:
@@ -125,10 +125,10 @@ def test_the_keyboard_alone_can_read_and_sign(served, page, tmp_path):
     assert page.complaints == []
     assert {urllib.parse.urlsplit(url).netloc for url in page.requests} == {review.host}
     (record,) = records(review.visit.run)
-    assert (record["reviewer"], record["role"], record["decision"]) == ("Ada Example", "data steward", "approve")
-    assert record["reason"] == "Read every page."
+    assert (record.reviewer, record.role, record.decision) == ("Ada Example", "data steward", "approve")
+    assert record.reason == "Read every page."
     assert approval_records.key_of(record) == key.fingerprint
-    assert not list(approval_records.faults(record, rules()))
+    assert not list(standing.faults(record, rules()))
     review.thread.join(20)
     assert review.ended is True
 
@@ -160,7 +160,7 @@ def test_a_rejection_keeps_the_table_inside(served, page):
     decide(page, "reject", "A cell of three.", reviewer="Ben Example")
     assert "Rejected" in page.inner_text("h1")
     assert (review.visit.run / "quarantine" / "synthetic.csv").is_file()
-    assert records(review.visit.run)[0]["decision"] == "reject"
+    assert records(review.visit.run)[0].decision == "reject"
 
 
 def test_what_cannot_be_recorded_is_said_and_what_was_typed_stays(served, page, tmp_path):

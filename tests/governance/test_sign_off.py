@@ -8,12 +8,24 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sample_report import claimed
 from signing_room import REVIEWER, STEWARD, facts_of, finished, opened_up, rules, unmet, verdict_of
 
 from synthrelease.core.contracts import Signing
 from synthrelease.core.errors import CapError, RunFolderError, SigningError
-from synthrelease.governance import approval_records, keys, sign_off
+from synthrelease.governance import (
+    approval_records,
+    audit_log,
+    finished_run,
+    keys,
+    release,
+    release_bundle,
+    sign_off,
+    standing,
+)
 from synthrelease.governance.approval_records import Signer
+from synthrelease.governance.run_folder import RunFolder
+from synthrelease.governance.source_history import Trail
 
 NOW = sign_off.today()
 
@@ -69,6 +81,44 @@ def test_two_people_means_two_names_and_two_keys(run, where):
     assert not (run / "release").exists()
 
 
+def events(where) -> list[str]:
+    opened = audit_log.opened(where)
+    return [entry.event for source in audit_log.sources(opened) for entry in audit_log.entries(opened, source)]
+
+
+def test_a_release_is_noted_before_anything_moves_and_finished_by_the_next_command(run, where, monkeypatch):
+    approve(run, STEWARD, where)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(release_bundle, "stage", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            approve(run, REVIEWER, where)
+    assert events(where)[-2:] == ["sign-off", "release"]
+    assert (run / "quarantine" / "synthetic.csv").is_file()
+    assert not (run / "release").exists()
+    with sign_off.held(run, where) as case:
+        assert case.is_released
+    assert events(where).count("release") == 1
+
+
+def test_a_release_that_may_not_be_is_not_noted_and_moves_nothing(run, tmp_path, where):
+    trail = Trail(audit_log.opened(where), "ab" * 32, "ward.csv")
+    folder, before = RunFolder(run, ()), events(where)
+    stored = finished_run.load(folder)
+    refused = finished_run.load(RunFolder(finished(tmp_path / "no", tmp_path / "other", "refuse"), ()))
+    with pytest.raises(ValueError, match="only a released table"):
+        release.release(trail, folder, refused)
+    (run / "quarantine" / "synthetic.csv").write_text("id\n1\n")
+    with pytest.raises(RunFolderError, match="changed in quarantine"):
+        release.release(trail, folder, stored)
+    assert events(where) == before
+    assert not (run / "release").exists()
+    assert not (run / ".staging").exists()
+
+
 def test_a_rejection_is_final_and_takes_a_release_back(run, where):
     approve(run, STEWARD, where)
     approve(run, REVIEWER, where)
@@ -106,12 +156,12 @@ def test_a_key_is_asked_for_where_the_policy_says_so_and_another_is_refused(tmp_
 
 def test_a_signature_that_was_tampered_with_does_not_count():
     who = replace(STEWARD, key=keys._as_key(keys.Ed25519PrivateKey.generate()))
-    target = approval_records.Target("r", "1", "e", {"table": "d"})
+    target = approval_records.Target("r", "1", "e", {"table": "d" * 64})
     made = approval_records.sign_off(target, who, "approve", "Read.", waivers=(), now="2026-01-01T00:00:00Z")
-    assert not list(approval_records.faults(made, rules()))
-    for changed in ({**made, "reviewer": "Eve"}, {**made, "bound": {"table": "other"}}, {**made, "decision": "reject"}):
-        assert any("does not fit" in text for text in approval_records.faults(changed, rules()))
-    assert not list(approval_records.faults(approval_records.public_part(made), rules()))
+    assert not list(standing.faults(made, rules()))
+    for changed in ({"reviewer": "Eve"}, {"bound": {"table": "e" * 64}}, {"decision": "reject"}):
+        assert any("does not fit" in text for text in standing.faults(made.model_copy(update=changed), rules()))
+    assert not list(standing.faults(approval_records.outward(made), rules()))
 
 
 def test_a_sign_off_of_another_run_does_not_count(tmp_path, where, run):
@@ -120,10 +170,10 @@ def test_a_sign_off_of_another_run_does_not_count(tmp_path, where, run):
     shutil.copy(run / "internal" / "sign-offs.jsonl", other / "internal" / "sign-offs.jsonl")
     with pytest.raises(SigningError, match="comes from another run"):
         approve(other, REVIEWER, where)
-    record = json.loads((run / "internal" / "sign-offs.jsonl").read_text())
-    target = approval_records.Target("other", facts_of(other).run_id, "", record["bound"])
+    record = approval_records.read((run / "internal" / "sign-offs.jsonl").read_text())
+    target = approval_records.Target("other", facts_of(other).run_id, "", record.bound)
     verdict = replace(verdict_of(other), decision="release")
-    at = approval_records.standing(rules(), verdict, [record], target, today=NOW)
+    at = standing.standing(rules(), verdict, [record], target, today=NOW)
     assert at.missing == rules().sign_off
     assert any("belongs to another run" in text for text in at.void)
 
@@ -180,6 +230,30 @@ def test_what_is_refused_is_approved_only_when_every_rule_is_waived(refused, whe
     assert "For teaching only." in (refused / "release" / "data-card.html").read_text()
 
 
+def test_a_waiver_that_never_reached_the_report_is_written_into_it_by_the_next_command(refused, where):
+    report = refused / "internal" / "report.html"
+    before = report.read_bytes()
+    first, *_ = unmet(refused)
+    waive(refused, first, where)
+    after = report.read_bytes()
+    report.write_bytes(before)
+    with sign_off.held(refused, where) as case:
+        assert set(case.standing.waived) == {first}
+    assert report.read_bytes() == after
+
+
+@pytest.mark.parametrize(
+    "edited", [b"", b"\xff", b"<!-- decisions -->", b"<!-- decisions --><!-- end of decisions -->"]
+)
+def test_a_waived_report_that_was_edited_is_refused(refused, where, edited):
+    waive(refused, unmet(refused)[0], where)
+    report = refused / "internal" / "report.html"
+    report.write_bytes(edited)
+    with pytest.raises(SigningError, match=r"report\.html has changed since the verdict"):
+        approve(refused, STEWARD, where)
+    assert report.read_bytes() == edited
+
+
 def test_a_waiver_after_an_approval_voids_the_approval(refused, where):
     first, *others = unmet(refused)
     for rule in others or [first]:
@@ -225,7 +299,7 @@ def test_a_rule_is_waived_only_where_the_policy_says_so(tmp_path, where):
 
 def test_a_release_beyond_the_epsilon_of_the_source_is_refused(tmp_path, where):
     for number, expected in enumerate((True, True, False)):
-        run = finished(tmp_path / f"run{number}", where, privacy={"epsilon": 8.0})
+        run = finished(tmp_path / f"run{number}", where, privacy=claimed(epsilon=8.0))
         approve(run, STEWARD, where) if expected else None
         if expected:
             assert approve(run, REVIEWER, where).is_released

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from sample_report import claimed
 from scipy import stats
 from sklearn.metrics import auc
 
+from synthrelease.core.contracts import AttackBound, CanaryFacts, PrivacySpend
 from synthrelease.privacy import attack_bounds
 from synthrelease.report import privacy_section
 
@@ -48,12 +51,12 @@ def test_a_huge_epsilon_promises_nothing_and_breaks_nothing():
     assert attack_bounds.most_found(0.01, epsilon=1e6, delta=0) == 1
 
 
+def spend(**changes: object) -> PrivacySpend:
+    return replace(PrivacySpend("training", "Gaussian", 4.0, 1.0, 4, "patient"), **changes)
+
+
 def test_gaussian_noise_has_a_ceiling_of_its_own_below_that_of_epsilon():
-    spends = [
-        {"sample_rate": 1.0, "steps": 4, "noise_multiplier": 4.0},
-        {"sample_rate": 1.0, "steps": 3, "noise_multiplier": 2.0},
-    ]
-    mu = privacy_section.gaussian_parameter({"spends": spends})
+    mu = attack_bounds.gaussian_parameter((spend(), spend(steps=3, noise_multiplier=2.0)))
     assert mu == pytest.approx(1.0)
     assert attack_bounds.most_found_gaussian(0.1, mu=mu) == pytest.approx(stats.norm.cdf(stats.norm.ppf(0.1) + 1))
     line = attack_bounds.ceiling((0.01, 0.1, 1.0), epsilon=4.0, delta=1e-5, unit="patient", mu=mu)
@@ -62,47 +65,55 @@ def test_gaussian_noise_has_a_ceiling_of_its_own_below_that_of_epsilon():
     assert line.y[-1] == 1.0
 
 
-@pytest.mark.parametrize(
-    "spend",
-    [{"sample_rate": 0.1}, {"delta": 1e-7}, {"noise_multiplier": 0.0}, {"steps": None}],
+@pytest.mark.parametrize("other", [{"sample_rate": 0.1}, {"delta": 1e-7}])
+def test_other_spends_have_no_gaussian_ceiling(other):
+    assert attack_bounds.gaussian_parameter((spend(), spend(**other))) is None
+    assert attack_bounds.gaussian_parameter(()) is None
+
+
+CLAIM = claimed(
+    epsilon=2.0,
+    attack_auc_at_most=0.81,
+    spends=(spend(), spend(purpose="row count", steps=1, sample_rate=0.5)),
+    promises=(AttackBound("this release", 2.0, 0.81, 0.06),),
 )
-def test_other_spends_have_no_gaussian_ceiling(spend):
-    plain = {"sample_rate": 1.0, "steps": 4, "noise_multiplier": 4.0}
-    assert privacy_section.gaussian_parameter({"spends": [plain, plain | spend]}) is None
-    assert privacy_section.gaussian_parameter({"spends": []}) is None
-
-
-CLAIM = {
-    "epsilon": 2.0,
-    "delta": 1e-6,
-    "unit": "patient",
-    "attack_auc_at_most": 0.81,
-    "spends": [{"purpose": "training", "steps": 100}, {"purpose": "row count", "delta": 0.0}],
-    "public": [{"what": "bounds of age", "declared": "schema.toml"}],
-    "promises": [{"case": "this release", "epsilon": 2.0, "auc": 0.81, "tpr_at_1pct_fpr": 0.06}],
-}
 
 
 def test_the_ledger_is_cut_into_facts_spends_public_facts_and_promises():
     view = privacy_section.ledger_view(CLAIM, "patient (column id)")
     assert view.warning == ""
-    assert view.spent_on == ("Purpose", "Steps", "Delta")
-    assert view.spends == (("training", "100", "none"), ("row count", "none", "0"))
+    assert view.spent_on == ("Purpose", "Mechanism", "Noise multiplier", "Sample rate", "Steps", "Unit", "Delta")
+    assert view.spends == (
+        ("training", "Gaussian", "4", "1", "4", "patient", "0"),
+        ("row count", "Gaussian", "4", "0.5000", "1", "patient", "0"),
+    )
     assert view.public == (("bounds of age", "schema.toml"),)
     assert view.promises == (("this release", "2", "0.8100", "0.06000"),)
     assert ("Largest AUC of any attack on membership (0.5 is guessing)", "0.8100") in view.facts
-
-
-def test_a_claim_without_figures_on_attacks_gets_them_from_epsilon_and_delta():
-    view = privacy_section.ledger_view({"epsilon": 1.0, "delta": 0.0, "unit": "patient"}, "patient (column id)")
-    assert view.promises == (("this release", "1", "0.731", "0.0272"),)
+    assert not {"Spends", "Public", "Promises"} & {name for name, _ in view.facts}
 
 
 def test_a_row_as_the_unit_is_warned_of():
-    assert "k times epsilon" in privacy_section.ledger_view({"unit": "row"}, "patient (column id)").warning
-    assert "no patient has two rows" in privacy_section.ledger_view({"unit": "row"}, "row").warning
+    claim = claimed(unit="row")
+    assert "k times epsilon" in privacy_section.ledger_view(claim, "patient (column id)").warning
+    assert "no patient has two rows" in privacy_section.ledger_view(claim, "row").warning
 
 
-@pytest.mark.parametrize("epsilon", [None, "2", True, math.nan, -1.0])
-def test_a_budget_that_is_no_number_is_none(epsilon):
-    assert privacy_section.budget({"epsilon": epsilon, "delta": 0.0}) is None
+@pytest.mark.parametrize("wrong", [{"epsilon": math.nan}, {"epsilon": math.inf}, {"epsilon": -1.0}, {"delta": 1.0}])
+def test_a_claim_that_promises_nothing_cannot_be_told(wrong):
+    with pytest.raises(ValueError, match="finite epsilon"):
+        claimed(**wrong)
+
+
+def test_what_planted_rows_found_is_told_with_what_it_means():
+    found = CanaryFacts(
+        claimed=3.0, delta=1e-6, lower_bound=0.4, confidence=0.95, canaries=40, guesses=20, right=14, seen_in="counts",
+        looked_in="counts, rows", ceiling=2.5, power=0.3, caught_from=None, seconds=1.5, weaker_noise=4.0,
+        sentence="It proves nothing.", beside="It is no part of the claim.",
+    )  # fmt: skip
+    view = privacy_section.ledger_view(CLAIM, "patient (column id)", found)
+    assert view.canary_words == ("It proves nothing.", "It is no part of the claim.")
+    told = dict(view.canary)
+    assert told["Epsilon is at least"] == "0.4000"
+    assert told["Most such runs would catch noise so many times too small"] == "none"
+    assert privacy_section.ledger_view(CLAIM, "patient (column id)").canary == ()

@@ -92,11 +92,12 @@ def test_the_claim_as_a_result_and_as_a_record():
     assert result.status == "measured"
     assert metric is not None
     assert metric.low == metric.high == metric.value == promise.epsilon <= 1.0
-    found = claim.record(promise)
+    found = claim.facts(promise)
     assert found is not None
-    assert found["adjacency"] == "add or remove"
-    spends = tuple(PrivacySpend(**each) for each in found["spends"])
-    assert accounting.epsilon(spends, found["delta"]) == pytest.approx(found["epsilon"], rel=1e-6)
+    assert claim.facts(None) is None
+    assert found.adjacency == "add or remove"
+    assert accounting.epsilon(found.spends, found.delta) == pytest.approx(found.epsilon, rel=1e-6)
+    assert (found.promises[0].case, found.promises[0].auc) == ("this release", found.attack_auc_at_most)
     assert claim.result(None).status == "not_applicable"
     assert claim.result(None).note != claim.result(None, made_here=False).note
 
@@ -148,7 +149,7 @@ def test_the_bounds_hold_where_a_threshold_fails_on_either_side(who_fails):
     failures, mu = 0.03, 0.8
     asked = dataclasses.replace(ASKED, epsilon=50.0, delta=0.05)
     promise = claim.claim((spend(1 / mu, delta=failures),), asked)
-    assert claim.gaussian_parameter(promise) is None
+    assert attack_bounds.gaussian_parameter(promise.spends) is None
     reach = np.linspace(-12, 12, 20_001)
     tpr, fpr = stats.norm.sf(reach - mu), stats.norm.sf(reach)
     if who_fails == "member":

@@ -9,12 +9,22 @@ from itertools import pairwise
 
 import pytest
 from jinja2 import UndefinedError
-from markupsafe import Markup
-from sample_report import NAN, Sample, sample
+from sample_report import NAN, Sample, claimed, sample
 
-from synthrelease.core.contracts import CheckResult, ColumnFact, Figure, Line, Metric, Score, Utility
+from synthrelease.core.contracts import (
+    AttackBound,
+    CheckResult,
+    ColumnFact,
+    Figure,
+    Line,
+    Metric,
+    PrivacySpend,
+    PublicFact,
+    Score,
+    Utility,
+)
 from synthrelease.report import internal_report
-from synthrelease.report.templating import Section, environment
+from synthrelease.report.templating import environment
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 HOSTILE = ("<script>alert(1)</script>", "=cmd|'/C calc'!A0", "\"'><b onclick=x>", "<img src=x onerror=window.pwned=1>")
@@ -178,8 +188,8 @@ def test_regression_utility():
 def test_without_differential_privacy_no_claim_is_made_and_with_it_the_ledger_is_shown():
     run = sample()
     assert "No differential privacy: no (epsilon, delta) claim is made." in render(run)
-    spend = {"purpose": "training", "mechanism": "DP-SGD", "noise_multiplier": 1.1, "sample_rate": 0.02, "steps": 900}
-    privacy = {"epsilon": 2.5, "delta": 1e-5, "unit": "patient", "spends": [spend]}
+    spend = PrivacySpend("training", "DP-SGD", 1.1, 0.02, 900, "patient")
+    privacy = claimed(epsilon=2.5, delta=1e-5, spends=(spend,))
     words = Page(render(replace(run, facts=replace(run.facts, privacy=privacy)))).words
     assert "No differential privacy" not in words
     assert "Epsilon 2.500 Delta 1 \N{MULTIPLICATION SIGN} 10⁻⁵ Unit patient" in words
@@ -190,15 +200,14 @@ def test_the_attack_is_drawn_below_the_ceiling_that_epsilon_promises():
     run = sample()
     roc = Figure("mia_roc", "curve", "Attack", "C", "FPR", "TPR", (Line("attack", (0.1, 1.0), (0.1, 1.0)),), True, True)
     results = (CheckResult("membership", "measured", 9, figures=(roc,)),)
-    claim = {"epsilon": 1.0, "delta": 0.0, "unit": "patient", "spends": []}
-    with_claim = internal_report.render(run.verdict, results, replace(run.facts, privacy=claim), run.specs)
+    with_claim = internal_report.render(run.verdict, results, replace(run.facts, privacy=claimed()), run.specs)
     assert "ceiling promised by epsilon 1 (for one patient)" in with_claim
     assert "ceiling promised" not in internal_report.render(run.verdict, results, run.facts, run.specs)
 
 
 def test_a_row_as_the_unit_is_said_on_the_first_screen():
     run = sample()
-    html = render(replace(run, facts=replace(run.facts, privacy={"epsilon": 1.0, "delta": 0.0, "unit": "row"})))
+    html = render(replace(run, facts=replace(run.facts, privacy=claimed(unit="row"))))
     assert "Read this before relying on epsilon" in html[: html.index('id="checklist"')]
 
 
@@ -228,12 +237,17 @@ def hostile() -> Sample:
         unit=name,
         columns=tuple(ColumnFact(text, text, text, text, text) for text in (*HOSTILE, LONG, name)),
         settings={name: {name: [name]}},
-        digests={name: name},
+        digests={"table": name, "synthetic": name},
         versions={name: name},
         not_tested=(name,),
         notices=(name,),
         history=figures,
-        privacy={name: name, "spends": [{name: name}]},
+        privacy=claimed(
+            accountant=name,
+            spends=(PrivacySpend(name, name, 4.0, 1.0, 1, "row"),),
+            public=(PublicFact(name, name),),
+            promises=(AttackBound(name, 1.0, 0.57, 0.019),),
+        ),
     )
     return Sample(replace(run.verdict, outcomes=outcomes, deciding=name, policy=policy), results, facts, run.specs)
 
@@ -260,24 +274,6 @@ def test_templates_hold_no_number_against_a_limit():
         source, _, _ = environment().loader.get_source(environment(), name)
         for code in re.findall(r"\{[%{](.*?)[%}]\}", source, re.S):
             assert not re.search(r"[<>]", code), (name, code)
-
-
-def test_a_section_made_elsewhere_is_shown_on_report_and_card():
-    section = Section("sign-off", "Signatures <1>", Markup("<p>Approved by <b>{}</b></p>").format("<script>"))
-    run = sample()
-    page = internal_report.render(run.verdict, run.results, run.facts, run.specs, sections=(section,))
-    public, _ = internal_report.data_card(run.facts, run.verdict, released_rows=400, sections=(section,))
-    for html in (page, public):
-        assert_nothing_foreign(html)
-        assert "Signatures <1> Approved by <script>" in Page(html).words
-    assert 'href="#sign-off"' in page
-
-
-def test_a_section_must_be_escaped_markup_below_a_plain_anchor():
-    with pytest.raises(TypeError, match="Markup"):
-        Section("sign-off", "Signatures", "<p>")
-    with pytest.raises(ValueError, match="plain word"):
-        Section('"><b', "Signatures", Markup())
 
 
 # The data card.
@@ -317,7 +313,7 @@ def test_the_card_holds_nothing_that_was_measured_or_counted_in_the_real_table()
         source="dr_house_hiv_clinic.csv",
         rows={"train": 75319, "holdout": 13579, "synthetic": 400},
         settings={"seed": 918273645},
-        digests={"real table": "d1ge57" * 8},
+        digests={"table": "d1ge57" * 8},
         seconds={"train": 55.123},
         notices=("a count: 75319",),
         not_tested=("a count: 13579",),
@@ -352,7 +348,8 @@ def test_the_card_holds_nothing_that_was_measured_or_counted_in_the_real_table()
 
 def test_the_card_states_a_privacy_promise_without_its_ledger():
     run = sample()
-    privacy = {"epsilon": 2.5, "delta": 1e-5, "unit": "patient", "seed": 77777, "spends": [{"steps": 31337}]}
+    spend = PrivacySpend("training", "Gaussian", 4.0, 1.0, 31337, "patient")
+    privacy = claimed(epsilon=2.5, delta=1e-5, rows_per_unit=77777, spends=(spend,))
     html, plain = card(replace(run, facts=replace(run.facts, privacy=privacy)))
     assert plain["differential_privacy"]["epsilon"] == 2.5
     assert "Epsilon 2.500" in Page(html).words

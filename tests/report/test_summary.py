@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from markupsafe import Markup
-from sample_report import NAN, sample
+from sample_report import NAN, claimed, sample
 
 from synthrelease.core.contracts import CheckResult, Figure, Line, Metric
 from synthrelease.evaluation import checks
 from synthrelease.governance import policy_file
 from synthrelease.report import next_steps, not_tested, outcome_terms, regulations, summary
-from synthrelease.report.templating import Section
 from synthrelease.workflows.judge import known_checks
 
 
@@ -21,9 +19,9 @@ def answered(run, **changes):
     return {each.question: each.text for each in all_answers(replace(run, facts=facts))}
 
 
-def all_answers(run, sections=()):
+def all_answers(run):
     found = not_tested.gaps(run.verdict, run.results, run.facts, run.specs)
-    return summary.answers(run.verdict, run.results, run.facts, found, sections)
+    return summary.answers(run.verdict, run.results, run.facts, found)
 
 
 def steward(run, **changes):
@@ -56,7 +54,7 @@ def test_a_refused_table_is_for_nobody_and_a_vendors_goes_back_to_its_maker():
     run = sample("refuse")
     assert answered(run)["Who may receive it, and what for?"].startswith("Nobody, as it stands.")
     assert "--set" in steward(run)
-    told = steward(run, generator="unknown")
+    told = steward(run, was_made_here=False)
     assert told.startswith("To release a table, its maker has to make it anew")
     assert "Learn less by heart" in told
     assert "--set" not in told
@@ -126,7 +124,7 @@ def test_recipient_purpose_and_signatures():
 def test_the_title_never_is_the_real_tables_name_alone():
     run = sample()
     assert summary.subject(run.facts) == "the synthetic table made from wdbc.csv"
-    assert summary.subject(replace(run.facts, generator="unknown")) == "the table handed over as synthetic, wdbc.csv"
+    assert summary.subject(replace(run.facts, was_made_here=False)) == "the table handed over as synthetic, wdbc.csv"
     assert "Each row counts as one patient" in summary.sizes(run.facts)
     assert "One patient (column id)" in summary.sizes(replace(run.facts, unit="patient (column id)"))
 
@@ -155,11 +153,10 @@ def test_epsilon_is_claimed_only_where_there_is_a_claim():
     run = sample()
     question = "Is there a formal guarantee (epsilon)?"
     assert answered(run)[question].startswith("None: it was made without differential privacy")
-    assert answered(run, generator="unknown")[question].startswith("Not known: its maker handed over no privacy ledger")
-    claim = {"epsilon": 2.0, "delta": 1e-6, "unit": "row"}
+    assert answered(run, was_made_here=False)[question].startswith("Not known: its maker handed over no privacy ledger")
+    claim = claimed(epsilon=2.0, unit="row", attack_auc_at_most=0.8812)
     assert "not the same as one patient" in answered(run, privacy=claim)[question]
     assert "AUC above 0.881" in answered(run, privacy=claim)[question]
-    assert "without a finite epsilon" in answered(run, privacy={"epsilon": None})[question]
 
 
 def test_gaps_are_counted_and_every_one_is_named():
@@ -186,7 +183,7 @@ def test_what_was_not_run_and_what_is_not_declared_is_a_gap():
     column = replace(run.facts.columns[1], role="target, sensitive")
     declared = not_tested.gaps(run.verdict, results, replace(run.facts, columns=(column,)), specs)
     assert not_tested.NO_SENSITIVE not in declared.in_short
-    vendor = not_tested.gaps(run.verdict, results, replace(run.facts, generator="unknown"), specs)
+    vendor = not_tested.gaps(run.verdict, results, replace(run.facts, was_made_here=False), specs)
     assert vendor.named[0].what == not_tested.ON_TRUST
 
 
@@ -227,16 +224,6 @@ def test_the_word_shown_tells_undecided_from_not_measured_and_from_nothing_to_as
         == "Does not apply"
     )
     assert set(outcome_terms.WORST_FIRST) == set(outcome_terms.MEANINGS)
-
-
-def test_other_modules_may_add_an_answer():
-    run = sample()
-    sections = (
-        Section("attempts", "Attempts", Markup("<p>3</p>"), "The third attempt."),
-        Section("more", "More", Markup()),
-    )
-    last = all_answers(run, sections)[-1]
-    assert (last.question, last.text, last.link) == ("Attempts", "The third attempt.", "attempts")
 
 
 def test_every_rule_of_every_policy_has_a_remedy():

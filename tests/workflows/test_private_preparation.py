@@ -19,13 +19,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_tables import ignore
-from private_tables import COLUMNS, table
 from private_tables import SCHEMA as PUBLIC_SCHEMA
+from private_tables import table
 
 from synthrelease.core.contracts import CanaryFinding, FitSettings, Fitted, PublicFact, Schema, Table
 from synthrelease.core.errors import InputError
 from synthrelease.core.preparation import Internal, Paid, Public
-from synthrelease.data.table_writer import ColumnLayout, Layout
 from synthrelease.governance import policy_file
 from synthrelease.privacy import claim as privacy_claim
 from synthrelease.privacy import noise
@@ -366,18 +365,11 @@ def test_nothing_is_public_or_paid_for_by_default():
         Paid(1, ())
 
 
-def test_delta_and_look_tell_nothing_of_the_rows():
+def test_delta_tells_nothing_of_the_rows():
     private_count = dataclasses.replace(PUBLIC_SCHEMA, rows_are_public=False)
     data = [dataclasses.replace(table(rows), schema=private_count) for rows in (100_003, 130_001)]
     assert len({private_preparation.wanted(1.0, None, each).delta for each in data}) == 1
     assert privacy_claim.default_delta(100_003) != privacy_claim.default_delta(130_001)
-    looks = [
-        ColumnLayout(COLUMNS[1], "dose", decimals=(1, decimals), mark=mark, taken=frozenset({"real"}))
-        for decimals, mark in ((3, "?"), (1, ""))
-    ]
-    plain = {private_preparation.public_look(Layout((look,), None)).columns[0] for look in looks}
-    assert len(plain) == 1
-    assert not plain.pop().taken
 
 
 def test_a_delta_that_would_publish_a_whole_row_is_refused():
