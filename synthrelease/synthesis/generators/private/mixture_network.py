@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from synthrelease.core.contracts import FloatArray, IntArray
 from synthrelease.core.errors import TrainingError
+from synthrelease.synthesis.generators.argument_checks import check_made
 from synthrelease.synthesis.generators.autoregressive_gan.critic import LOGIT_LIMIT, Blocks, Residual
 from synthrelease.synthesis.generators.progress import Progress
 
@@ -123,10 +124,7 @@ def train(wanted: Wanted, recipe: Recipe, *, seed: int, progress: Progress) -> M
 def draw(network: Mixture, rows: int, rng: torch.Generator) -> IntArray:
     """Return codes of sampled rows, int64 (rows, columns)."""
     made = network(torch.randn(rows, network.noise, generator=rng))  # (rows, codes)
-    if not bool(torch.isfinite(made).all()):
-        raise TrainingError(
-            "A generator must produce finite values, however its network does not. Train again with another seed."
-        )
+    check_made(made)
     noise = torch.empty_like(made).exponential_(generator=rng)  # (rows, codes): the largest of p / noise is a draw
     scores = made / noise.clamp_min(1e-20)
     sizes = torch.bincount(network.blocks.owner).tolist()
