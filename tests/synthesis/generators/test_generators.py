@@ -112,15 +112,6 @@ def test_progress_starts_at_zero_ends_at_the_last_step_and_rises(name, monkeypat
     assert fitted.history[-1] == seen[-1]
 
 
-def test_a_long_history_is_thinned_but_keeps_both_ends(monkeypatch):
-    monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
-    told = progress.Progress(5_000, ignore)
-    for step in range(1, 5_001):
-        told.add(step, {"critic": torch.tensor(1.0)})
-    assert len(told.history) <= progress.MAX_HISTORY
-    assert (told.history[0].step, told.history[-1].step) == (0, 5_000)
-
-
 def test_an_interrupt_passes_through(name):
     def interrupt(step: TrainingStep) -> None:
         raise KeyboardInterrupt

@@ -10,7 +10,6 @@ which learns the tables with noise (``private``).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -24,7 +23,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from synthrelease.core.contracts import FitSettings, OnStep, PrivacySpend, Table, TrainingStep
-from synthrelease.core.errors import TrainingError
 from synthrelease.synthesis.encoding.table_encoder import Encoder
 from synthrelease.synthesis.generators import saved_model
 from synthrelease.synthesis.generators.argument_checks import (
@@ -41,6 +39,7 @@ from synthrelease.synthesis.generators.private.generator import FittedPrivate
 from synthrelease.synthesis.generators.progress import Progress
 from synthrelease.synthesis.generators.saved_model import SavedModel, history_facts
 from synthrelease.synthesis.generators.threads import one_thread
+from synthrelease.synthesis.generators.training_loop import Pace, TrainingLoop
 
 FORMAT = "synthrelease-marginals-1"
 MANY_PARTS = 1_024
@@ -244,7 +243,11 @@ def fit(train: Table, settings: FitSettings, on_step: OnStep) -> FittedMarginals
 
 
 def train_network(rows: Rows, layout: Layout, *, recipe: Recipe, seed: int, progress: Progress) -> Synthesiser:
-    """Train a synthesiser to have the training rows' tables, and return its running average."""
+    """Train a synthesiser to have the training rows' tables, and return its running average.
+
+    Raises:
+        TrainingError: a loss stopped being finite.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rng = torch.Generator(device=device).manual_seed(seed)
     groups = len(layout.group_shares)
@@ -257,31 +260,16 @@ def train_network(rows: Rows, layout: Layout, *, recipe: Recipe, seed: int, prog
         synthesiser = Synthesiser(sizes)
     synthesiser.start_at((shares + 1 / (2 * len(real))).log())
     synthesiser = synthesiser.to(device)
-    average = copy.deepcopy(synthesiser).requires_grad_(False)
     blocks = Blocks(torch.from_numpy(layout.owner)).to(device)
     matcher = Matcher.of(real, layout, shares, knots=recipe.knots, rng=rng)
-    make = torch.optim.Adam(synthesiser.parameters(), lr=recipe.rate, betas=(0.5, 0.99), fused=True)
-    slowing = torch.optim.lr_scheduler.CosineAnnealingLR(make, recipe.steps)
-
-    for step in range(1, recipe.steps + 1):
+    loop = TrainingLoop(synthesiser, Pace(recipe.steps, recipe.rate, (0.5, 0.99), recipe.average), progress.add)
+    for _ in loop:
         _, _, condition = real.draw(recipe.batch, rng)  # (batch, groups)
         noise = torch.randn(recipe.batch, recipe.noise, generator=rng, device=device)  # (batch, noise)
         logits, levels = synthesiser(noise, condition)  # (batch, parts), (batch, numbers)
         loss = matcher.loss(blocks.softmax(logits), levels, condition, rng=rng)
-        if not bool(torch.isfinite(loss)):
-            raise TrainingError(
-                f"Training must keep finite losses, however the loss was not at update {step} of {recipe.steps}. "
-                "Train again with another seed, or with less effort."
-            )
-        make.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        make.step()
-        slowing.step()
-        keep = min(recipe.average, step / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(synthesiser.parameters()), 1 - keep)
-        progress.add(step, {"tables": loss})
-    return average.eval()
+        loop.learn(loss, {"tables": loss})
+    return loop.average.eval()
 
 
 @dataclass(frozen=True, slots=True)
