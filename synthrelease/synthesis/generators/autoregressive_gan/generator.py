@@ -28,7 +28,8 @@ import torch
 
 from synthrelease.core.contracts import BoolArray, FitSettings, Fitted, OnStep, PrivacySpend, Table, TrainingStep
 from synthrelease.synthesis.encoding.binning import FINE
-from synthrelease.synthesis.encoding.table_encoder import Encoder, NumberCoding
+from synthrelease.synthesis.encoding.number_bins import NumberCoding
+from synthrelease.synthesis.encoding.table_encoder import Encoder
 from synthrelease.synthesis.generators import saved_model
 from synthrelease.synthesis.generators.argument_checks import check_training, chunk_sizes
 from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells

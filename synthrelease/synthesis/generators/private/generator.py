@@ -278,7 +278,7 @@ def coded(
 
 def _codes(columns: tuple[Codes, ...], cells: IntArray) -> IntArray:
     """Return the codes of rows of cells, (rows, columns)."""
-    return np.stack([np.asarray(each.code)[cells[:, at]] for at, each in enumerate(columns)], axis=1)
+    return np.stack([each.encode(cells[:, at]) for at, each in enumerate(columns)], axis=1)
 
 
 def measured(train: Table, budget: PrivacyBudget, witness: Witness | None = None) -> Measured:

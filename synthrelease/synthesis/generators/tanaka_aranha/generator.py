@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from synthrelease.core.contracts import FitSettings, Generator, OnStep, PrivacySpend, Table, TrainingStep
+from synthrelease.synthesis.encoding.unit_scaling import UnitScale
 from synthrelease.synthesis.generators import PAPER_ARCHITECTURES, REGISTRY, divergence_monitor, saved_model
 from synthrelease.synthesis.generators.argument_checks import (
     check_made,
@@ -41,7 +42,6 @@ from synthrelease.synthesis.generators.divergence_monitor import Diagnosis, Sign
 from synthrelease.synthesis.generators.saved_model import SavedModel, history_facts
 from synthrelease.synthesis.generators.tanaka_aranha.perceptron import SLOPE
 from synthrelease.synthesis.generators.tanaka_aranha.training import Recipe, train
-from synthrelease.synthesis.generators.tanaka_aranha.unit_scaling import UnitScale
 from synthrelease.synthesis.generators.threads import one_thread
 
 FORMAT = "synthrelease-paper-gan-1"
