@@ -10,8 +10,8 @@ import torch
 from plain_gan import straightforward
 
 from synthrelease.synthesis.generators.tanaka_aranha.generator import recipe_of
-from synthrelease.synthesis.generators.tanaka_aranha.perceptron import one_thread
 from synthrelease.synthesis.generators.tanaka_aranha.training import Recipe, train
+from synthrelease.synthesis.generators.threads import one_thread
 
 EPOCHS = 3
 ROUNDS = 3

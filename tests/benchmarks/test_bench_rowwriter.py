@@ -16,7 +16,7 @@ from synthrelease.synthesis.encoding.table_encoder import Encoder
 from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells
 from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Width
 from synthrelease.synthesis.generators.autoregressive_gan.sampling import Manner, choices, draw
-from synthrelease.synthesis.generators.tanaka_aranha.perceptron import one_thread
+from synthrelease.synthesis.generators.threads import one_thread
 
 ROUNDS = 5
 

@@ -60,14 +60,17 @@ def _lonely(distinct: FloatArray, counts: IntArray) -> BoolArray:
     return np.asarray(np.minimum(gaps[:-1], gaps[1:]) > LONELY * (high - low), dtype=np.bool_)
 
 
-def decimals_of(distinct: FloatArray) -> int | None:
-    """Return the fewest decimal places that hold every value exactly, None if more than ``MAX_DECIMALS``."""
-    for decimals in range(MAX_DECIMALS + 1):
-        scaled = distinct * 10.0**decimals
-        if len(distinct) and np.abs(scaled).max() >= MAX_EXACT:
+def decimals_of(values: FloatArray, *, most: int = MAX_DECIMALS, largest: float = MAX_EXACT) -> int | None:
+    """Return the fewest decimal places that hold every value exactly, None if more than ``most``.
+
+    None as well where a value reaches ``largest`` in units of its last decimal.
+    """
+    for decimals in range(most + 1):
+        scaled = values * 10.0**decimals
+        if len(values) and np.abs(scaled).max() >= largest:
             return None
         # A grid point divided by an exact power of ten is the very float that its decimal spelling parses to.
-        if (np.rint(scaled) / 10.0**decimals == distinct).all():
+        if (np.rint(scaled) / 10.0**decimals == values).all():
             return decimals
     return None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from synthrelease.core.contracts import OnStep, TrainingStep
@@ -37,11 +37,12 @@ class Progress:
         self.start, self.scale = 0, 1.0
         self.history = self.history[:1]
 
-    def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
-        """Count one update's losses; report if half a second has passed."""
+    def add(self, step: int, losses: Mapping[str, Tensor | float], *, updates: int = 1) -> None:
+        """Count the losses of an update, or their means over some ``updates``; report if half a second has passed."""
         for name, loss in losses.items():
-            self.sums[name] = self.sums.get(name, loss.new_zeros(())) + loss.detach()
-            self.counts[name] = self.counts.get(name, 0) + 1
+            found = loss.detach() if isinstance(loss, Tensor) else loss
+            self.sums[name] = self.sums.get(name, 0.0) + found * updates
+            self.counts[name] = self.counts.get(name, 0) + updates
         self.reached = min(self.start + round(step * self.scale), self.steps)
         if time.monotonic() - self.last >= REPORT_SECONDS:
             self._report(self.reached)
@@ -51,7 +52,8 @@ class Progress:
         self._report(self.steps)
 
     def _report(self, step: int) -> None:
-        losses = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        losses = {name: mean for name, mean in means.items() if math.isfinite(mean)}  # a history is strict JSON
         report = TrainingStep(step=step, steps=self.steps, losses=losses)
         self._forget()
         if self.history and step <= self.history[-1].step:
@@ -62,6 +64,6 @@ class Progress:
         self.on_step(report)
 
     def _forget(self) -> None:
-        self.sums: dict[str, torch.Tensor] = {}
+        self.sums: dict[str, Tensor | float] = {}
         self.counts: dict[str, int] = {}
         self.last = time.monotonic()

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from synthrelease.core.contracts import Column, Kind, Schema, Table
 from synthrelease.core.errors import InputError
 from synthrelease.synthesis.encoding.binning import COARSE, MIN_COUNT
-from synthrelease.synthesis.encoding.table_encoder import Encoded, Encoder, LabelCoding, NumberCoding
+from synthrelease.synthesis.encoding.column_codec import Coded
+from synthrelease.synthesis.encoding.label_codes import LabelCoding
+from synthrelease.synthesis.encoding.number_bins import NumberCoding
+from synthrelease.synthesis.encoding.table_encoder import Encoded, Encoder
 
 
 def table_of(columns: dict[str, list[object]], kinds: dict[str, Kind], target: str | None = None) -> Table:
@@ -144,10 +147,10 @@ def test_sampled_numbers_keep_within_the_mean_of_the_five_most_extreme():
     values = [float(value) for value in range(100)] + [1_000.0]
     _, coding = number(values)
     codes = np.repeat(np.arange(coding.size), 2)
-    ends = coding.decode(codes, np.tile([0.0, 1.0], coding.size), sampling=True)
+    ends = coding.decode(Coded(codes, np.tile([0.0, 1.0], coding.size)), sampling=True)
     assert ends.min() == 2.0  # the mean of 0..4
     assert ends.max() == np.floor((96 + 97 + 98 + 99 + 1_000) / 5)
-    assert coding.decode(codes, np.tile([0.0, 1.0], coding.size)).max() == 1_000.0
+    assert coding.decode(Coded(codes, np.tile([0.0, 1.0], coding.size))).max() == 1_000.0
 
 
 @given(
@@ -158,7 +161,7 @@ def test_sampled_numbers_keep_within_the_mean_of_the_five_most_extreme():
 def test_samples_stay_in_the_training_range_and_on_its_decimals(values, positions):
     _, coding = number(values)
     codes = np.tile(np.flatnonzero(coding.emitted), len(positions))
-    drawn = coding.decode(codes, np.repeat(positions, int(coding.emitted.sum())), sampling=True)
+    drawn = coding.decode(Coded(codes, np.repeat(positions, int(coding.emitted.sum()))), sampling=True)
     assert min(values) <= drawn.min()
     assert drawn.max() <= max(values)
     assert (np.round(drawn, 1) == drawn).all()
@@ -167,7 +170,7 @@ def test_samples_stay_in_the_training_range_and_on_its_decimals(values, position
 def test_positions_spread_evenly_over_grid_values():
     _, coding = number([float(value) for value in range(1, 13)] * 2)
     (low, high), count = (coding.lows[0], coding.highs[0]), 12_000
-    drawn = coding.decode(np.zeros(count, dtype=np.int64), np.linspace(0, 1, count))
+    drawn = coding.decode(Coded(np.zeros(count, dtype=np.int64), np.linspace(0, 1, count)))
     shares = np.unique(drawn, return_counts=True)[1] / count
     assert len(shares) == high - low + 1
     assert np.ptp(shares) < 0.001

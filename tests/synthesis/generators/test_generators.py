@@ -112,15 +112,6 @@ def test_progress_starts_at_zero_ends_at_the_last_step_and_rises(name, monkeypat
     assert fitted.history[-1] == seen[-1]
 
 
-def test_a_long_history_is_thinned_but_keeps_both_ends(monkeypatch):
-    monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
-    told = progress.Progress(5_000, ignore)
-    for step in range(1, 5_001):
-        told.add(step, {"critic": torch.tensor(1.0)})
-    assert len(told.history) <= progress.MAX_HISTORY
-    assert (told.history[0].step, told.history[-1].step) == (0, 5_000)
-
-
 def test_an_interrupt_passes_through(name):
     def interrupt(step: TrainingStep) -> None:
         raise KeyboardInterrupt
@@ -135,16 +126,6 @@ def test_effort_must_be_positive(name, effort):
         MODULES[name].fit(clinic(50), FitSettings(seed=0, effort=effort), ignore)
 
 
-def test_a_saved_model_samples_the_same_rows(name, quick, tmp_path):
-    quick.save(tmp_path / "internal")
-    again = MODULES[name].load(tmp_path / "internal")
-    pd.testing.assert_frame_equal(draw(quick), draw(again), check_exact=True)
-    assert again.history == quick.history
-    assert again.description == quick.description
-    assert again.notices == quick.notices
-    assert {path.name for path in (tmp_path / "internal").iterdir()} == {"model.safetensors", "model.json"}
-
-
 def test_a_saved_model_does_not_grow_with_the_training_rows(name, tmp_path):
     sizes = []
     for rows in (20_000, 80_000):
@@ -152,16 +133,6 @@ def test_a_saved_model_does_not_grow_with_the_training_rows(name, tmp_path):
         MODULES[name].fit(clinic(rows), FitSettings(seed=0, effort=0.001), ignore).save(folder)
         sizes.append(sum(path.stat().st_size for path in folder.iterdir()))
     assert sizes[1] < 1.4 * sizes[0]  # four times the rows; more of them only make more values heavy, up to a bound
-
-
-@pytest.mark.parametrize("content", ["", "[]", json.dumps({"format": "another"})])
-def test_loading_what_is_no_model_is_refused(name, tmp_path, content, quick):
-    with pytest.raises(InputError, match="Name the internal folder"):
-        MODULES[name].load(tmp_path)
-    quick.save(tmp_path)
-    (tmp_path / "model.json").write_text(content)
-    with pytest.raises(InputError, match=r"model\.json"):
-        MODULES[name].load(tmp_path)
 
 
 def test_no_privacy_spend_is_claimed_and_the_description_is_plain_json(name, quick):

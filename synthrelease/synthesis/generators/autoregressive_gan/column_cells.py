@@ -22,7 +22,8 @@ import numpy as np
 from scipy import stats
 
 from synthrelease.core.contracts import BoolArray, FloatArray, IntArray
-from synthrelease.synthesis.encoding.table_encoder import Coding, Encoded, Encoder, NumberCoding
+from synthrelease.synthesis.encoding.number_bins import NumberCoding
+from synthrelease.synthesis.encoding.table_encoder import Coding, Encoded, Encoder
 
 Float32Array = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -15,9 +15,8 @@ after that the marginal-only generator (``marginals``) takes over and says so.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -26,7 +25,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 
 from synthrelease.core.contracts import (
     BoolArray,
@@ -38,9 +36,11 @@ from synthrelease.core.contracts import (
     Table,
     TrainingStep,
 )
-from synthrelease.core.errors import InputError
 from synthrelease.synthesis.encoding.binning import FINE
-from synthrelease.synthesis.encoding.table_encoder import Encoder, NumberCoding
+from synthrelease.synthesis.encoding.number_bins import NumberCoding
+from synthrelease.synthesis.encoding.table_encoder import Encoder
+from synthrelease.synthesis.generators import saved_model
+from synthrelease.synthesis.generators.argument_checks import check_training, chunk_sizes
 from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells
 from synthrelease.synthesis.generators.autoregressive_gan.config import SMALL_ROWS, Config, config_for
 from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Width
@@ -55,6 +55,8 @@ from synthrelease.synthesis.generators.autoregressive_gan.sampling import (
 from synthrelease.synthesis.generators.autoregressive_gan.training import SLOWER, Trained, UnstableError, train
 from synthrelease.synthesis.generators.marginals import generator as marginals
 from synthrelease.synthesis.generators.progress import Progress
+from synthrelease.synthesis.generators.saved_model import SavedModel, history_facts
+from synthrelease.synthesis.generators.threads import one_thread
 
 FORMAT = "synthrelease-gan-3"
 RESTARTS = 2
@@ -129,11 +131,7 @@ class FittedGan:
             InputError: ``rows`` or ``chunk_rows`` is not positive.
             TrainingError: the network's output is not finite.
         """
-        if rows < 1 or chunk_rows < 1:
-            raise InputError(
-                f"Sampling needs at least one row, however {rows} rows in chunks of {chunk_rows} were asked for. "
-                "Ask for one or more."
-            )
+        sizes = chunk_sizes(rows, chunk_rows)
         rng = np.random.default_rng(seed)
         weights = self.writer.weights()
         sharp = self.encoder.names.index(self.target) if self.target is not None else None
@@ -147,21 +145,17 @@ class FittedGan:
         spread: Spread = "balanced" if rows <= BALANCED_ROWS else "even"
         spread = spread if self.config.even_sampling else "independent"
         step = min(chunk_rows, piece_rows(self.writer, self.cells))
-        for start in range(0, rows, chunk_rows):
-            stop = min(start + chunk_rows, rows)
-            with threads_for(self.cells):
+        for size in sizes:
+            with _one_thread(self.cells):
                 pieces = [
-                    draw(self.writer, weights, ready, min(step, stop - at), spread=spread, rng=rng)
-                    for at in range(start, stop, step)
+                    draw(self.writer, weights, ready, piece, spread=spread, rng=rng)
+                    for piece in chunk_sizes(size, step)
                 ]
             codes, positions = (np.concatenate(each) for each in zip(*pieces, strict=True))
             yield self.encoder.decode(self.cells.encoded(codes, positions), sampling=True)
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``model.json`` (bin edges and counts: keep it inside the run folder)."""
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.writer.state_dict().items()}
-        save_file(state, folder / "model.safetensors")
         facts = {
             "format": FORMAT,
             "config": asdict(self.config),
@@ -170,42 +164,30 @@ class FittedGan:
             "target": self.target,
             "stopped_at": self.stopped_at,
             "notices": list(self.notices),
-            "history": [asdict(step) for step in self.history],
+            "history": history_facts(self.history),
         }
-        (folder / "model.json").write_text(json.dumps(facts, allow_nan=False, indent=1), encoding="utf-8")
+        SavedModel(facts, self.writer.state_dict()).write(folder)
 
 
 def load(folder: Path) -> FittedGan:
-    """Read what ``FittedGan.save`` wrote.
+    """Read what ``FittedGan.save`` wrote; InputError if the folder holds no such model."""
+    return saved_model.load(folder, {FORMAT: _built})
 
-    Raises:
-        InputError: the folder holds no such model.
-    """
-    try:
-        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        state = load_file(folder / "model.safetensors")
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"A saved model is a model.json and a model.safetensors, however {folder} has no readable pair of them. "
-            "Name the internal folder of a finished run."
-        ) from error
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise InputError(
-            f"A saved GAN says {FORMAT} in its model.json, however the one in {folder} does not. "
-            "It may come from another version: train again."
-        )
+
+def _built(model: SavedModel) -> FittedGan:
+    facts = model.facts
     encoder, config = Encoder.from_json(facts["encoder"]), Config(**facts["config"])
     cells = Cells.from_json(facts["cells"], encoder)
     writer = RowWriter(cells, Width(config.hidden, config.layers), rng=torch.Generator().manual_seed(0))
-    writer.load_state_dict(state)
+    writer.load_state_dict(model.tensors)
     return FittedGan(
         encoder=encoder,
         cells=cells,
         config=config,
         writer=writer.requires_grad_(requires_grad=False).eval(),
         target=facts["target"],
-        history=tuple(TrainingStep(**step) for step in facts["history"]),
-        notices=tuple(facts["notices"]),
+        history=model.history,
+        notices=model.notices,
         stopped_at=facts["stopped_at"],
     )
 
@@ -216,11 +198,7 @@ def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnSte
     Raises:
         InputError: the table has no rows or no columns, or a setting is unknown or out of its range.
     """
-    if not settings.effort > 0 or not train_rows.schema.learned:
-        raise InputError(
-            f"Training needs an effort above 0 and at least one column, however the effort is {settings.effort} and "
-            f"{len(train_rows.schema.learned)} columns may be learned. Check the option and the roles in the schema."
-        )
+    check_training(train_rows, settings)
     config = config_for(
         len(train_rows),
         columns=len(train_rows.schema.learned),
@@ -241,7 +219,7 @@ def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnSte
             config, generator_lr=config.generator_lr * slower, discriminator_lr=config.discriminator_lr * slower
         )
         try:
-            with threads_for(cells), torch.random.fork_rng(devices=[]):
+            with _one_thread(cells), torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(settings.seed + attempt)  # what dropout draws from
                 trained = _fitted(cells, codes, train_rows, tried, seed=settings.seed + attempt, progress=progress)
         except UnstableError as trouble:
@@ -306,16 +284,8 @@ def _rarest_class(table: Table[ModelledSchema]) -> int | None:
     return int(counts[counts > 0].min()) if len(counts) else None
 
 
-@contextmanager
-def threads_for(cells: Cells) -> Iterator[None]:
-    """Use one thread for narrow tables: waiting for each other takes longer than such small products."""
-    before = torch.get_num_threads()
-    if cells.feature_starts[-1] < THREADED_FEATURES:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _one_thread(cells: Cells) -> AbstractContextManager[None]:
+    return one_thread(when=bool(cells.feature_starts[-1] < THREADED_FEATURES))
 
 
 __all__ = ["FittedGan", "fit", "load"]

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from synthrelease.core.contracts import BoolArray, FloatArray, IntArray
-from synthrelease.core.errors import TrainingError
+from synthrelease.synthesis.generators.argument_checks import check_made
 from synthrelease.synthesis.generators.autoregressive_gan import cube_sampling
 from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells, Float32Array
 from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Walk, Weights
@@ -190,10 +190,7 @@ def _apart(chosen: IntArray, spot: FloatArray, *, last: int) -> FloatArray:
 def _expected(shares: Tensor, choice: Choice) -> FloatArray:
     """Return where among the cells a row is expected to be drawn, (rows,); the network's output must be finite."""
     expected = torch.mv(shares, choice.ranks)
-    if not bool(torch.isfinite(expected).all()):
-        raise TrainingError(
-            "A generator must produce finite values, however its network does not. Train again with another seed."
-        )
+    check_made(expected)
     return np.asarray(expected.cpu().numpy())
 
 

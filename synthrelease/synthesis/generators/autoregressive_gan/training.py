@@ -14,16 +14,15 @@ training rows (``inner``) say when more updates only teach the training rows by 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Adam
 
 from synthrelease.core.contracts import FloatArray
 from synthrelease.core.errors import TrainingError
@@ -34,6 +33,7 @@ from synthrelease.synthesis.generators.autoregressive_gan.critic import Critic
 from synthrelease.synthesis.generators.autoregressive_gan.early_stopping import InnerWatch
 from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Weights, Width
 from synthrelease.synthesis.generators.autoregressive_gan.sampling import Manner, choices, draw
+from synthrelease.synthesis.generators.training_loop import Pace, Report, Snapshot, TrainingLoop, weights_of
 
 LOOKS = 25
 LOOK_ROWS = 1_000
@@ -46,14 +46,6 @@ LIMITS = divergence_monitor.Limits(loss=3.0)
 SLOWER = 0.25
 BETAS = (0.9, 0.99)
 CRITIC_BETAS = (0.5, 0.99)
-
-
-class Report(Protocol):
-    """Hears the losses of every update."""
-
-    def __call__(self, step: int, losses: Mapping[str, Tensor]) -> None:
-        """Take note of them."""
-        ...
 
 
 class UnstableError(TrainingError):
@@ -73,17 +65,30 @@ class Trained:
     signs: tuple[divergence_monitor.Sign, ...]
 
 
-@dataclass(slots=True)
-class State:
-    """What the loop changes, and what it goes back to."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Weights to go back to."""
 
-    writer: RowWriter
-    average: RowWriter
-    critic: Critic
+    writer: Snapshot
+    critic: Mapping[str, Tensor]
 
-    def copied(self) -> State:
-        """Return a copy that training does not change."""
-        return State(copy.deepcopy(self.writer), copy.deepcopy(self.average), copy.deepcopy(self.critic))
+
+class Contest:
+    """What training changes: the writer with its loop, and the critic with its optimiser."""
+
+    def __init__(self, loop: TrainingLoop[RowWriter], critic: Critic) -> None:
+        self.loop, self.critic = loop, critic
+        self.judge = _optimiser_of(critic)
+
+    def kept(self) -> Kept:
+        """Return a copy of all weights, which training does not change."""
+        return Kept(self.loop.snapshot(), weights_of(self.critic))
+
+    def go_back(self, to: Kept) -> None:
+        """Go back to earlier weights and on with smaller learning rates."""
+        self.loop.go_back(to.writer, slower=SLOWER)
+        self.critic.load_state_dict(to.critic)
+        self.judge = _optimiser_of(self.critic)
 
 
 def train(  # the loop is written out, top to bottom
@@ -104,24 +109,21 @@ def train(  # the loop is written out, top to bottom
     """
     device, count = rows.device, len(rows)
     rng = torch.Generator(device=device).manual_seed(seed)
-    state = _begun(cells, config, seed=seed, device=device)
-    good, mended = state.copied(), ""
+    state = _begun(cells, config, report, seed=seed, device=device)
+    writer, average, critic = state.loop.network, state.loop.average, state.critic
+    good, mended = state.kept(), ""
     watch = InnerWatch(inner) if inner is not None and len(inner) else None
-    generator_lr, discriminator_lr = config.generator_lr, config.discriminator_lr
-    make, judge = _optimisers(state)
     first, signs, ranks = math.nan, [], _ranks(cells, rows[:LOOK_ROWS].cpu().numpy())
     every = max(1, config.steps // LOOKS)
 
-    for step in range(1, config.steps + 1):
-        slope = min(1.0, step / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * (step - 1) / config.steps))
-        _set_rate(make, generator_lr * slope)
-        _set_rate(judge, discriminator_lr * max(slope, 0.1))
-        weights = state.writer.weights()
+    for step in state.loop:
+        _set_rate(state.judge, config.discriminator_lr * state.loop.slowness * max(_slope(step, config.steps), 0.1))
+        weights = writer.weights()
 
         # The likelihood of a batch of training rows, and the prior on the weights.
         chosen = torch.randint(count, (config.batch_size,), generator=rng, device=device)
-        likelihood = state.writer.surprise(rows[chosen] if count > config.batch_size else rows, weights).sum(1).mean()
-        prior = sum((each.square().sum() for each in state.writer.parameters() if each.ndim > 1), torch.zeros(()))
+        likelihood = writer.surprise(rows[chosen] if count > config.batch_size else rows, weights).sum(1).mean()
+        prior = sum((each.square().sum() for each in writer.parameters() if each.ndim > 1), torch.zeros(()))
         loss = likelihood + config.weight_decay / (2 * count) * prior
         losses = {"likelihood": likelihood}
 
@@ -129,20 +131,14 @@ def train(  # the loop is written out, top to bottom
         is_contest = config.adversarial_weight > 0 and step > config.adversarial_start * config.steps
         if is_contest and step % config.adversarial_every == 0:
             pairs = min(config.adversarial_batch, count)
-            made = state.writer.relaxed(pairs, weights, tau=config.gumbel_temperature, rng=rng)  # (pairs, features)
+            made = writer.relaxed(pairs, weights, tau=config.gumbel_temperature, rng=rng)  # (pairs, features)
             chosen = torch.randint(count, (pairs,), generator=rng, device=device)
-            real = state.writer.features(rows[chosen], weights).detach()  # (pairs, features)
-            losses["critic"] = _judged(state.critic, judge, real, made.detach(), config.gradient_penalty)
-            losses["writer"] = fooling = _fooled(state.critic, real, made, config.feature_matching)
+            real = writer.features(rows[chosen], weights).detach()  # (pairs, features)
+            losses["critic"] = _judged(critic, state.judge, real, made.detach(), config.gradient_penalty)
+            losses["writer"] = fooling = _fooled(critic, real, made, config.feature_matching)
             loss = loss + config.adversarial_weight * fooling
 
-        make.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        make.step()
-        keep = min(config.ema, step / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(state.average.parameters()), list(state.writer.parameters()), 1 - keep)
-        report(step, losses)
+        state.loop.learn(loss, losses)
 
         first = float(likelihood.detach()) if step == 1 else first
         if step % every and step != config.steps:
@@ -153,20 +149,19 @@ def train(  # the loop is written out, top to bottom
             if mended:
                 raise UnstableError(f"Training {found.state} at update {found.since}: {found.why}.")
             mended = f"{found.state} at update {found.since}: {found.why}"
-            state, signs = good.copied(), []
-            generator_lr, discriminator_lr = generator_lr * SLOWER, discriminator_lr * SLOWER
-            make, judge = _optimisers(state)
+            state.go_back(good)
+            signs = []
             continue
         if divergence_monitor.badness(signs[-1], LIMITS)[0] == "healthy":
-            good = state.copied()
-        if watch is not None and watch.is_over(state.average, step=step):
+            good = state.kept()
+        if watch is not None and watch.is_over(average, step=step):
             break
     if watch is None or watch.kept is None:
-        return Trained(state.average.eval(), config.steps, mended, tuple(signs))
+        return Trained(average.eval(), config.steps, mended, tuple(signs))
     return Trained(watch.kept.eval(), watch.step, mended, tuple(signs))
 
 
-def _begun(cells: Cells, config: Config, *, seed: int, device: torch.device) -> State:
+def _begun(cells: Cells, config: Config, report: Report, *, seed: int, device: torch.device) -> Contest:
     writer = RowWriter(cells, Width(config.hidden, config.layers), rng=torch.Generator().manual_seed(seed))
     with torch.random.fork_rng(devices=[]):  # weights start from the seed, and nobody else's randomness moves
         torch.default_generator.manual_seed(seed)
@@ -176,22 +171,26 @@ def _begun(cells: Cells, config: Config, *, seed: int, device: torch.device) -> 
             dropout=config.discriminator_dropout,
             kernels=config.minibatch_discrimination,
         )
-    return State(writer.to(device), copy.deepcopy(writer).requires_grad_(False).to(device), critic.to(device))
+    pace = Pace(config.steps, config.generator_lr, BETAS, config.ema, shape=lambda step: _slope(step, config.steps))
+    # Not guarded: a loss that is not finite is a sign like others, and looks may send training back.
+    return Contest(TrainingLoop(writer.to(device), pace, report, is_guarded=False), critic.to(device))
 
 
-def _optimisers(state: State) -> tuple[torch.optim.Adam, torch.optim.Adam]:
-    return (
-        torch.optim.Adam(state.writer.parameters(), betas=BETAS, fused=True),
-        torch.optim.Adam(state.critic.parameters(), betas=CRITIC_BETAS, fused=True),
-    )
+def _slope(step: int, steps: int) -> float:
+    """The share of the learning rate at an update: up to its height and down along half a cosine."""
+    return min(1.0, step / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * (step - 1) / steps))
 
 
-def _set_rate(optimiser: torch.optim.Adam, rate: float) -> None:
+def _optimiser_of(critic: Critic) -> Adam:
+    return Adam(critic.parameters(), betas=CRITIC_BETAS, fused=True)
+
+
+def _set_rate(optimiser: Adam, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate
 
 
-def _judged(critic: Critic, judge: torch.optim.Adam, real: Tensor, made: Tensor, penalty: float) -> Tensor:
+def _judged(critic: Critic, judge: Adam, real: Tensor, made: Tensor, penalty: float) -> Tensor:
     """Update the critic on pairs of rows, (pairs, features) each, and return its loss."""
     real, made = real.requires_grad_(), made.requires_grad_()
     real_score, made_score = critic(real), critic(made)  # (pairs,), (pairs,)
@@ -221,19 +220,20 @@ def _ranks(cells: Cells, codes: np.ndarray) -> FloatArray:
 
 
 def _look(
-    state: State, cells: Cells, ranks: FloatArray, *, step: int, losses: Mapping[str, Tensor], first: float, seed: int
+    state: Contest, cells: Cells, ranks: FloatArray, *, step: int, losses: Mapping[str, Tensor], first: float, seed: int
 ) -> divergence_monitor.Sign:
     """Write rows and compare them with training rows; the likelihood is counted in what it first was."""
-    weights: Weights = state.average.weights()
+    average = state.loop.average
+    weights: Weights = average.weights()
     try:
-        ready = choices(state.average, weights, cells, Manner())
-        made, _ = draw(
-            state.average, weights, ready, len(ranks), spread="even", rng=np.random.default_rng([seed, step])
-        )
+        ready = choices(average, weights, cells, Manner())
+        made, _ = draw(average, weights, ready, len(ranks), spread="even", rng=np.random.default_rng([seed, step]))
         rows = _ranks(cells, made)
     except TrainingError:
         rows = np.full_like(ranks, np.nan)
-    norms = {"writer": _gradient(state.writer)} | ({"critic": _gradient(state.critic)} if "critic" in losses else {})
+    norms = {"writer": _gradient(state.loop.network)} | (
+        {"critic": _gradient(state.critic)} if "critic" in losses else {}
+    )
     counted = {"likelihood": float(losses["likelihood"].detach()) / max(abs(first), 1e-9)}
     counted |= {name: float(loss.detach()) for name, loss in losses.items() if name != "likelihood"}
     return divergence_monitor.look(ranks, rows, step=step, losses=counted, gradients=norms, seed=seed)

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from synthrelease.core.contracts import BoolArray, FloatArray, IntArray
-from synthrelease.synthesis.encoding.table_encoder import Coding, Encoded, Encoder, NumberCoding
+from synthrelease.synthesis.encoding.number_bins import NumberCoding
+from synthrelease.synthesis.encoding.table_encoder import Coding, Encoded, Encoder
 
 CONDITION_GROUPS = 4
 """A numeric target is conditioned on in this many groups of equal size (and one for missing)."""

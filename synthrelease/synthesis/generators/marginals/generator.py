@@ -10,10 +10,7 @@ which learns the tables with noise (``private``).
 
 from __future__ import annotations
 
-import copy
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -22,24 +19,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
 from synthrelease.core.contracts import FitSettings, ModelledSchema, OnStep, PrivacySpend, Table, TrainingStep
-from synthrelease.core.errors import InputError, TrainingError
 from synthrelease.synthesis.encoding.table_encoder import Encoder
+from synthrelease.synthesis.generators import saved_model
+from synthrelease.synthesis.generators.argument_checks import (
+    check_made,
+    check_no_overrides,
+    check_training,
+    chunk_sizes,
+)
 from synthrelease.synthesis.generators.autoregressive_gan.critic import Blocks, Sizes, Synthesiser
 from synthrelease.synthesis.generators.marginals import marginal_loss
 from synthrelease.synthesis.generators.marginals.features import Layout, Rows
 from synthrelease.synthesis.generators.private import generator as private
 from synthrelease.synthesis.generators.private.generator import FittedPrivate
 from synthrelease.synthesis.generators.progress import Progress
+from synthrelease.synthesis.generators.saved_model import SavedModel, history_facts
+from synthrelease.synthesis.generators.threads import one_thread
+from synthrelease.synthesis.generators.training_loop import Pace, TrainingLoop
 
 FORMAT = "synthrelease-marginals-1"
 MANY_PARTS = 1_024
 """Tables with more parts than this get smaller batches, so that an update's cost stays in bounds."""
 WIDE_PARTS = 4_096
+"""Below so many parts a second thread costs more than it brings."""
 SAMPLED_CELLS = 1 << 24
 """Logits held at once while rows are sampled: 64 MB, however wide the table is."""
 
@@ -141,20 +147,13 @@ class FittedMarginals:
             InputError: ``rows`` or ``chunk_rows`` is not positive.
             TrainingError: the network's output is not finite.
         """
-        if rows < 1 or chunk_rows < 1:
-            raise InputError(
-                f"Sampling needs at least one row, however {rows} rows in chunks of {chunk_rows} were asked for. "
-                "Ask for one or more."
-            )
+        sizes = chunk_sizes(rows, chunk_rows)
         device = next(self.network.parameters()).device
         rng = torch.Generator(device=device).manual_seed(seed)
-        done = 0
-        while done < rows:
-            count = min(chunk_rows, rows - done)
-            with threads_for(self.layout.parts):
-                chunk = self._chunk(count, rng)
+        for size in sizes:
+            with one_thread(when=self.layout.parts < WIDE_PARTS):
+                chunk = self._chunk(size, rng)
             yield chunk
-            done += count
 
     @torch.no_grad()
     def _chunk(self, rows: int, rng: torch.Generator) -> pd.DataFrame:
@@ -174,10 +173,7 @@ class FittedMarginals:
     def _drawn(self, noise: Tensor, condition: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the part drawn in each block, (rows, blocks), and levels (rows, numbers) of a few rows."""
         logits, levels = self.network(noise, condition)  # (rows, parts), (rows, numbers)
-        if not (torch.isfinite(logits).all() and torch.isfinite(levels).all()):
-            raise TrainingError(
-                "A generator must produce finite values, however its network does not. Train again with another seed."
-            )
+        check_made(logits, levels)
         allowed = torch.from_numpy(self.layout.emitted(self.encoder)).to(rng.device)  # (parts,)
         gumbel = -torch.empty_like(logits).exponential_(generator=rng).clamp_min(1e-20).log()  # (rows, parts)
         scores = (logits + gumbel).masked_fill(~allowed, -torch.inf)  # (rows, parts)
@@ -187,9 +183,6 @@ class FittedMarginals:
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``model.json`` (bin edges and shares: keep it inside the run folder)."""
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        save_file(state, folder / "model.safetensors")
         facts = {
             "format": FORMAT,
             "recipe": asdict(self.recipe),
@@ -198,42 +191,30 @@ class FittedMarginals:
             "layout": asdict(self.layout),
             "encoder": self.encoder.to_json(),
             "notices": list(self.notices),
-            "history": [asdict(step) for step in self.history],
+            "history": history_facts(self.history),
         }
-        (folder / "model.json").write_text(json.dumps(facts, allow_nan=False, indent=1), encoding="utf-8")
+        SavedModel(facts, self.network.state_dict()).write(folder)
 
 
 def load(folder: Path) -> FittedMarginals | FittedPrivate:
-    """Read what ``FittedMarginals.save`` or ``FittedPrivate.save`` wrote.
+    """Read what ``FittedMarginals.save`` or ``FittedPrivate.save`` wrote; InputError if the folder holds neither."""
+    formats: dict[str, Callable[[SavedModel], FittedMarginals | FittedPrivate]]
+    formats = {FORMAT: _built, private.FORMAT: private.built}
+    return saved_model.load(folder, formats)
 
-    Raises:
-        InputError: the folder holds no such model.
-    """
-    try:
-        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        state = load_file(folder / "model.safetensors")
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"A saved model is a model.json and a model.safetensors, however {folder} has no readable pair of them. "
-            "Name the internal folder of a finished run."
-        ) from error
-    if private.is_saved(facts):
-        return private.load(folder)
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise InputError(
-            f"A saved generator says {FORMAT} in its model.json, however the one in {folder} does not. "
-            "It may come from another version: train again."
-        )
+
+def _built(model: SavedModel) -> FittedMarginals:
+    facts = model.facts
     network = Synthesiser(Sizes(**facts["sizes"]))
-    network.load_state_dict(state)
+    network.load_state_dict(model.tensors)
     return FittedMarginals(
         encoder=Encoder.from_json(facts["encoder"]),
         layout=Layout.from_json(facts["layout"]),
         recipe=Recipe(**facts["recipe"]),
         network=network.eval(),
-        history=tuple(TrainingStep(**step) for step in facts["history"]),
+        history=model.history,
         rows=facts["rows"],
-        notices=tuple(facts["notices"]),
+        notices=model.notices,
     )
 
 
@@ -244,15 +225,10 @@ def fit(train: Table[ModelledSchema], settings: FitSettings, on_step: OnStep) ->
         InputError: the table has no rows or no columns, or the effort is not positive.
         TrainingError: a loss stopped being finite.
     """
-    if not settings.effort > 0 or not train.schema.learned:
-        raise InputError(
-            f"Training needs an effort above 0 and at least one column, however the effort is {settings.effort} and "
-            f"{len(train.schema.learned)} columns may be learned. Check the option and the roles in the schema."
-        )
-    if settings.overrides:
-        raise InputError("The generator 'marginals' has no settings but --effort. Leave the others out.")
+    check_training(train, settings)
+    check_no_overrides("marginals", settings)
     if settings.privacy is not None:
-        with threads_for(0):
+        with one_thread():
             return private.fit(train, settings, settings.privacy, Progress(1, on_step))
     encoder = Encoder.fit(train)
     encoded = encoder.encode(train.frame)
@@ -260,26 +236,18 @@ def fit(train: Table[ModelledSchema], settings: FitSettings, on_step: OnStep) ->
     rows = layout.rows(encoder, encoded)
     recipe = recipe_for(len(train), layout.parts, settings.effort)
     progress = Progress(recipe.steps, on_step)
-    with threads_for(layout.parts):
+    with one_thread(when=layout.parts < WIDE_PARTS):
         network = train_network(rows, layout, recipe=recipe, seed=settings.seed, progress=progress)
     progress.end()
     return FittedMarginals(encoder, layout, recipe, network, tuple(progress.history), len(train))
 
 
-@contextmanager
-def threads_for(parts: int) -> Iterator[None]:
-    """Use one thread for narrow tables: waiting for each other takes longer than such small products."""
-    before = torch.get_num_threads()
-    if parts < WIDE_PARTS:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def train_network(rows: Rows, layout: Layout, *, recipe: Recipe, seed: int, progress: Progress) -> Synthesiser:
-    """Train a synthesiser to have the training rows' tables, and return its running average."""
+    """Train a synthesiser to have the training rows' tables, and return its running average.
+
+    Raises:
+        TrainingError: a loss stopped being finite.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rng = torch.Generator(device=device).manual_seed(seed)
     groups = len(layout.group_shares)
@@ -292,31 +260,16 @@ def train_network(rows: Rows, layout: Layout, *, recipe: Recipe, seed: int, prog
         synthesiser = Synthesiser(sizes)
     synthesiser.start_at((shares + 1 / (2 * len(real))).log())
     synthesiser = synthesiser.to(device)
-    average = copy.deepcopy(synthesiser).requires_grad_(False)
     blocks = Blocks(torch.from_numpy(layout.owner)).to(device)
     matcher = Matcher.of(real, layout, shares, knots=recipe.knots, rng=rng)
-    make = torch.optim.Adam(synthesiser.parameters(), lr=recipe.rate, betas=(0.5, 0.99), fused=True)
-    slowing = torch.optim.lr_scheduler.CosineAnnealingLR(make, recipe.steps)
-
-    for step in range(1, recipe.steps + 1):
+    loop = TrainingLoop(synthesiser, Pace(recipe.steps, recipe.rate, (0.5, 0.99), recipe.average), progress.add)
+    for _ in loop:
         _, _, condition = real.draw(recipe.batch, rng)  # (batch, groups)
         noise = torch.randn(recipe.batch, recipe.noise, generator=rng, device=device)  # (batch, noise)
         logits, levels = synthesiser(noise, condition)  # (batch, parts), (batch, numbers)
         loss = matcher.loss(blocks.softmax(logits), levels, condition, rng=rng)
-        if not bool(torch.isfinite(loss)):
-            raise TrainingError(
-                f"Training must keep finite losses, however the loss was not at update {step} of {recipe.steps}. "
-                "Train again with another seed, or with less effort."
-            )
-        make.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        make.step()
-        slowing.step()
-        keep = min(recipe.average, step / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(synthesiser.parameters()), 1 - keep)
-        progress.add(step, {"tables": loss})
-    return average.eval()
+        loop.learn(loss, {"tables": loss})
+    return loop.average.eval()
 
 
 @dataclass(frozen=True, slots=True)

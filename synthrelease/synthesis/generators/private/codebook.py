@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from synthrelease.core.contracts import FloatArray, IntArray
+from synthrelease.synthesis.encoding.column_codec import Values, fields_from
 from synthrelease.synthesis.generators.private.public_domain import Cells
 
 CLEAR = 4.0
@@ -44,7 +45,11 @@ class Codes:
         """How many codes there are."""
         return len(self.shares)
 
-    def decode(self, codes: IntArray, rng: np.random.Generator) -> Any:
+    def encode(self, cells: IntArray) -> IntArray:
+        """Return the code of each cell, (rows,)."""
+        return np.asarray(self.code)[cells]
+
+    def decode(self, codes: IntArray, rng: np.random.Generator) -> Values:
         """Return canonical values for codes (rows,), drawn from what lies inside each."""
         cells = np.zeros(len(codes), dtype=np.int64)
         owner, weights = np.asarray(self.code), np.asarray(self.inside)
@@ -56,8 +61,7 @@ class Codes:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Codes:
         """Build what ``dataclasses.asdict`` described."""
-        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-        return cls(**{**values, **lists, "cells": Cells.from_json(values["cells"])})
+        return cls(**{**fields_from(values), "cells": Cells.from_json(values["cells"])})
 
 
 def spread(weights: FloatArray, choices: IntArray, rows: int, rng: np.random.Generator) -> IntArray:

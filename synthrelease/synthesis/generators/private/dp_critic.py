@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from synthrelease.core.contracts import IntArray
-from synthrelease.core.errors import TrainingError
 from synthrelease.synthesis.generators.private.dp_sgd import PrivateTraining, Steps, Units, Watcher, dealt
 from synthrelease.synthesis.generators.private.mixture_network import FLOOR, Mixture, Wanted
 from synthrelease.synthesis.generators.progress import Progress
+from synthrelease.synthesis.generators.training_loop import Pace, TrainingLoop
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,6 @@ def train(
     """
     rng = torch.Generator().manual_seed(duel.seed)
     network = copy.deepcopy(network).requires_grad_(True)
-    average = copy.deepcopy(network).requires_grad_(False)
     owner, width = network.blocks.owner, int(wanted.starts[-1])
     tables, weights = (torch.from_numpy(array).float() for array in (wanted.tables, wanted.weights))  # (codes, codes)
     shares = torch.from_numpy(wanted.shares).float()  # (codes,)
@@ -100,15 +99,15 @@ def train(
         mine.data = theirs.data  # the same weights, without Opacus's hooks
     learn = torch.optim.Adam(critic.parameters(), lr=duel.critic_rate, betas=(0.5, 0.99))
     private = PrivateTraining(critic, plan, learn, watcher)
-    make = torch.optim.Adam(network.parameters(), lr=duel.rate, betas=(0.5, 0.99), fused=True)
-    rounds = -(-plan.steps // duel.critic_steps)
-    slowing = torch.optim.lr_scheduler.CosineAnnealingLR(make, rounds)
+    pace = Pace(-(-plan.steps // duel.critic_steps), duel.rate, (0.5, 0.99), duel.average)
+    # Progress counts the critic's steps, of which each of the generator's has several.
+    loop = TrainingLoop(network, pace, lambda _, losses: progress.add(private.taken, losses))
 
-    for turn in range(1, rounds + 1):
+    for _ in loop:
         with torch.no_grad():
             pool = network(torch.randn(duel.pool, network.noise, generator=rng))  # (pool, codes)
             pool = drawn(pool, owner, temperature=1.0, rng=rng)  # (pool, codes)
-        for _ in range(min(duel.critic_steps, plan.steps - private.taken)):
+        for _step in range(min(duel.critic_steps, plan.steps - private.taken)):
             real = one_hot(units.sampled(plan.rate), wanted.starts)  # (sample, codes)
             private.step(real, dealt(pool, len(real)))
 
@@ -117,17 +116,5 @@ def train(
         apart = ((made.T @ made / duel.batch - tables).square() * weights).sum()
         beside = ((made.mean(0) - shares).square() / shares.clamp_min(FLOOR)).sum()
         loss = duel.tables * apart + duel.columns * beside - score
-        if not bool(torch.isfinite(loss)):
-            raise TrainingError(
-                f"Training must keep finite losses, however the loss was not at round {turn} of {rounds}. "
-                "Train again, or with less effort."
-            )
-        make.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        make.step()
-        slowing.step()
-        keep = min(duel.average, turn / (turn + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - keep)
-        progress.add(private.taken, {"tables": apart, "columns": beside})
-    return average.eval()
+        loop.learn(loss, {"tables": apart, "columns": beside})
+    return loop.average.eval()

@@ -31,8 +31,8 @@ from synthrelease.core.contracts import (
 )
 from synthrelease.core.errors import InputError
 from synthrelease.privacy import accounting
-from synthrelease.synthesis.generators.marginals import generator as marginals
-from synthrelease.synthesis.generators.marginals.generator import threads_for
+from synthrelease.synthesis.generators import saved_model
+from synthrelease.synthesis.generators.argument_checks import check_no_overrides, check_training
 from synthrelease.synthesis.generators.private import dp_critic, mixture_network
 from synthrelease.synthesis.generators.private import generator as private
 from synthrelease.synthesis.generators.private.dp_critic import Duel
@@ -40,6 +40,7 @@ from synthrelease.synthesis.generators.private.dp_sgd import Steps, Units
 from synthrelease.synthesis.generators.private.generator import Coded, FittedPrivate
 from synthrelease.synthesis.generators.private.mixture_network import Mixture, Wanted
 from synthrelease.synthesis.generators.progress import Progress
+from synthrelease.synthesis.generators.threads import one_thread
 
 REFINING = "marginals+dp-gan"
 MARGINALS_SHARE = 0.7
@@ -103,15 +104,10 @@ def fit_preset(train: Table[ModelledSchema], settings: FitSettings, on_step: OnS
         raise InputError(
             f"The generator {name!r} learns by noisy steps, however no budget for them is given. Add --epsilon."
         )
-    if not settings.effort > 0 or not train.schema.learned:
-        raise InputError(
-            f"Training needs an effort above 0 and at least one column, however the effort is {settings.effort} and "
-            f"{len(train.schema.learned)} columns may be learned. Check the option and the roles in the schema."
-        )
-    if settings.overrides:
-        raise InputError(f"The generator {name!r} has no settings but --effort. Leave the others out.")
+    check_training(train, settings)
+    check_no_overrides(name, settings)
     make = _refined if name == REFINING else _alone
-    with threads_for(0):
+    with one_thread():
         return make(train, settings, budget, Progress(1, on_step))
 
 
@@ -223,10 +219,7 @@ def _facts(name: str, seen: Coded, stage: Stage | None) -> dict[str, object]:
 
 def load(folder: Path) -> FittedPrivate:
     """Read what a trained DP-GAN was saved as; InputError if the folder holds none."""
-    found = marginals.load(folder)
-    if not isinstance(found, FittedPrivate):
-        raise InputError(f"A DP-GAN is made of private tables, however the model in {folder} is not. Train again.")
-    return found
+    return saved_model.load(folder, {private.FORMAT: private.built})
 
 
 def _preset(name: str) -> Callable[..., FittedPrivate]:

@@ -11,7 +11,6 @@ Vietri & Wu 2021, arXiv:2106.07153).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 
 from synthrelease.core.contracts import (
     FitSettings,
@@ -36,6 +34,7 @@ from synthrelease.core.contracts import (
     Witness,
 )
 from synthrelease.core.errors import InputError
+from synthrelease.synthesis.generators.argument_checks import chunk_sizes
 from synthrelease.synthesis.generators.private import denoising, mixture_network, noisy_counts, target_model
 from synthrelease.synthesis.generators.private.codebook import Codes, as_frame, codes_of
 from synthrelease.synthesis.generators.private.denoising import Slope
@@ -45,8 +44,11 @@ from synthrelease.synthesis.generators.private.public_domain import cells_of
 from synthrelease.synthesis.generators.private.target_model import Seen
 from synthrelease.synthesis.generators.private.target_sampling import Labels
 from synthrelease.synthesis.generators.progress import Progress
+from synthrelease.synthesis.generators.saved_model import SavedModel, history_facts
 
 FORMAT = "synthrelease-private-marginals-1"
+EFFECTS, BASE = "label.effects", "label.base"
+"""What the tensors of a model of the target are called beside those of the network."""
 ROWS_SHARE = 0.01
 """Of the budget, for the number of rows where the schema does not say that it is public."""
 DRAWN_FOR_LABELS = 20_000
@@ -104,38 +106,30 @@ class FittedPrivate:
             InputError: ``rows`` or ``chunk_rows`` is not positive.
             TrainingError: the network's output is not finite.
         """
-        if rows < 1 or chunk_rows < 1:
-            raise InputError(
-                f"Sampling needs at least one row, however {rows} rows in chunks of {chunk_rows} were asked for. "
-                "Ask for one or more."
-            )
+        sizes = chunk_sizes(rows, chunk_rows)
         rng, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-        for start in range(0, rows, chunk_rows):
-            codes = mixture_network.draw(self.network, min(chunk_rows, rows - start), noise)
+        for size in sizes:
+            codes = mixture_network.draw(self.network, size, noise)
             codes = codes if self.labels is None else self.labels.drawn(codes, rng)
             yield as_frame(list(self.columns), codes, rng)
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``model.json``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {name: tensor.detach().contiguous() for name, tensor in self.network.state_dict().items()}
-        labels = None
+        tensors = self.network.state_dict()
         if self.labels is not None:
-            labels = self.labels.column
-            state["label.effects"] = torch.from_numpy(self.labels.effects)
-            state["label.base"] = torch.from_numpy(self.labels.base)
-        save_file(state, folder / "model.safetensors")
+            tensors[EFFECTS] = torch.from_numpy(self.labels.effects)
+            tensors[BASE] = torch.from_numpy(self.labels.base)
         facts = {
             "format": FORMAT,
             "columns": [asdict(each) for each in self.columns],
             "network": {"noise": self.network.noise, "hidden": self.network.hidden},
-            "labels": labels,
+            "labels": None if self.labels is None else self.labels.column,
             "spends": [asdict(each) for each in self.spends],
             "facts": dict(self.facts or {}),
             "notices": list(self.notices),
-            "history": [asdict(step) for step in self.history],
+            "history": history_facts(self.history),
         }
-        (folder / "model.json").write_text(json.dumps(facts, allow_nan=False, indent=1), encoding="utf-8")
+        SavedModel(facts, tensors).write(folder)
 
 
 def starts_of(columns: tuple[Codes, ...]) -> IntArray:
@@ -143,31 +137,26 @@ def starts_of(columns: tuple[Codes, ...]) -> IntArray:
     return np.concatenate([[0], np.cumsum([each.size for each in columns])]).astype(np.int64)
 
 
-def is_saved(facts: Any) -> bool:
-    """Whether a ``model.json`` is one of these."""
-    return isinstance(facts, dict) and facts.get("format") == FORMAT
-
-
-def load(folder: Path) -> FittedPrivate:
-    """Read what ``FittedPrivate.save`` wrote, from a folder whose ``model.json`` ``is_saved``."""
-    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    state = load_file(folder / "model.safetensors")
+def built(model: SavedModel) -> FittedPrivate:
+    """Build the generator that ``FittedPrivate.save`` wrote."""
+    facts = model.facts
     columns = tuple(Codes.from_json(each) for each in facts["columns"])
     starts = starts_of(columns)
     labels = None
     if facts["labels"] is not None:
-        effects, base = (state.pop(f"label.{name}").numpy() for name in ("effects", "base"))
-        labels = Labels(facts["labels"], starts, effects, base)
+        classes = columns[facts["labels"]].size
+        effects, base = model.tensor(EFFECTS, int(starts[-1]), classes), model.tensor(BASE, classes)
+        labels = Labels(facts["labels"], starts, effects.numpy(), base.numpy())
     network = Mixture(**facts["network"], starts=starts)
-    network.load_state_dict(state)
+    network.load_state_dict({name: each for name, each in model.tensors.items() if name not in (EFFECTS, BASE)})
     return FittedPrivate(
         columns=columns,
         network=network.eval(),
         labels=labels,
         spends=tuple(PrivacySpend(**each) for each in facts["spends"]),
-        history=tuple(TrainingStep(**step) for step in facts["history"]),
+        history=model.history,
         facts=facts["facts"],
-        notices=tuple(facts["notices"]),
+        notices=model.notices,
     )
 
 
@@ -292,7 +281,7 @@ def coded(
 
 def _codes(columns: tuple[Codes, ...], cells: IntArray) -> IntArray:
     """Return the codes of rows of cells, (rows, columns)."""
-    return np.stack([np.asarray(each.code)[cells[:, at]] for at, each in enumerate(columns)], axis=1)
+    return np.stack([each.encode(cells[:, at]) for at, each in enumerate(columns)], axis=1)
 
 
 def measured(train: Table[ModelledSchema], budget: PrivacyBudget, witness: Witness | None = None) -> Measured:

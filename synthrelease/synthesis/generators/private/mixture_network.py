@@ -10,7 +10,6 @@ all pairs are counted.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from synthrelease.core.contracts import FloatArray, IntArray
-from synthrelease.core.errors import TrainingError
+from synthrelease.synthesis.generators.argument_checks import check_made
 from synthrelease.synthesis.generators.autoregressive_gan.critic import LOGIT_LIMIT, Blocks, Residual
 from synthrelease.synthesis.generators.progress import Progress
+from synthrelease.synthesis.generators.training_loop import Pace, TrainingLoop
 
 FLOOR = 5e-4
 """Cells with smaller shares are weighed as if they had this one."""
@@ -95,38 +95,21 @@ def train(wanted: Wanted, recipe: Recipe, *, seed: int, progress: Progress) -> M
         network = Mixture(recipe.noise, recipe.hidden, wanted.starts)
     network.start_at(wanted.shares)
     network = network.to(device)
-    average = copy.deepcopy(network).requires_grad_(False)
     tables = torch.from_numpy(wanted.tables).float().to(device)  # (codes, codes)
     weights = torch.from_numpy(wanted.weights).float().to(device)  # (codes, codes)
-    make = torch.optim.Adam(network.parameters(), lr=recipe.rate, betas=(0.9, 0.99), fused=True)
-    slowing = torch.optim.lr_scheduler.CosineAnnealingLR(make, recipe.steps)
-    for step in range(1, recipe.steps + 1):
+    loop = TrainingLoop(network, Pace(recipe.steps, recipe.rate, (0.9, 0.99), recipe.average), progress.add)
+    for _ in loop:
         made = network(torch.randn(recipe.batch, recipe.noise, generator=rng, device=device))  # (batch, codes)
         loss = ((made.T @ made / recipe.batch - tables).square() * weights).sum()
-        if not bool(torch.isfinite(loss)):
-            raise TrainingError(
-                f"Training must keep finite losses, however the loss was not at update {step} of {recipe.steps}. "
-                "Train again with another seed, or with less effort."
-            )
-        make.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        make.step()
-        slowing.step()
-        keep = min(recipe.average, step / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - keep)
-        progress.add(step, {"tables": loss})
-    return average.eval().cpu()
+        loop.learn(loss, {"tables": loss})
+    return loop.average.eval().cpu()
 
 
 @torch.no_grad()
 def draw(network: Mixture, rows: int, rng: torch.Generator) -> IntArray:
     """Return codes of sampled rows, int64 (rows, columns)."""
     made = network(torch.randn(rows, network.noise, generator=rng))  # (rows, codes)
-    if not bool(torch.isfinite(made).all()):
-        raise TrainingError(
-            "A generator must produce finite values, however its network does not. Train again with another seed."
-        )
+    check_made(made)
     noise = torch.empty_like(made).exponential_(generator=rng)  # (rows, codes): the largest of p / noise is a draw
     scores = made / noise.clamp_min(1e-20)
     sizes = torch.bincount(network.blocks.owner).tolist()

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthrelease.core.contracts import Column, IntArray
+from synthrelease.core.contracts import Column, FloatArray, IntArray
 from synthrelease.core.errors import InputError
+from synthrelease.synthesis.encoding.column_codec import Values, fields_from, labels_at, numbers_of, places_of
 
 EXACT = 128
 CELLS = 200
@@ -54,20 +55,19 @@ class Cells:
     def encode(self, values: pd.Series[Any]) -> IntArray:
         """Return the cell of each value of a canonical column, int64 (rows,); numbers beyond the bounds go to them."""
         if not self.is_number:
-            codes = values.cat.codes.to_numpy().astype(np.int64)
+            codes = places_of(values)
             return np.where(codes < 0, len(self.categories), codes)
-        numbers = values.to_numpy(dtype=np.float64)
+        numbers = numbers_of(values)
         gaps = np.isnan(numbers)
         scaled = np.clip(np.where(gaps, self.starts[0], numbers * 10.0**self.decimals), self.starts[0], self.stop)
         cells = np.searchsorted(self.starts, np.rint(scaled).astype(np.int64), side="right") - 1
         return np.where(gaps, len(self.starts), cells).astype(np.int64)
 
-    def values(self, cells: IntArray, positions: np.ndarray[Any, np.dtype[np.float64]]) -> Any:
+    def values(self, cells: IntArray, positions: FloatArray) -> Values:
         """Return canonical values of cells (rows,); ``positions`` in [0, 1) say where in its cell a number lies."""
         if not self.is_number:
             places = np.where(cells == len(self.categories), -1, cells)
-            dtype = pd.CategoricalDtype(list(self.categories), ordered=self.ordered)
-            return pd.Categorical.from_codes(places, dtype=dtype)
+            return labels_at(places, self.categories, ordered=self.ordered)
         low = np.array([*self.starts, 0])
         high = np.array([*(start - 1 for start in self.starts[1:]), self.stop, 0])
         steps = np.floor(positions * (high - low + 1)[cells]).astype(np.int64)
@@ -77,8 +77,7 @@ class Cells:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Cells:
         """Build what ``dataclasses.asdict`` described."""
-        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-        return cls(**{**values, **lists})
+        return cls(**fields_from(values))
 
 
 def cells_of(column: Column) -> Cells:

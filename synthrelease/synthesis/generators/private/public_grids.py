@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from synthrelease.core.contracts import Column, IntArray
+from synthrelease.synthesis.encoding.column_codec import numbers_of
 
 LARGEST_WHOLE, SMALLEST, LARGEST = 52, -20, 40
 """Exponents of two: of the largest whole number, and of the smallest and largest other ones, that are told apart."""
@@ -36,7 +37,7 @@ class Ladder:
 
     def encode(self, values: pd.Series[Any]) -> IntArray:
         """Return the rung of each value, int64 (rows,); numbers beyond the ladder stand on its ends."""
-        numbers = values.to_numpy(dtype=np.float64)
+        numbers = numbers_of(values)
         gaps = np.isnan(numbers)
         rungs = np.searchsorted(self.lows, np.where(gaps, 0.0, numbers), side="right") - 1
         return np.where(gaps, len(self.lows), np.clip(rungs, 0, None)).astype(np.int64)

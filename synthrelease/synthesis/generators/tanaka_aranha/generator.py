@@ -17,17 +17,16 @@ What is promised about privacy: nothing. The discriminator sees each row hundred
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from synthrelease.core.contracts import (
@@ -39,12 +38,19 @@ from synthrelease.core.contracts import (
     Table,
     TrainingStep,
 )
-from synthrelease.core.errors import InputError, TrainingError
-from synthrelease.synthesis.generators import PAPER_ARCHITECTURES, REGISTRY, divergence_monitor
+from synthrelease.synthesis.encoding.unit_scaling import UnitScale
+from synthrelease.synthesis.generators import PAPER_ARCHITECTURES, REGISTRY, divergence_monitor, saved_model
+from synthrelease.synthesis.generators.argument_checks import (
+    check_made,
+    check_no_overrides,
+    check_training,
+    chunk_sizes,
+)
 from synthrelease.synthesis.generators.divergence_monitor import Diagnosis, Sign
-from synthrelease.synthesis.generators.tanaka_aranha.perceptron import SLOPE, one_thread
+from synthrelease.synthesis.generators.saved_model import SavedModel, history_facts
+from synthrelease.synthesis.generators.tanaka_aranha.perceptron import SLOPE
 from synthrelease.synthesis.generators.tanaka_aranha.training import Recipe, train
-from synthrelease.synthesis.generators.tanaka_aranha.unit_scaling import UnitScale
+from synthrelease.synthesis.generators.threads import one_thread
 
 FORMAT = "synthrelease-paper-gan-1"
 RATE = 2e-4
@@ -88,15 +94,11 @@ class FittedPaperGan:
             InputError: ``rows`` or ``chunk_rows`` is not positive.
             TrainingError: the network's output is not finite.
         """
-        if rows < 1 or chunk_rows < 1:
-            raise InputError(
-                f"Sampling needs at least one row, however {rows} rows in chunks of {chunk_rows} were asked for. "
-                "Ask for one or more."
-            )
+        sizes = chunk_sizes(rows, chunk_rows)
         rng = torch.Generator().manual_seed(seed)
-        for start in range(0, rows, chunk_rows):
+        for size in sizes:
             with one_thread(), torch.inference_mode():
-                made = self._unit_rows(min(chunk_rows, rows - start), rng)
+                made = self._unit_rows(size, rng)
             yield self.scale.decode(made)
 
     def _unit_rows(self, rows: int, rng: torch.Generator) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -106,57 +108,41 @@ class FittedPaperGan:
             sums = torch.addmm(weight[-1], values, weight[:-1])  # (rows, out)
             values = torch.nn.functional.leaky_relu_(sums, SLOPE)
         made = torch.addmm(self.weights[-1][-1], values, self.weights[-1][:-1]).sigmoid_()  # (rows, columns)
-        if not torch.isfinite(made).all():
-            raise TrainingError(
-                "A generator must produce finite values, however its network does not. Train again with another seed."
-            )
+        check_made(made)
         return made.double().numpy()
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``model.json`` (ranges of columns: keep it inside the run folder)."""
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {f"layer{at}": each.contiguous() for at, each in enumerate(self.weights)}, folder / "model.safetensors"
-        )
         facts = {
             "format": FORMAT,
             "name": self.name,
             "rows": self.rows,
             "recipe": asdict(self.recipe),
             "scale": self.scale.to_json(),
-            "history": [asdict(step) for step in self.history],
+            "history": history_facts(self.history),
             "signs": [divergence_monitor.as_json(sign) for sign in self.signs],
             "diagnosis": asdict(self.diagnosis),
             "recoveries": self.recoveries,
         }
-        (folder / "model.json").write_text(json.dumps(facts, allow_nan=False, indent=1), encoding="utf-8")
+        SavedModel(facts, {f"layer{at}": each for at, each in enumerate(self.weights)}).write(folder)
 
 
 def load(folder: Path) -> FittedPaperGan:
-    """Read what ``FittedPaperGan.save`` wrote.
+    """Read what ``FittedPaperGan.save`` wrote; InputError if the folder holds no such model."""
+    return saved_model.load(folder, {FORMAT: _built})
 
-    Raises:
-        InputError: the folder holds no such model.
-    """
-    try:
-        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        state = load_file(folder / "model.safetensors")
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"A saved model is a model.json and a model.safetensors, however {folder} has no readable pair of them. "
-            "Name the internal folder of a finished run."
-        ) from error
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise InputError(
-            f"A saved GAN of the paper says {FORMAT} in its model.json, however the one in {folder} does not. "
-            "It may be another generator's, or come from another version: train again."
-        )
+
+def _built(model: SavedModel) -> FittedPaperGan:
+    facts = model.facts
+    recipe = Recipe(**{**facts["recipe"], "hidden": tuple(facts["recipe"]["hidden"])})
+    scale = UnitScale.from_json(facts["scale"])
+    sizes = pairwise((recipe.noise, *recipe.hidden, scale.width))
     return FittedPaperGan(
         name=facts["name"],
-        recipe=Recipe(**{**facts["recipe"], "hidden": tuple(facts["recipe"]["hidden"])}),
-        scale=UnitScale.from_json(facts["scale"]),
-        weights=tuple(state[f"layer{at}"] for at in range(len(state))),
-        history=tuple(TrainingStep(**step) for step in facts["history"]),
+        recipe=recipe,
+        scale=scale,
+        weights=tuple(model.tensor(f"layer{at}", width + 1, after) for at, (width, after) in enumerate(sizes)),
+        history=model.history,
         signs=tuple(divergence_monitor.from_json(sign) for sign in facts["signs"]),
         diagnosis=Diagnosis(**facts["diagnosis"]),
         recoveries=facts["recoveries"],
@@ -187,13 +173,8 @@ def fit_preset(
         InputError: the table has no rows or no columns, or the effort is not positive.
         TrainingError: a loss stopped being finite.
     """
-    if not settings.effort > 0 or not train_table.schema.learned:
-        raise InputError(
-            f"Training needs an effort above 0 and at least one column, however the effort is {settings.effort} and "
-            f"{len(train_table.schema.learned)} columns may be learned. Check the option and the roles in the schema."
-        )
-    if settings.overrides:
-        raise InputError(f"The generator {name!r} has no settings but --effort. Leave the others out.")
+    check_training(train_table, settings)
+    check_no_overrides(name, settings)
     scale = UnitScale.fit(train_table)
     real = torch.from_numpy(scale.encode(train_table.frame)).float()  # (rows, columns)
     recipe = replace(recipe_of(name), updates=updates_for(len(real), settings.effort))

@@ -13,8 +13,7 @@ cache).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -137,14 +136,3 @@ class Perceptron:
 def _views(flat: Tensor, shapes: Sequence[tuple[int, int]]) -> tuple[Tensor, ...]:
     pieces = torch.split(flat, [rows * columns for rows, columns in shapes])
     return tuple(piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Use one thread inside the block: a second one only waits at such sizes, and sums would depend on their number."""
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -6,8 +6,6 @@ re-write in the tests follow the very same training.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -16,17 +14,17 @@ import torch
 from torch import Tensor
 
 from synthrelease.core.contracts import OnStep, TrainingStep
-from synthrelease.core.errors import TrainingError
 from synthrelease.synthesis.generators import divergence_monitor
 from synthrelease.synthesis.generators.divergence_monitor import Diagnosis, Sign
+from synthrelease.synthesis.generators.progress import Progress
 from synthrelease.synthesis.generators.tanaka_aranha.perceptron import Perceptron
+from synthrelease.synthesis.generators.training_loop import check_finite_loss
 
 BLOCK = 512
 """Updates whose randomness is drawn at once: some 20 MB for the widest network."""
 LOOKS = 60
 LOOKED_AT = 500
-MAX_HISTORY = 200
-REPORT_SECONDS = 0.5
+LOSSES = ("discriminator", "generator")
 MOST_RECOVERIES = 6
 SMALLEST = torch.tensor(1e-12)
 """What ``nn.BCELoss`` divides by at least."""
@@ -223,52 +221,44 @@ class Watch:
     """Follows a training: reports it, looks at samples of it, and sends it back to a good state where it may."""
 
     def __init__(self, real: Tensor, pair: Pair, on_step: OnStep) -> None:
-        self.real, self.pair, self.on_step = real.numpy(), pair, on_step
+        self.real, self.pair = real.numpy(), pair
         self.steps = pair.recipe.updates
         self.step, self.recoveries, self.judged_from = 0, 0, 0
-        self.since = {"report": 0, "look": 0}
-        self.sums = {name: [0.0, 0.0, 0.0] for name in self.since}  # losses of both, accuracy
+        self.sums = [0.0, 0.0, 0.0]  # since the last look: losses of both, accuracy
         self.signs: list[Sign] = []
-        self.history: list[TrainingStep] = []
         self.start = pair.state()
         self.good: tuple[Tensor, Tensor] | None = None
-        self.last = -math.inf
-        self._report()
+        self.progress = Progress(self.steps, on_step)
 
     def saw(self, labels: Tensor, weight: Tensor) -> None:
         """Take note of a block's labels (updates, 3 * batch)."""
-        means = self._means_of(labels, weight)
         self.step += len(labels)
-        for name, sums in self.sums.items():
-            self.sums[name] = [total + mean * len(labels) for total, mean in zip(sums, means, strict=True)]
-            self.since[name] += len(labels)
-        if self.step - (self.signs[-1].step if self.signs else 0) >= self.steps / LOOKS or self.step >= self.steps:
+        means = self._means_of(labels, weight)
+        self.sums = [total + mean * len(labels) for total, mean in zip(self.sums, means, strict=True)]
+        self.progress.add(self.step, dict(zip(LOSSES, means[:2], strict=True)), updates=len(labels))
+        if self.step - self._last_look >= self.steps / LOOKS or self.step >= self.steps:
             self._look()
-        if self.step >= self.steps or time.monotonic() - self.last >= REPORT_SECONDS:
-            self._report()
+        if self.step >= self.steps:
+            self.progress.end()
+
+    @property
+    def _last_look(self) -> int:
+        return self.signs[-1].step if self.signs else 0
 
     def _means_of(self, labels: Tensor, weight: Tensor) -> tuple[float, float, float]:
         """Return a block's mean losses, and how often the discriminator was right on real and fake rows."""
         batch = self.pair.recipe.batch
         loss_d, loss_g = (float(loss.mean()) for loss in losses_of(labels, weight))
-        if not (math.isfinite(loss_d) and math.isfinite(loss_g)) and not self.pair.recipe.recovers:
-            raise TrainingError(
-                f"Training must keep finite losses, however they were not after {self.step + len(labels):,} updates of "
-                f"{self.steps:,}. Train again with another seed, or with less effort."
-            )
+        if not self.pair.recipe.recovers:
+            check_finite_loss(loss_d + loss_g, self.step, self.steps)
         right = (labels[:, :batch] >= 0.5).float().mean() + (labels[:, batch : 2 * batch] < 0.5).float().mean()
         return loss_d, loss_g, float(right) / 2
 
-    def _means(self, name: str) -> tuple[dict[str, float], float]:
-        """Return mean losses and accuracy since the last report or look, and begin anew."""
-        count = max(self.since[name], 1)
-        loss_d, loss_g, accuracy = (total / count for total in self.sums[name])
-        self.sums[name], self.since[name] = [0.0, 0.0, 0.0], 0
-        return {"discriminator": loss_d, "generator": loss_g}, accuracy
-
     def _look(self) -> None:
         """Compare a sample with the training rows; go back where the diagnosis says so."""
-        losses, accuracy = self._means("look")
+        *means, accuracy = (total / (self.step - self._last_look) for total in self.sums)
+        self.sums = [0.0, 0.0, 0.0]
+        losses = dict(zip(LOSSES, means, strict=True))
         chance = torch.Generator().manual_seed(self.step)
         made = self.pair.sample(LOOKED_AT, chance).double().numpy()
         sign = divergence_monitor.look(
@@ -292,19 +282,10 @@ class Watch:
             self.recoveries += 1
             self.judged_from = len(self.signs)
 
-    def _report(self) -> None:
-        means = self._means("report")[0] if self.step else {}
-        losses = {name: mean for name, mean in means.items() if math.isfinite(mean)}
-        report = TrainingStep(step=self.step, steps=self.steps, losses=losses)
-        self.last = time.monotonic()
-        if len(self.history) >= MAX_HISTORY - 1:
-            self.history = self.history[::2]
-        self.history.append(report)
-        self.on_step(report)
-
     def outcome(self) -> Outcome:
         """Return the trained generator; a training that ended badly and may recover gives back its last good state."""
         diagnosis = divergence_monitor.diagnose(self.signs, self.steps)
         if diagnosis.state != "healthy" and self.pair.recipe.recovers and self.good is not None:
             self.pair.restore(self.good)
-        return Outcome(self.pair.generator.weights, tuple(self.history), tuple(self.signs), diagnosis, self.recoveries)
+        history = tuple(self.progress.history)
+        return Outcome(self.pair.generator.weights, history, tuple(self.signs), diagnosis, self.recoveries)

@@ -10,7 +10,7 @@ from made_tables import clinic, draw, ignore
 from synthrelease.cli.options import EFFORTS
 from synthrelease.core.contracts import FitSettings
 from synthrelease.core.errors import InputError
-from synthrelease.synthesis.encoding.table_encoder import NumberCoding
+from synthrelease.synthesis.encoding.number_bins import NumberCoding
 from synthrelease.synthesis.generators.autoregressive_gan import generator as gan
 from synthrelease.synthesis.generators.autoregressive_gan.config import (
     SETTINGS,

@@ -93,7 +93,7 @@ def test_going_back_takes_smaller_learning_rates_from_the_last_good_state(monkey
     done = train(cells, rows, None, config=settings(adversarial_weight=0), seed=1, report=nothing)
     assert len(broken) == 1
     assert "diverged" in done.mended
-    assert max(rates[2 * 60 :]) < 0.3 * max(rates)
+    assert max(rates[60:]) < 0.3 * max(rates)
     assert np.isfinite(likelihood_of(done.writer, rows))
 
 

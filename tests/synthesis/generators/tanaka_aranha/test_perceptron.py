@@ -6,7 +6,7 @@ import pytest
 import torch
 from plain_gan import copy_weights, network
 
-from synthrelease.synthesis.generators.tanaka_aranha.perceptron import Perceptron, one_thread
+from synthrelease.synthesis.generators.tanaka_aranha.perceptron import Perceptron
 
 
 @pytest.mark.parametrize("sizes", [(7, 5, 3), (4, 1), (3, 8, 16, 2)])
@@ -52,10 +52,3 @@ def test_a_network_goes_back_to_a_state():
     net.restore(state)
     assert torch.equal(net.flat, before)
     assert float(net.mean.abs().sum()) == 0.0
-
-
-def test_one_thread_is_put_back_after_an_error():
-    before = torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), one_thread():
-        _ = torch.get_num_threads() / 0
-    assert torch.get_num_threads() == before

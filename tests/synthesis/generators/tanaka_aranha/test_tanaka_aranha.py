@@ -179,16 +179,6 @@ def test_a_saved_model_samples_the_same_rows_and_holds_none(quick, tmp_path):
     assert abs(sizes[1] - sizes[0]) < 1_000
 
 
-@pytest.mark.parametrize("content", ["", "[]", json.dumps({"format": "another"})])
-def test_loading_what_is_no_model_is_refused(tmp_path, content, quick):
-    with pytest.raises(InputError, match="Name the internal folder"):
-        paper.load(tmp_path)
-    quick.save(tmp_path)
-    (tmp_path / "model.json").write_text(content)
-    with pytest.raises(InputError, match=r"model\.json"):
-        paper.load(tmp_path)
-
-
 def test_no_privacy_spend_is_claimed_and_the_description_is_plain_json(quick):
     assert quick.spends == ()
     described = json.loads(json.dumps(quick.description))

@@ -19,14 +19,25 @@ import numpy as np
 import pandas as pd
 
 from synthrelease.core.contracts import Column, FloatArray, IntArray, ModelledSchema, Table
-from synthrelease.core.errors import InputError
-from synthrelease.synthesis.encoding.binning import MIN_COUNT
+from synthrelease.synthesis.encoding.binning import MIN_COUNT, decimals_of
+from synthrelease.synthesis.encoding.column_codec import (
+    ColumnCodec,
+    check_any_rows,
+    check_finite,
+    extremes,
+    fields_from,
+    label_counts,
+    labels_at,
+    mean_of,
+    numbers_of,
+    places_of,
+)
 
 _MAX_DECIMALS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class NumberScale:
+class NumberScale(ColumnCodec[FloatArray]):
     """A column of numbers. ``decimals``: as many as the training values have, None where that is too many to count."""
 
     name: str
@@ -42,28 +53,29 @@ class NumberScale:
         """How many columns it takes."""
         return 1 + self.has_missing
 
-    def encode(self, values: FloatArray) -> FloatArray:
-        """Return (rows, width) for values (rows,), NaN where missing; what lies outside the range goes to its end."""
-        gaps = np.isnan(values)
-        scaled = (values - self.low) / (self.high - self.low) if self.high > self.low else np.zeros(len(values))
+    def encode(self, values: pd.Series[Any]) -> FloatArray:
+        """Return (rows, width) for numbers; what lies outside the range goes to its end."""
+        numbers = numbers_of(values)
+        gaps = np.isnan(numbers)
+        scaled = (numbers - self.low) / (self.high - self.low) if self.high > self.low else np.zeros(len(numbers))
         filler = scaled[~gaps].mean() if (~gaps).any() else 0.5
         scaled = np.where(gaps, filler, scaled).clip(0.0, 1.0)
         return np.column_stack([scaled, gaps.astype(float)])[:, : self.width]
 
-    def decode(self, block: FloatArray) -> FloatArray:
+    def decode(self, code: FloatArray) -> FloatArray:
         """Return values (rows,) of (rows, width)."""
-        values = self.low + block[:, 0] * (self.high - self.low)
+        values = self.low + code[:, 0] * (self.high - self.low)
         if self.decimals is not None:
             scale = 10.0**self.decimals
             values = np.round(values, self.decimals)
             values = values.clip(np.ceil(self.low * scale) / scale, np.floor(self.high * scale) / scale)
         values = values.clip(self.low, self.high)
-        gaps = self.is_empty | (block[:, -1] >= 0.5) if self.has_missing else np.zeros(len(block), dtype=np.bool_)
+        gaps = self.is_empty | (code[:, -1] >= 0.5) if self.has_missing else np.zeros(len(code), dtype=np.bool_)
         return np.where(gaps, np.nan, values)
 
 
 @dataclass(frozen=True, slots=True)
-class LabelScale:
+class LabelScale(ColumnCodec[FloatArray]):
     """A column of labels. ``levels``: places in ``categories`` that are produced, -1 for missing, in order."""
 
     name: str
@@ -81,24 +93,25 @@ class LabelScale:
         """How many columns it takes."""
         return 1 if self.is_one_column else len(self.levels)
 
-    def encode(self, codes: IntArray) -> FloatArray:
-        """Return (rows, width) for category codes (rows,), -1 where missing; a level that is not produced is in none.
+    def encode(self, values: pd.Series[Any]) -> FloatArray:
+        """Return (rows, width) for labels; a level that is not produced is in none.
 
         On one line such a level stands at its nearest neighbour's place.
         """
-        levels = np.asarray(self.levels)
+        codes, levels = places_of(values), np.asarray(self.levels)
         if self.is_one_column:
             places = np.abs(codes[:, None] - levels[None, :]).argmin(axis=1)
             return np.asarray(places / max(len(levels) - 1, 1))[:, None]
         return np.asarray(codes[:, None] == levels[None, :], dtype=np.float64)
 
-    def decode(self, block: FloatArray) -> IntArray:
-        """Return category codes (rows,) of (rows, width)."""
-        levels = np.asarray(self.levels)
+    def decode(self, code: FloatArray) -> pd.Categorical:
+        """Return labels of (rows, width)."""
         if self.is_one_column:
             # Half and above goes up, as in the paper: a class of 0.5 is 1.
-            return np.asarray(levels[np.floor(block[:, 0] * (len(levels) - 1) + 0.5).astype(np.int64)])
-        return np.asarray(levels[block.argmax(axis=1)])
+            places = np.floor(code[:, 0] * (len(self.levels) - 1) + 0.5).astype(np.int64)
+        else:
+            places = code.argmax(axis=1)
+        return labels_at(np.asarray(self.levels)[places], self.categories, ordered=self.ordered)
 
 
 Scale = NumberScale | LabelScale
@@ -117,8 +130,7 @@ class UnitScale:
         Raises:
             InputError: the table has no rows, or an infinite number.
         """
-        if not len(train):
-            raise InputError("A generator needs training rows, however the table has none. Check the split.")
+        check_any_rows(train)
         return cls(tuple(_number(c, train) if c.is_number else _label(c, train) for c in train.schema.learned))
 
     @property
@@ -128,27 +140,15 @@ class UnitScale:
 
     def encode(self, frame: pd.DataFrame) -> FloatArray:
         """Return the rows of a canonical frame, (rows, width), all within [0, 1]."""
-        return np.hstack(
-            [
-                scale.encode(frame[scale.name].to_numpy(np.float64))
-                if isinstance(scale, NumberScale)
-                else scale.encode(frame[scale.name].cat.codes.to_numpy().astype(np.int64))
-                for scale in self.scales
-            ]
-        )
+        return np.hstack([scale.encode(frame[scale.name]) for scale in self.scales])
 
     def decode(self, rows: FloatArray) -> pd.DataFrame:
         """Return the canonical frame of rows (rows, width) within [0, 1]."""
         columns: dict[str, Any] = {}
         start = 0
         for scale in self.scales:
-            block = rows[:, start : start + scale.width]
+            columns[scale.name] = scale.decode(rows[:, start : start + scale.width])
             start += scale.width
-            if isinstance(scale, NumberScale):
-                columns[scale.name] = scale.decode(block)
-            else:
-                dtype = pd.CategoricalDtype(list(scale.categories), ordered=scale.ordered)
-                columns[scale.name] = pd.Categorical.from_codes(scale.decode(block), dtype=dtype)
         return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -160,47 +160,40 @@ class UnitScale:
         """Build what ``to_json`` described."""
         scales: list[Scale] = []
         for column in columns:
-            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in column.items()}
+            fields = fields_from(column)
             scales.append(NumberScale(**fields) if fields.pop("numbers") else LabelScale(**fields))
         return cls(tuple(scales))
 
 
 def _number(column: Column, train: Table[ModelledSchema]) -> NumberScale:
-    values = train.frame[column.name].to_numpy(np.float64)
+    values = numbers_of(train.frame[column.name])
     gaps = np.isnan(values)
     present = values[~gaps]
-    if np.isinf(present).any():
-        raise InputError(
-            f"{column.name} must hold finite numbers, however {int(np.isinf(present).sum())} rows are infinite. "
-            "Declare the mark that stands for them as missing in the schema."
-        )
+    check_finite(column.name, present)
     low, high = column.bounds or _tails(present, None if train.units is None else train.units[~gaps])
-    return NumberScale(column.name, float(low), float(high), _decimals(present), bool(gaps.any()), not len(present))
+    return NumberScale(
+        column.name,
+        float(low),
+        float(high),
+        decimals_of(present, most=_MAX_DECIMALS, largest=np.inf),
+        bool(gaps.any()),
+        not len(present),
+    )
 
 
 def _tails(values: FloatArray, units: IntArray | None) -> tuple[float, float]:
     """Return the means of the most extreme values at each end, one value a patient; (0, 0) of no values."""
     if not len(values):
         return 0.0, 0.0
-    patients = pd.Series(values).groupby(np.arange(len(values)) if units is None else units)
-    lowest, highest = np.sort(patients.min().to_numpy()), np.sort(patients.max().to_numpy())
-    tail = min(MIN_COUNT, len(lowest))
-    # Divided before they are added, so that the mean of huge values does not overflow.
-    low, high = float((lowest[:tail] / tail).sum()), float((highest[-tail:] / tail).sum())
+    lowest, highest = extremes(values, units)
+    low, high = mean_of(lowest[:MIN_COUNT]), mean_of(highest[-MIN_COUNT:])
     return min(low, high), max(low, high)
-
-
-def _decimals(values: FloatArray) -> int | None:
-    """Return the fewest decimals that hold every value, None if there are more than ``_MAX_DECIMALS``."""
-    return next((d for d in range(_MAX_DECIMALS + 1) if (np.round(values, d) == values).all()), None)
 
 
 def _label(column: Column, train: Table[ModelledSchema]) -> LabelScale:
     cells = train.frame[column.name]
-    codes = cells.cat.codes.to_numpy().astype(np.int64)
-    owners = np.arange(len(codes)) if train.units is None else train.units
-    held = pd.DataFrame({"code": codes, "owner": owners}).drop_duplicates()["code"].to_numpy()
-    counts = np.bincount(held[held >= 0], minlength=len(column.categories))
+    codes = places_of(cells)
+    counts = label_counts(codes, len(column.categories), train.units)
     common = np.flatnonzero(counts >= MIN_COUNT)
     if column.name == train.schema.target or not len(common):
         common = np.flatnonzero(counts)  # a class that cannot be produced cannot be studied
