@@ -87,7 +87,7 @@ def ward(rows: int, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
-DECIDING = {"release": ("at_most = 1.0", 1), "undecided": ("at_most = 1.0", 10**9), "refuse": ("at_least = 1.0", 1)}
+DECIDING = {"release": ("at_most = 1.0", 1), "undecided": ("at_most = 1.0", 10**9), "refuse": ("at_most = -1.0", 1)}
 """By what limit and at least how many rows a rule on cells outside their domain brings about each decision."""
 
 
