@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from synthrelease.governance.package_verification import Verification, verify
     from synthrelease.workflows.audit import audit
     from synthrelease.workflows.build import build
-    from synthrelease.workflows.judge import Outcome
+    from synthrelease.workflows.finish_run import Outcome
     from synthrelease.workflows.run_options import AuditTables, BuildOptions
 
 __all__ = [
@@ -40,7 +40,7 @@ _HOME = {
     "AuditTables": "workflows.run_options",
     "BuildOptions": "workflows.run_options",
     "InputError": "core.errors",
-    "Outcome": "workflows.judge",
+    "Outcome": "workflows.finish_run",
     "Policy": "core.contracts",
     "Schema": "core.contracts",
     "SynthreleaseError": "core.errors",

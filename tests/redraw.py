@@ -28,7 +28,7 @@ checks/__init__.py evaluation/checks/__init__.py
 checks/_attacks.py evaluation/checks/_attacks.py
 checks/_cells.py evaluation/checks/_cells.py
 checks/_coding.py evaluation/checks/_coding.py
-checks/_foreseen.py evaluation/checks/_foreseen.py
+checks/_foreseen.py evaluation/checks/_control_variates.py
 checks/_models.py evaluation/checks/_models.py
 checks/_pictures.py evaluation/checks/_pictures.py
 checks/_pool.py evaluation/checks/_pool.py
@@ -54,7 +54,7 @@ checks/validity.py evaluation/checks/validity.py
 intervals.py evaluation/statistics/confidence_intervals.py
 halving.py evaluation/statistics/half_sampling.py
 exchange.py evaluation/statistics/permutation_tests.py
-neighbours.py evaluation/statistics/nearest_neighbors.py
+neighbours.py evaluation/statistics/nearest_neighbours.py
 space.py evaluation/statistics/gower_embedding.py
 cli.py cli/main.py
 office.py cli/governance_commands.py
@@ -87,8 +87,8 @@ formats/statistics.py data/formats/stata_spss_sas.py
 formats/typed.py data/formats/typed_columns.py
 policy.py governance/policy_file.py
 gate.py governance/gate.py
-register.py governance/audit_log.py
-trail.py governance/source_history.py
+register.py governance/register.py
+trail.py governance/source_attempts.py
 keys.py governance/keys.py
 signing.py governance/approval_records.py
 decisions.py governance/approvals_html.py
@@ -106,7 +106,7 @@ ceilings.py privacy/attack_bounds.py
 osnoise.py privacy/noise.py
 onerun.py privacy/one_run_audit.py
 report.py report/internal_report.py
-front.py report/summary.py
+front.py report/first_screen.py
 views.py report/view_models.py
 phrases.py report/outcome_terms.py
 gaps.py report/not_tested.py
@@ -129,14 +129,14 @@ constraints.py schema/constraints.py
 conditions.py schema/row_conditions.py
 moments.py schema/datetimes.py
 scales.py schema/name_hints.py
-generalise.py schema/generalization.py
+generalise.py schema/generalisation.py
 identifiers.py schema/identifiers/detection.py
 shapes.py schema/identifiers/patterns.py
 vocabulary.py schema/identifiers/column_names.py
 screening.py schema/identifiers/screening.py
 repairs.py synthesis/constraint_repair.py
 patients.py synthesis/patient_grouping.py
-making.py synthesis/synthesizer.py
+making.py synthesis/maker.py
 refitting.py synthesis/refit.py
 oversampling.py synthesis/oversampling.py
 balance.py synthesis/imblearn_sampler.py
@@ -196,7 +196,7 @@ paper/experiments.py workflows/paper/experiments.py
 paper/extension.py workflows/paper/extension.py
 paper/findings.py workflows/paper/findings.py
 paper/journal.py workflows/paper/journal.py
-paper/material.py workflows/paper/material.py
+paper/material.py workflows/paper/input_tables.py
 paper/page.py workflows/paper/page.py
 paper/published.py workflows/paper/published.py
 paper/scoring.py workflows/paper/scoring.py
@@ -218,7 +218,7 @@ SPLITS: dict[str, dict[str, tuple[str, ...]]] = {
     "pipeline": {
         "workflows.run_options": ("BuildOptions", "AuditTables"),
         "workflows.audit": ("audit", "_each"),
-        "workflows.judge": (
+        "workflows.finish_run": (
             "EXIT_CODES", "Outcome", "_judge", "_read_back", "_trail", "known_checks", "_facts", "_input_digests",
             "_check_are_files", "_seed",
         ),
@@ -253,7 +253,7 @@ DOCS = {
     "workflows.wisconsin": "The Wisconsin breast-cancer table that scikit-learn carries, as a file.",
     "workflows.run_options": "What a steward may set for a run.",
     "workflows.audit": "Audit a table that another tool made: the same checks, policy and report as for a build.",
-    "workflows.judge": "The end of every run: audit, decide, write the internal files, release if nobody must sign.",
+    "workflows.finish_run": "The end of every run: audit, decide, write internal files, release if nobody must sign.",
     "workflows.run_context": "What a run gathers on its way to the report, and who hears how it goes on.",
 }
 
@@ -274,7 +274,7 @@ INSTEAD = {
     "workflows.inspect.profile": "profiling",
     "workflows.build": "build_run",
     "workflows.audit": "audit_run",
-    "workflows.judge": "judging",
+    "workflows.finish_run": "judging",
     "workflows.sample": "sampling_run",
     "workflows.paper.material": "paper_material",
     "evaluation.runner": "audit_runner",
@@ -323,7 +323,7 @@ test_schema.py schema/test_schema_file.py
 test_constraints.py schema/test_constraints.py
 test_conditions.py schema/test_row_conditions.py
 test_moments.py schema/test_datetimes.py
-test_generalise.py schema/test_generalization.py
+test_generalise.py schema/test_generalisation.py
 test_identifiers.py schema/identifiers/test_detection.py
 test_screening.py schema/identifiers/test_screening.py
 test_budget.py privacy/test_claim.py
@@ -363,10 +363,10 @@ test_refits.py evaluation/checks/test_refits.py
 test_coverage.py evaluation/test_coverage.py
 test_intervals.py evaluation/statistics/test_confidence_intervals.py
 test_exchange.py evaluation/statistics/test_permutation_tests.py
-test_neighbours.py evaluation/statistics/test_nearest_neighbors.py
+test_neighbours.py evaluation/statistics/test_nearest_neighbours.py
 test_space.py evaluation/statistics/test_gower_embedding.py
 test_report.py report/test_internal_report.py
-test_front.py report/test_summary.py
+test_front.py report/test_first_screen.py
 test_croissant.py report/test_croissant.py
 test_charts.py report/figures/test_charts.py
 test_masking.py report/figures/test_small_count_masking.py
@@ -375,7 +375,7 @@ browser/test_report_in_browser.py report/test_report_in_browser.py
 browser/test_review_in_browser.py governance/test_review_in_browser.py
 test_policy.py governance/test_policy_file.py
 test_gate.py governance/test_gate.py
-test_register.py governance/test_audit_log.py
+test_register.py governance/test_register.py
 test_signoff.py governance/test_sign_off.py
 test_handing.py governance/test_handoff.py
 test_killed.py governance/test_killed.py

@@ -11,12 +11,12 @@ from sample_report import Sample, sample
 from synthrelease.core import files
 from synthrelease.core.contracts import Decision, RunFacts, Verdict
 from synthrelease.core.contracts import Policy as Rules
-from synthrelease.governance import audit_log, finished_run, policy_file, run_folder, source_history, standing
+from synthrelease.governance import finished_run, policy_file, register, run_folder, source_attempts, standing
 from synthrelease.governance.approval_records import Signer
 from synthrelease.governance.finished_run import Stored
-from synthrelease.governance.source_history import Trail
+from synthrelease.governance.source_attempts import Trail
 from synthrelease.report import internal_report, json_records
-from synthrelease.workflows import judge
+from synthrelease.workflows import finish_run
 
 CSV = "".join(f"{n},{n * 7 % 11},{'yes' if n % 3 else 'no'}\n" for n in range(60))
 STEWARD = Signer("Ada Example", "data steward")
@@ -25,7 +25,7 @@ REVIEWER = Signer("Ben Example", "compliance reviewer")
 
 def rules(name: str = "partner_handoff", **changes: object) -> Rules:
     """A policy of the package, changed."""
-    return replace(policy_file.load(name, judge.known_checks()), **changes)
+    return replace(policy_file.load(name, finish_run.known_checks()), **changes)
 
 
 def finished(
@@ -37,9 +37,9 @@ def finished(
     with run_folder.claimed(folder, force=False, started={}) as run:
         table = run.quarantine / "synthetic.csv"
         files.write_text(table, "id,score,sick\n" + CSV)
-        noted = Trail(audit_log.opened(where), "ab" * 32, "ward.csv")
+        noted = Trail(register.opened(where), "ab" * 32, "ward.csv")
         known = replace(made.facts, run=folder.name, run_id=folder.name.ljust(16, "0"), **facts)
-        at = source_history.begin(noted, chosen, run=known.run, run_id=known.run_id, event="build")
+        at = source_attempts.begin(noted, chosen, run=known.run, run_id=known.run_id, event="build")
         known = replace(known, attempts=at, digests={**known.digests, "synthetic": files.sha256(table)})
         verdict = replace(made.verdict, policy=chosen)
         files.write_text(run.internal / "policy.toml", chosen.text)
@@ -47,7 +47,7 @@ def finished(
         page = internal_report.render(verdict, made.results, known, made.specs)
         files.write_text(run.internal / "report.html", page)
         finished_run.store(run, Stored(verdict, known, table.name, noted.source, noted.name))
-        source_history.judged(noted, verdict, known, finished_run.digests(run, table))
+        source_attempts.judged(noted, verdict, known, finished_run.digests(run, table))
         run.record("finished", json_records.run_record(verdict, known, 1, 0))
     return folder
 

@@ -14,7 +14,7 @@ from synthrelease.cli.main import main
 from synthrelease.evaluation import checks
 from synthrelease.governance import policy_file
 from synthrelease.schema import schema_file
-from synthrelease.workflows import judge
+from synthrelease.workflows import finish_run
 from synthrelease.workflows.inspect.draft_schema import draft
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +63,7 @@ def is_policy(block: str) -> bool:
 @pytest.mark.parametrize("block", [block for block in blocks("toml") if is_policy(block)])
 def test_the_policies_in_the_readme_are_policies(tmp_path, block):
     (tmp_path / "ours.toml").write_text(block, encoding="utf-8")
-    assert policy_file.load(str(tmp_path / "ours.toml"), judge.known_checks()).loosened
+    assert policy_file.load(str(tmp_path / "ours.toml"), finish_run.known_checks()).loosened
 
 
 @pytest.mark.parametrize("block", [block for block in blocks("toml") if not is_policy(block)])

@@ -129,7 +129,7 @@ def test_few_files_import_what_is_special():
                     inner = path.relative_to(PACKAGE)
                     files.add("/".join(inner.parts[:2]) if library == "torch" else str(inner))
     assert users == {
-        "faiss": {"evaluation/statistics/nearest_neighbors.py"},
+        "faiss": {"evaluation/statistics/nearest_neighbours.py"},
         "torch": {"synthesis/generators"},
         "opacus": {"privacy/accounting.py", "synthesis/generators/private/dp_sgd.py"},
         "opendp": {"privacy/noise.py"},

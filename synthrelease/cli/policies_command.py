@@ -19,9 +19,9 @@ def policies(name: str | None) -> None:
     """
     from synthrelease.cli import explain_view
     from synthrelease.governance import policy_file
-    from synthrelease.workflows import judge
+    from synthrelease.workflows import finish_run
 
-    known = judge.known_checks()
+    known = finish_run.known_checks()
     if name is not None:
         for line in explain_view.of_policy(policy_file.load(name, known), known):
             click.echo(line)

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from synthrelease.core.formatting import clean, grouped, moment
-from synthrelease.governance import audit_events, audit_log
+from synthrelease.governance import register, register_events
 from synthrelease.governance.approval_records import SignOff, Waiver, key_of
-from synthrelease.governance.audit_events import Attempt, Entry, HandedOver, Judged, Noted, Signed, Waived
 from synthrelease.governance.package_verification import Expected, Verification
+from synthrelease.governance.register_events import Attempt, Entry, HandedOver, Judged, Noted, Signed, Waived
 from synthrelease.governance.sign_off import Case
 
 
@@ -100,7 +100,7 @@ def _trust(key: str | None, expected: Expected) -> str:
 
 def show_register(where: Path | None, wanted: str | None, console: Console) -> list[str]:
     """Print every source, or every entry of those that ``wanted`` names; return what is not intact."""
-    opened = audit_log.opened(where)
+    opened = register.opened(where)
     shown = 0
 
     def on_source(source: str, entries: tuple[Entry, ...]) -> None:
@@ -111,7 +111,7 @@ def show_register(where: Path | None, wanted: str | None, console: Console) -> l
             for entry in entries if wanted is not None else ():
                 console.print(f"  {escape(_line(entry))}", soft_wrap=True)
 
-    problems = audit_log.check(opened, on_source=on_source)
+    problems = register.check(opened, on_source=on_source)
     if not shown and not problems:
         console.print("No such source." if wanted else "Nothing is registered yet.")
     console.print(
@@ -129,7 +129,7 @@ def _show_source(source: str, entries: tuple[Entry, ...], console: Console) -> N
     verdicts = Counter(entry.facts.decision for entry in entries if isinstance(entry.facts, Judged))
     attempts = counts["build"] + counts["audit"]
     ended = ", ".join(f"{verdicts[each]} {each}" for each in ("release", "refuse", "undecided") if verdicts[each])
-    epsilon = audit_events.epsilon_of(entries)
+    epsilon = register_events.epsilon_of(entries)
     console.print(
         f"[bold]{escape(_name(entries))}[/] [dim]{source[:12]}[/]: {attempts} attempt{'s' * (attempts != 1)} "
         f"({ended or 'none finished'}), {counts['release']} released, {counts['hand-off']} handed over, "

@@ -8,19 +8,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from synthrelease.core.contracts import RuleOutcome
-from synthrelease.report import outcome_terms
-from synthrelease.workflows import judge
+from synthrelease.report import outcome_terms, verdict_words
+from synthrelease.workflows import finish_run
 
-WORDS = {"release": "RELEASE", "refuse": "DO NOT RELEASE", "undecided": "HUMAN REVIEW NEEDED"}
 COLOURS = {"release": "green", "refuse": "red", "undecided": "yellow"}
 
 
-def show(result: judge.Outcome) -> None:
+def show(result: finish_run.Outcome) -> None:
     """Print the verdict, what decided it, where the report is, and what to do next; exit by the verdict."""
     verdict, console = result.verdict, Console(highlight=False)
     decision = verdict.decision
     name = f"{verdict.policy.name} {verdict.policy.version}"
-    console.print(f"\n[bold {COLOURS[decision]}]{WORDS[decision]}[/] under the policy {escape(name)}")
+    console.print(f"\n[bold {COLOURS[decision]}]{verdict_words.HEADINGS[decision]}[/] under the policy {escape(name)}")
     console.print(escape(verdict.deciding), soft_wrap=True)
     for outcome in (o for o in verdict.outcomes if o.rule.severity == "warn" and o.outcome != "met"):
         console.print(
@@ -45,14 +44,14 @@ def _is_open(outcome: RuleOutcome) -> bool:
     return outcome.outcome != "met" and outcome.rule.severity == "block" and bool(outcome.rule.waiver_by)
 
 
-def _sign(result: judge.Outcome, role: str) -> str:
+def _sign(result: finish_run.Outcome, role: str) -> str:
     key = " --key FILE" if result.verdict.policy.signing.keys == "required" else ""
     return (
         f'synthrelease sign-off {result.folder} --reviewer NAME --role "{role}" --decision approve --reason TEXT{key}'
     )
 
 
-def _next_step(result: judge.Outcome) -> str:
+def _next_step(result: finish_run.Outcome) -> str:
     roles = result.verdict.policy.sign_off
     who = " and ".join(filter(None, (", ".join(roles[:-1]), *roles[-1:]))) or "reader"
     if result.verdict.decision == "release":
@@ -76,7 +75,7 @@ def _next_step(result: judge.Outcome) -> str:
         )
     if not result.facts.was_made_here:
         return f"{stays} Give the findings to whoever made it."
-    known = judge.known_checks()
+    known = finish_run.known_checks()
     breached = [o for o in result.verdict.outcomes if o.outcome == "breached" and o.rule.severity == "block"]
     if any(known[outcome.rule.check].family == "privacy" for outcome in breached):
         return (

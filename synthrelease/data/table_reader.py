@@ -26,7 +26,7 @@ from synthrelease.data import file_style, learned_categories
 from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place, place_of, read_file
 from synthrelease.data.raw_table import TRUTHS, Codes, Flags, Floats, RawColumn, TableFile, counted
-from synthrelease.schema import datetimes, generalization
+from synthrelease.schema import datetimes, generalisation
 from synthrelease.schema.schema_file import ANY_OTHER
 
 MINIMUM_ROWS: Mapping[Origin, int] = {"real": 100, "synthetic": 20}
@@ -290,7 +290,7 @@ def _label_codes(raw: RawColumn, column: Column) -> Codes:
             if (found := exact.get(spelled, bare.get(spelled))) is not None:
                 return found
         if column.treatment.zip3:
-            return exact.get(generalization.zip3(text), -1)
+            return exact.get(generalisation.zip3(text), -1)
         if is_truth:
             return truths.get(text == "True", -1)
         return values.get(value, -1)

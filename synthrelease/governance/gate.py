@@ -24,7 +24,7 @@ from synthrelease.core.contracts import (
 )
 from synthrelease.core.errors import PolicyError
 from synthrelease.core.formatting import interval, limit_in_words, written_as
-from synthrelease.report import outcome_terms
+from synthrelease.report import outcome_terms, verdict_words
 
 
 def decide(policy: Policy, results: Sequence[CheckResult], known: Mapping[str, CheckSpec]) -> Verdict:
@@ -47,11 +47,8 @@ def decide(policy: Policy, results: Sequence[CheckResult], known: Mapping[str, C
     breached = [outcome for outcome in blocking if outcome.outcome == "breached"]
     unproven = [outcome for outcome in blocking if outcome.outcome != "met"]
     decision: Decision = "refuse" if breached else "undecided" if unproven else "release"
-    return Verdict(decision, tuple(outcomes), _deciding(decision, outcomes), policy)
+    return Verdict(decision, tuple(outcomes), verdict_words.deciding(decision, outcomes), policy)
 
-
-NAMED = 4
-"""How many further rules the deciding sentence names."""
 
 _WORST_FIRST = (
     ("breached", "block"),
@@ -125,43 +122,3 @@ def _judge(rule: Rule, metric: Metric) -> tuple[Outcome, str]:
         "no_evidence",
         f"{text} The range reaches across the limit: more rows, or a better synthetic table, are needed to decide.",
     )
-
-
-def _deciding(decision: Decision, outcomes: Sequence[RuleOutcome]) -> str:
-    blocking = [outcome for outcome in outcomes if outcome.rule.severity == "block"]
-    if decision == "release":
-        return f"All {len(blocking)} blocking rules are met.{_advisory(outcomes)}"
-    wanted, words = ("breached", "breached") if decision == "refuse" else ("no_evidence", "without an answer")
-    first, *others = [outcome for outcome in blocking if outcome.outcome == wanted]
-    begin = "Refused" if decision == "refuse" else "Not decided"
-    count = f"{len(others) + 1} of {len(blocking)} blocking rules {'are' if others else 'is'} {words}"
-    named = "; ".join(outcome_terms.topic(other) for other in others[:NAMED])
-    more = len(others) - NAMED
-    rest = f"; and {more} more" if more > 0 else ""
-    also = f" The other{'s' * (len(others) != 1)}: {named}{rest}." if others else ""
-    return f"{begin}, because {count}. {first.question} {first.answer}. {_in_short(first)}{also}"
-
-
-def _advisory(outcomes: Sequence[RuleOutcome]) -> str:
-    """How many advisory rules are not met, and in what way; empty where all are met."""
-    advisory = [outcome for outcome in outcomes if outcome.rule.severity == "warn"]
-    breached, open_ = (sum(each.outcome == state for each in advisory) for state in ("breached", "no_evidence"))
-    if not breached + open_:
-        return ""
-    told = [f"{breached} {'is' if breached == 1 else 'are'} breached"] if breached else []
-    told += [f"{open_} {'has' if open_ == 1 else 'have'} no answer"] if open_ else []
-    return f" Of the {len(advisory)} advisory rules, {' and '.join(told)}."
-
-
-def _in_short(outcome: RuleOutcome) -> str:
-    """Why a rule is not met, for a reader in a hurry."""
-    rule, metric = outcome.rule, outcome.metric
-    if metric is None or not math.isfinite(metric.value):
-        return outcome.sentence
-    limit = limit_in_words(rule, metric.unit)
-    if outcome.outcome == "breached":
-        return f"{metric.reading} The limit is {limit}."
-    if metric.n < rule.min_n:
-        return f"A sample of {metric.n:,} is too small to answer it; {rule.min_n:,} are needed."
-    between = interval(metric, written_as(metric, rule.limit)).replace(" to ", " and ")
-    return f"{metric.reading} Allowing for chance the figure lies between {between}; the limit is {limit}."

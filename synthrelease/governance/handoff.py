@@ -15,11 +15,11 @@ import pyrage
 
 from synthrelease.core.errors import InputError, SigningError
 from synthrelease.core.files import sha256, sync_folder
-from synthrelease.governance import approval_records, audit_log, package_format, release_bundle, sign_off
+from synthrelease.governance import approval_records, package_format, register, release_bundle, sign_off
 from synthrelease.governance.approval_records import SignOff, Waiver, digest
-from synthrelease.governance.audit_events import HandedOver
 from synthrelease.governance.keys import Key
 from synthrelease.governance.package_format import Asked, Contents, Opener
+from synthrelease.governance.register_events import HandedOver
 from synthrelease.governance.sign_off import Case
 
 _READ_ME = """This package holds synthetic data, made for {recipient}.
@@ -82,7 +82,7 @@ def hand_off(
             noted = HandedOver(
                 run=facts.run, run_id=facts.run_id, recipient=recipient, package=sealed, key=contents.key
             )
-            audit_log.append(case.trail.register, case.trail.source, noted)
+            register.append(case.trail.register, case.trail.source, noted)
             _appear(fresh, out)
         finally:
             fresh.unlink(missing_ok=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from synthrelease.core.errors import RunFolderError
 from synthrelease.core.files import sha256
-from synthrelease.governance import audit_log, release_bundle, source_history
-from synthrelease.governance.audit_events import Withdrawn
-from synthrelease.governance.decisions import NOBODY, Decisions
+from synthrelease.governance import register, release_bundle, source_attempts
+from synthrelease.governance.decisions_for_report import NOBODY, Decisions
 from synthrelease.governance.finished_run import Stored
+from synthrelease.governance.register_events import Withdrawn
 from synthrelease.governance.run_folder import RunFolder
-from synthrelease.governance.source_history import Trail
+from synthrelease.governance.source_attempts import Trail
 from synthrelease.governance.standing import rule_name, unmet
 
 
@@ -37,7 +37,7 @@ def release(trail: Trail, folder: RunFolder, stored: Stored, decisions: Decision
     if verdict.decision != "release" and not {rule_name(each) for each in unmet(verdict)} <= waived:
         raise ValueError(f"only a released table leaves quarantine, however the verdict is {verdict.decision}")
     check_table(folder, stored)
-    source_history.released(trail, verdict.policy, stored.facts)
+    source_attempts.released(trail, verdict.policy, stored.facts)
     release_bundle.stage(folder, stored, decisions)
     release_bundle.publish(folder)
 
@@ -54,5 +54,5 @@ def check_table(folder: RunFolder, stored: Stored) -> None:
 
 def withdraw(trail: Trail, folder: RunFolder, stored: Stored) -> None:
     """Note that a release is taken back, and take it back."""
-    audit_log.append(trail.register, trail.source, Withdrawn(run=stored.facts.run, run_id=stored.facts.run_id))
+    register.append(trail.register, trail.source, Withdrawn(run=stored.facts.run, run_id=stored.facts.run_id))
     release_bundle.withdraw(folder)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from synthrelease.core.contracts import Decision, RunFacts, Verdict
 from synthrelease.core.errors import SigningError
 from synthrelease.core.files import sha256, sync_folder, write_json, write_text
-from synthrelease.governance.decisions import Decisions, on_card, on_page
+from synthrelease.governance.decisions_for_report import Decisions, on_card, on_page
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.run_folder import RunFolder
 from synthrelease.governance.typed_json import STRICT, Hex64

@@ -18,20 +18,20 @@ from synthrelease.core.contracts import Policy
 from synthrelease.core.errors import CapError, SigningError
 from synthrelease.governance import (
     approval_records,
-    audit_log,
     finished_run,
+    register,
     release,
     release_bundle,
     run_folder,
-    source_history,
+    source_attempts,
     standing,
 )
 from synthrelease.governance.approval_records import BoundFile, Decision, Signer, SignOff, Target, Waiver
-from synthrelease.governance.audit_events import Judged, Signed, Waived
-from synthrelease.governance.decisions import Decisions, report_with
+from synthrelease.governance.decisions_for_report import Decisions, report_with
 from synthrelease.governance.finished_run import Stored
+from synthrelease.governance.register_events import Judged, Signed, Waived
 from synthrelease.governance.run_folder import RunFolder
-from synthrelease.governance.source_history import Trail
+from synthrelease.governance.source_attempts import Trail
 from synthrelease.governance.standing import Standing
 
 COPY = "sign-offs.jsonl"
@@ -70,8 +70,8 @@ def held(run: Path, where: Path | None = None) -> Iterator[Case]:
     """
     with run_folder.reopened(run) as folder:
         stored = finished_run.load(folder)
-        noted = Trail(audit_log.opened(where), stored.source, stored.source_name)
-        with audit_log.held(noted.register):
+        noted = Trail(register.opened(where), stored.source, stored.source_name)
+        with register.held(noted.register):
             release_bundle.unstage(folder)
             case = _case(folder, stored, noted)
             _restore_copy(case)
@@ -79,7 +79,7 @@ def held(run: Path, where: Path | None = None) -> Iterator[Case]:
 
 
 def _case(folder: RunFolder, stored: Stored, noted: Trail) -> Case:
-    mine = [e.facts for e in audit_log.entries(noted.register, stored.source) if e.run_id == stored.facts.run_id]
+    mine = [e.facts for e in register.entries(noted.register, stored.source) if e.run_id == stored.facts.run_id]
     judged = [facts for facts in mine if isinstance(facts, Judged)]
     if not judged or not stored.facts.run_id:
         raise SigningError(
@@ -208,14 +208,14 @@ def sign_off(
             )
         if decision == "approve":
             standing.check_approval(case.policy, case.stored.verdict, case.standing, who)
-            source_history.check_epsilon(case.trail, case.policy, case.stored.facts)
+            source_attempts.check_epsilon(case.trail, case.policy, case.stored.facts)
         else:
             standing.check_key(case.policy, who)
         in_force = tuple(case.standing.waived.values())
         record = approval_records.sign_off(case.target, who, decision, reason, waivers=in_force, now=files.utc_now())
         facts = case.stored.facts
         noted = Signed(run=facts.run, run_id=facts.run_id, record=record)
-        audit_log.append(case.trail.register, case.trail.source, noted)
+        register.append(case.trail.register, case.trail.source, noted)
         return _settled(case)
 
 
@@ -235,7 +235,7 @@ def waive(run: Path, who: Signer, rule: str, until: date, reason: str, *, where:
         page = _told(case.folder.internal / "report.html", case.stored, [*waivers, record])
         facts, report = case.stored.facts, files.sha256_of(page)
         noted = Waived(run=facts.run, run_id=facts.run_id, record=record, report=report)
-        audit_log.append(case.trail.register, case.trail.source, noted)
+        register.append(case.trail.register, case.trail.source, noted)
         return _settled(case)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from synthrelease.core.contracts import Outcome, RuleOutcome, RunFacts, Verdict
 from synthrelease.core.formatting import limit_in_words, moment, number, plain, plain_key
 from synthrelease.report import outcome_terms
-from synthrelease.report.decisions_section import NOTHING, Decided, placed
+from synthrelease.report.signatures_section import NOTHING, Decided, placed
 from synthrelease.report.templating import environment
 
 METHODS: Mapping[str, str] = {

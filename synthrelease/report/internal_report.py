@@ -9,24 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from synthrelease.core.contracts import CheckResult, CheckSpec, Decision, DigestName, Figure, RunFacts, Verdict
+from synthrelease.core.contracts import CheckResult, CheckSpec, DigestName, Figure, RunFacts, Verdict
 from synthrelease.core.formatting import moment, number, plain_key
 from synthrelease.privacy.attack_bounds import ceiling, gaussian_parameter
-from synthrelease.report import outcome_terms
+from synthrelease.report import outcome_terms, verdict_words
 from synthrelease.report.data_card import data_card as data_card
-from synthrelease.report.decisions_section import Decided, placed
+from synthrelease.report.first_screen import answers, person, sizes, subject
 from synthrelease.report.not_tested import gaps
 from synthrelease.report.privacy_section import ledger_view
 from synthrelease.report.regulations import criteria
-from synthrelease.report.summary import answers, person, sizes, subject
+from synthrelease.report.signatures_section import Decided, placed
 from synthrelease.report.templating import environment
 from synthrelease.report.view_models import FamilyView, families, figure_view, pairs, rule_view, seconds_in_words, tally
-
-DECISIONS: Mapping[Decision, str] = {
-    "release": "RELEASE",
-    "refuse": "DO NOT RELEASE",
-    "undecided": "HUMAN REVIEW NEEDED",
-}
 
 DIGESTS: Mapping[DigestName, str] = {
     "synthetic": "Synthetic table",
@@ -50,7 +44,7 @@ def render(
     """Return the internal report as one HTML page that needs nothing but itself: no script, no outside resource.
 
     A check that is described in ``specs`` but has no result, and a result without description, are both shown.
-    Behind the first screen it tells which attempt this was; waivers are added there later (``decisions_section``).
+    Behind the first screen it tells which attempt this was; waivers are added there later (``signatures_section``).
     """
     results = tuple(replace(each, figures=tuple(_with_ceiling(each.figures, facts))) for each in results)
     smallest = verdict.policy.min_cell
@@ -61,7 +55,7 @@ def render(
         .get_template("report.html")
         .render(
             verdict=verdict,
-            decision_words=DECISIONS[verdict.decision],
+            decision_words=verdict_words.HEADINGS[verdict.decision],
             answers=answers(verdict, results, facts, untested),
             untested=untested.named,
             subject=subject(facts),

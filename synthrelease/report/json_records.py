@@ -20,7 +20,7 @@ from synthrelease.core.contracts import (
     Utility,
     Verdict,
 )
-from synthrelease.schema import datetimes, generalization
+from synthrelease.schema import datetimes, generalisation
 
 _DIGESTS: Mapping[DigestName, str] = {
     "synthetic": "synthetic (SHA-256)",
@@ -63,7 +63,7 @@ def _treatment(column: Column, *, was_made_here: bool) -> str:
 
 def _learned(column: Column) -> str:
     interval = "" if column.anchor is None else f" as the interval from {column.anchor}"
-    coarser = generalization.described(column)
+    coarser = generalisation.described(column)
     return f"learned{interval}" + (f"; made coarser first: {coarser}" if coarser else "")
 
 

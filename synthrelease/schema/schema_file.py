@@ -28,7 +28,7 @@ from pydantic_core import PydanticCustomError
 
 from synthrelease.core.contracts import MOMENTS, Column, Constraint, DeclaredSchema, Kind, Role, Treatment
 from synthrelease.core.errors import SchemaError, listing
-from synthrelease.schema import constraints, datetimes, generalization
+from synthrelease.schema import constraints, datetimes, generalisation
 from synthrelease.schema.schema_file_blocks import AuditEntry, ConstraintEntry, ReleaseEntry
 from synthrelease.schema.schema_file_messages import dotted as dotted
 from synthrelease.schema.schema_file_messages import quoted as quoted
@@ -273,7 +273,7 @@ def _column_problems(entry: _SchemaFile, spoilt: frozenset[str]) -> Iterator[str
         yield from (f"{key}.{problem}" for problem in _category_problems(column, kind, entry))
         yield from (f"{key}.{problem}" for problem in _moment_problems(name, column, kind, entry))
         treatment = _treatment(column)
-        yield from (f"{key}.{problem}" for problem in generalization.problems(treatment, kind, column.categories or ()))
+        yield from (f"{key}.{problem}" for problem in generalisation.problems(treatment, kind, column.categories or ()))
 
 
 def _role_problems(name: str, column: _ColumnEntry, entry: _SchemaFile) -> Iterator[str]:

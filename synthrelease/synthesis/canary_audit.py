@@ -41,7 +41,7 @@ from synthrelease.privacy import noise as os_noise
 from synthrelease.privacy import one_run_audit
 from synthrelease.synthesis.generators.private import domain_learning
 from synthrelease.synthesis.generators.private.public_domain import Cells, cells_of
-from synthrelease.synthesis.synthesizer import Learner
+from synthrelease.synthesis.maker import Learner
 
 CONFIDENCE = 0.95
 MOST, SHARE = 1_000, 0.05

@@ -18,16 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
-from synthrelease.core.contracts import (
-    FitSettings,
-    Fitted,
-    FloatArray,
-    IntArray,
-    ModelledSchema,
-    OnStep,
-    Schema,
-    Table,
-)
+from synthrelease.core.contracts import FitSettings, Fitted, FloatArray, IntArray, ModelledSchema, OnStep, Schema, Table
 from synthrelease.core.errors import OversamplingError
 from synthrelease.synthesis import generators
 

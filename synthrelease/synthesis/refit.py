@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from synthrelease.core.contracts import FitSettings, Generator, Table, TrainingStep
-from synthrelease.synthesis.synthesizer import Learner, Maker, Wish
+from synthrelease.synthesis.maker import Learner, Maker, Wish
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from synthrelease.governance import policy_file
 from synthrelease.schema import constraints
 from synthrelease.schema import schema_file as schema_reader
 from synthrelease.workflows import record_run
-from synthrelease.workflows.judge import Outcome, input_digests, judge, known_checks, read_back, source_of
+from synthrelease.workflows.finish_run import Outcome, input_digests, judge, known_checks, read_back, source_of
 from synthrelease.workflows.prepare_tables import check_are_files, coarse, coded, kept_apart, training_table
 from synthrelease.workflows.record_run import Filing
 from synthrelease.workflows.run_context import MADE_ELSEWHERE, Listener, Production, begun, without_shifts

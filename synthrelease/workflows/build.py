@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synthrelease.core import diagnostics
-from synthrelease.core.contracts import (
-    MINIMUM_ROWS,
-    FitSettings,
-    Generator,
-    PrivacyClaim,
-    Refits,
-)
+from synthrelease.core.contracts import MINIMUM_ROWS, FitSettings, Generator, PrivacyClaim, Refits
 from synthrelease.core.errors import InputError
 from synthrelease.data import table_writer
 from synthrelease.data.formats import Place, place_of
@@ -27,10 +21,10 @@ from synthrelease.governance import policy_file
 from synthrelease.report.figures import training_curves
 from synthrelease.schema import schema_file as schema_reader
 from synthrelease.synthesis import canary_audit, generators, patient_grouping, private_requirements
+from synthrelease.synthesis.maker import Learner, Maker, Wish
 from synthrelease.synthesis.refit import Refitting
-from synthrelease.synthesis.synthesizer import Learner, Maker, Wish
 from synthrelease.workflows import made_to_order, ordinary_preparation, private_preparation, record_run
-from synthrelease.workflows.judge import Outcome, input_digests, judge, known_checks, read_back, source_of
+from synthrelease.workflows.finish_run import Outcome, input_digests, judge, known_checks, read_back, source_of
 from synthrelease.workflows.ordinary_preparation import OrdinaryPreparation
 from synthrelease.workflows.prepare_tables import check_are_files
 from synthrelease.workflows.private_preparation import PrivatePreparation

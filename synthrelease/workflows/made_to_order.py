@@ -8,7 +8,7 @@ from synthrelease.core.contracts import MINIMUM_ROWS, Evidence, Split, Table
 from synthrelease.core.errors import InputError
 from synthrelease.schema import row_conditions
 from synthrelease.schema.row_conditions import Condition
-from synthrelease.synthesis.synthesizer import Wish
+from synthrelease.synthesis.maker import Wish
 from synthrelease.workflows.run_context import Run
 from synthrelease.workflows.run_options import BuildOptions
 

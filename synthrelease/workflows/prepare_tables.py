@@ -11,7 +11,7 @@ from synthrelease.data import learned_categories, splitting, table_reader, table
 from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place
 from synthrelease.data.table_reader import Source
-from synthrelease.schema import constraints, generalization
+from synthrelease.schema import constraints, generalisation
 from synthrelease.schema.identifiers import screening
 from synthrelease.workflows.run_context import Run
 
@@ -124,7 +124,7 @@ def coded(run: Run, made: Source[OpenedSchema], known: LearnedSchema) -> Source:
 
 def coarse(run: Run, source: Source[OpenedSchema]) -> Source[OpenedSchema]:
     """Make a table as coarse as schema and policy demand: the one place where that is done."""
-    return replace(source, table=generalization.apply(source.table, seed=run.derived("shift")))
+    return replace(source, table=generalisation.apply(source.table, seed=run.derived("shift")))
 
 
 def screen(run: Run, source: Source[OpenedSchema]) -> None:

@@ -39,7 +39,7 @@ from synthrelease.data import file_style, splitting
 from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place
 from synthrelease.privacy import claim, noise
-from synthrelease.schema import generalization
+from synthrelease.schema import generalisation
 from synthrelease.synthesis import constraint_repair
 from synthrelease.synthesis.encoding import datetime_transforms
 from synthrelease.synthesis.generators.private import domain_learning
@@ -239,7 +239,7 @@ def learned(train: Table[OpenedSchema], budget: PrivacyBudget, *, min_cell: int)
 def _treated(column: Column) -> Column:
     if column.bounds is None:
         return column
-    low, high = generalization.numbers(np.array(column.bounds), column).tolist()
+    low, high = generalisation.numbers(np.array(column.bounds), column).tolist()
     return replace(column, bounds=(low, high)) if low < high else column
 
 

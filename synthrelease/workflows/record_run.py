@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from synthrelease.core import diagnostics, files
 from synthrelease.core.contracts import Attempts, CheckResult, DigestName, RunFacts, Verdict
-from synthrelease.governance import finished_run, release, run_folder, source_history
+from synthrelease.governance import finished_run, release, run_folder, source_attempts
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.run_folder import RunFolder
-from synthrelease.governance.source_history import Trail
+from synthrelease.governance.source_attempts import Trail
 from synthrelease.report import json_records
 from synthrelease.workflows.run_context import Run
 
@@ -35,7 +35,7 @@ def opened(
         diagnostics.go_on_in(folder.internal / "run.log")
         _log.info("%s %s under %s %s", event, run.run_id, run.policy.name, run.policy.version)
         name = folder.path.resolve().name
-        attempts = source_history.begin(noted, run.policy, run=name, run_id=run.run_id, event=event)
+        attempts = source_attempts.begin(noted, run.policy, run=name, run_id=run.run_id, event=event)
         for text in folder.notices:
             run.recorder.notice(text)
         yield folder, attempts
@@ -79,7 +79,7 @@ class Filing:
         release.check_table(self.folder, stored)
         bound = finished_run.digests(self.folder, self.table)
         _log.info("verdict: %s", verdict.decision)
-        source_history.judged(self.trail, verdict, stored.facts, bound)
+        source_attempts.judged(self.trail, verdict, stored.facts, bound)
         self.folder.record("finished", run_record)
         is_released = verdict.decision == "release" and not verdict.policy.sign_off
         if is_released:

@@ -15,7 +15,7 @@ import numpy as np
 
 from synthrelease.core import files
 from synthrelease.core.contracts import CanaryFinding, DeclaredSchema, Figure, Policy, PrivacyClaim, TrainingStep
-from synthrelease.schema import generalization
+from synthrelease.schema import generalisation
 from synthrelease.workflows.run_options import BuildOptions
 
 _log = logging.getLogger(__name__)
@@ -144,12 +144,12 @@ def begun(
 ) -> Run:
     """Settle the facts of a run, and say what the policy adds to the schema; a seed is drawn unless one is given."""
     recorder, created = Recorder(listener or Silent()), files.utc_now()
-    wanted = generalization.required(declared, policy.generalise, year=int(created[:4]))
-    for name, words in generalization.demands(declared, wanted).items():
+    wanted = generalisation.required(declared, policy.generalise, year=int(created[:4]))
+    for name, words in generalisation.demands(declared, wanted).items():
         recorder.notice(f"The policy {policy.name} wants {name!r} coarser, and so it is made: {words}.")
     return Run(
         wanted=wanted,
-        schema=generalization.domain(wanted),
+        schema=generalisation.domain(wanted),
         schema_file=schema_file,
         policy=policy,
         seed=secrets.randbelow(2**31) if options.seed is None else options.seed,
@@ -162,11 +162,11 @@ def begun(
 
 def without_shifts(run: Run) -> Run:
     """Return a run that moves no dates: what another tool made from them would not fit any more."""
-    if not generalization.shifts(run.wanted):
+    if not generalisation.shifts(run.wanted):
         return run
     run.recorder.notice("Dates cannot be moved in an audit: whoever made the synthetic table would have had to do it.")
-    wanted = generalization.unshifted(run.wanted)
-    return replace(run, wanted=wanted, schema=generalization.domain(wanted))
+    wanted = generalisation.unshifted(run.wanted)
+    return replace(run, wanted=wanted, schema=generalisation.domain(wanted))
 
 
 def derived(seed: int, purpose: str) -> int:

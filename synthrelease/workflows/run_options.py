@@ -26,7 +26,7 @@ class BuildOptions:
     ``conditions``: what every row must meet, as ``row_conditions.parsed`` reads it; ``balance``: a column whose classes
     are made equally frequent. ``shadow_models`` and ``folds``: how many times the generator is trained again
     for the shadow-model attack and the cross-audit (as the policy says, unless given). ``register``: the folder of the
-    register (``audit_log.place`` says which unless given); ``source``: under which name several extracts of the same
+    register (``register.place`` says which unless given); ``source``: under which name several extracts of the same
     patients count as one. ``audit``: "canary" trains once more, with planted rows, to test the claim of ``epsilon``.
     """
 

@@ -10,8 +10,8 @@ from synthrelease.core import files
 from synthrelease.core.errors import InputError
 from synthrelease.data import table_reader, table_writer
 from synthrelease.schema import row_conditions
-from synthrelease.synthesis import synthesizer
-from synthrelease.synthesis.synthesizer import Wish
+from synthrelease.synthesis import maker as makers
+from synthrelease.synthesis.maker import Wish
 from synthrelease.workflows.run_context import NOTABLE_SHARE, derived
 
 NOT_AUDITED = "Nobody has audited these rows. Keep them inside; `synthrelease audit` judges them like any other table."
@@ -40,7 +40,7 @@ def sample(run: Path, rows: int, *, out: Path | None, seed: int | None, wanted: 
         InputError: the folder holds no finished build, ``out`` is taken or has another format, or ``wanted`` is wrong.
         TrainingError: too few rows meet the conditions or obey the constraints.
     """
-    maker = synthesizer.load(run / "internal")
+    maker = makers.load(run / "internal")
     (table, *_) = [*run.glob("release/synthetic.*"), *run.glob("quarantine/synthetic.*"), None]
     if table is None or rows < 1:
         found = f"{rows} rows were asked for" if rows < 1 else f"{run} holds none"

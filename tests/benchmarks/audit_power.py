@@ -42,7 +42,7 @@ from synthrelease.evaluation.runner import run as run_checks
 from synthrelease.evaluation.statistics.permutation_tests import group_scan
 from synthrelease.governance import policy_file
 from synthrelease.schema import schema_file
-from synthrelease.workflows import judge
+from synthrelease.workflows import finish_run
 from synthrelease.workflows.inspect import draft_schema
 
 POLICY = "partner_handoff"
@@ -113,7 +113,7 @@ class Task:
 @cache
 def rules() -> Policy:
     """The policy that judges."""
-    return policy_file.load(POLICY, judge.known_checks())
+    return policy_file.load(POLICY, finish_run.known_checks())
 
 
 @cache
@@ -220,7 +220,7 @@ def audited(task: Task) -> dict[str, Any]:
 
 def breached(record: dict[str, Any]) -> list[tuple[str, str, str]]:
     """The privacy rules of the policy as it stands now that the measured intervals breach: check, metric, severity."""
-    known, found = judge.known_checks(), []
+    known, found = finish_run.known_checks(), []
     for rule in rules().rules:
         interval = record["checks"].get(rule.check, {}).get(rule.metric)
         if known[rule.check].family != "privacy" or interval is None or None in interval:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from synthrelease.core.contracts import Column, Table
 from synthrelease.evaluation.statistics.gower_embedding import Space
-from synthrelease.evaluation.statistics.nearest_neighbors import nearest
+from synthrelease.evaluation.statistics.nearest_neighbours import nearest
 
 Rng = np.random.Generator
 Rows = np.ndarray[Any, np.dtype[np.int64]]

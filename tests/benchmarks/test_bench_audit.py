@@ -20,11 +20,11 @@ from synthrelease.data import table_reader
 from synthrelease.evaluation.checks import distances
 from synthrelease.evaluation.runner import run
 from synthrelease.evaluation.statistics.confidence_intervals import z_score
-from synthrelease.evaluation.statistics.nearest_neighbors import nearest
+from synthrelease.evaluation.statistics.nearest_neighbours import nearest
 from synthrelease.evaluation.statistics.permutation_tests import GROUP_DRAWS, group_scan
 from synthrelease.governance import policy_file
 from synthrelease.schema import schema_file as schema_reader
-from synthrelease.workflows import demo_table, judge
+from synthrelease.workflows import demo_table, finish_run
 
 ROWS = 100_000
 MINUTES, GIBIBYTES = 12, 4
@@ -69,7 +69,7 @@ def test_the_holdout_that_lets_an_honest_table_pass_dcr():
     s = float(np.mean(found))
     print(f"\ns = {s:.3f}")
     for name in ("partner_handoff", "internal_sandbox", "open_release"):
-        rules = policy_file.load(name, judge.known_checks()).rules
+        rules = policy_file.load(name, finish_run.known_checks()).rules
         rule = next(rule for rule in rules if rule.metric == "dcr_share")
         wanted = ((z_score(rule.confidence) + z_score(0.8)) * s / (rule.limit - 0.5)) ** 2
         print(f"{name}: {wanted:,.0f} holdout patients, the rule asks for {rule.min_n:,}")

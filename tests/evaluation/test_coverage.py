@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from synthrelease.core.contracts import Column, Evidence, Metric, Schema, Table
 from synthrelease.data import learned_categories
 from synthrelease.evaluation.checks import (
-    _foreseen,
+    _control_variates,
     _risk,
     _scores,
     attributes,
@@ -493,7 +493,7 @@ def test_a_control_does_not_take_off_what_a_model_learned_of_its_training_rows()
         is_member = rng.permutation(8_000) < 4_000
         votes = np.bincount(cell[is_member], 2 * truth[is_member] - 1, minlength=400)
         hit = ((votes > 0)[cell] == (truth > 0)).astype(float)
-        foreseen = _foreseen.foreseen(rng, np.column_stack([chance, truth]), hit, np.arange(8_000))
+        foreseen = _control_variates.foreseen(rng, np.column_stack([chance, truth]), hit, np.arange(8_000))
         sides = [(hit[side], foreseen[side]) for side in (is_member, ~is_member)]
         gaps = [float(sides[0][i].mean() - sides[1][i].mean()) for i in (0, 1)]
         raw.append(gaps[0])

@@ -15,7 +15,7 @@ from synthrelease.core.contracts import CheckResult, CheckSpec, Evidence, Metric
 from synthrelease.evaluation import checks
 from synthrelease.evaluation.runner import run
 from synthrelease.governance import gate, policy_file
-from synthrelease.workflows import judge
+from synthrelease.workflows import finish_run
 
 
 def resampled(train: Table, rows: int, seed: int) -> pd.DataFrame:
@@ -102,7 +102,7 @@ def test_a_fault_in_any_check_is_a_crash_and_no_rule_is_met_by_it(ward_table, mo
     def broken(_):
         raise ValueError("Mrs Example, 63")
 
-    known, check = judge.known_checks(), checks.registry()[name]
+    known, check = finish_run.known_checks(), checks.registry()[name]
     loaded = [policy_file.load(each, known) for each in policy_file.names()]
     monkeypatch.setattr(checks, "registry", lambda: {name: replace(check, measure=broken)})
     (result,) = run(evidence(ward_table))

@@ -17,10 +17,10 @@ from synthrelease.evaluation.runner import run as run_checks
 from synthrelease.governance import gate, policy_file
 from synthrelease.privacy import claim
 from synthrelease.schema import schema_file as schema_reader
-from synthrelease.workflows import demo_table, judge
+from synthrelease.workflows import demo_table, finish_run
 
 NAMES = ("ward", "wisconsin", *TARGETS)
-PRIVACY = {name for name, spec in judge.known_checks().items() if spec.family == "privacy"}
+PRIVACY = {name for name, spec in finish_run.known_checks().items() if spec.family == "privacy"}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def audited(read_table):
 
 
 def verdict(audited, name: str, plant: str, policy_name: str) -> Verdict:
-    known = judge.known_checks()
+    known = finish_run.known_checks()
     rules = policy_file.load(policy_name, known)
     return gate.decide(rules, audited(name, plant, rules.confidence), known)
 

@@ -18,14 +18,7 @@ from signing_room import REVIEWER, STEWARD, finished, opened_up, rules, unmet
 from synthrelease.cli.main import main
 from synthrelease.core import files as whole_files
 from synthrelease.core.errors import InputError, SigningError
-from synthrelease.governance import (
-    audit_log,
-    handoff,
-    keys,
-    package_format,
-    package_verification,
-    sign_off,
-)
+from synthrelease.governance import handoff, keys, package_format, package_verification, register, sign_off
 from synthrelease.governance.package_verification import Expected, verify
 
 KEY = keys._as_key(keys.Ed25519PrivateKey.from_private_bytes(b"k" * 32))
@@ -335,8 +328,8 @@ def test_a_locked_package_opens_for_its_recipient_alone(room, tmp_path):
 
 
 def test_the_register_knows_every_hand_off(room):
-    opened = audit_log.opened(room / "register")
-    noted = [e.facts for source in audit_log.sources(opened) for e in audit_log.entries(opened, source)]
+    opened = register.opened(room / "register")
+    noted = [e.facts for source in register.sources(opened) for e in register.entries(opened, source)]
     assert whole_files.sha256(room / "signed.zip") in {facts.package for facts in noted if facts.event == "hand-off"}
 
 

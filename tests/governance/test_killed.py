@@ -17,7 +17,7 @@ from signing_room import REVIEWER, STEWARD, finished
 
 from synthrelease.core import files
 from synthrelease.core.errors import SigningError
-from synthrelease.governance import audit_log, handoff, sign_off
+from synthrelease.governance import handoff, register, sign_off
 from synthrelease.governance.package_verification import verify
 
 ROUNDS = 50
@@ -48,13 +48,13 @@ class Room:
 
     def records(self) -> list[str]:
         """What the register says was decided."""
-        opened = audit_log.opened(self.where)
-        entries = [e for source in audit_log.sources(opened) for e in audit_log.entries(opened, source)]
+        opened = register.opened(self.where)
+        entries = [e for source in register.sources(opened) for e in register.entries(opened, source)]
         return [e.facts.record.decision for e in entries if e.event == "sign-off"]
 
     def check(self) -> None:
         """The register is as it was written; what is released is whole; what verifies is the real package."""
-        assert audit_log.check(audit_log.opened(self.where)) == []
+        assert register.check(register.opened(self.where)) == []
         release = self.run / "release"
         if release.exists():
             listed = json.loads((release / "manifest.json").read_text())["files"]

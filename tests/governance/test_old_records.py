@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from signing_room import unmet
 
 from synthrelease.cli.main import main
-from synthrelease.governance import audit_log, finished_run, package_format, review_server, sign_off
+from synthrelease.governance import finished_run, package_format, review_server, sign_off
+from synthrelease.governance import register as registers
 from synthrelease.governance.keys import canonical
 from synthrelease.governance.run_folder import RunFolder
 
@@ -52,7 +53,7 @@ def test_the_package_still_verifies(kept):
 
 
 def test_the_register_is_as_it_was_written_and_every_entry_is_listed(kept):
-    assert audit_log.check(audit_log.opened(kept / "register")) == []
+    assert registers.check(registers.opened(kept / "register")) == []
     answer = call("register", "ward.csv", "--register", kept / "register")
     assert answer.exit_code == 0, answer.output
     for told in (
@@ -89,7 +90,7 @@ def test_a_run_that_waits_for_its_signature_is_signed_released_and_handed_over(o
     answer = call("handoff", old / "unsigned", "--recipient", "Partner", "--out", out, "--register", old / "register")
     assert answer.exit_code == 0, answer.output
     assert call("verify", out).exit_code == 0
-    assert audit_log.check(audit_log.opened(old / "register")) == []
+    assert registers.check(registers.opened(old / "register")) == []
 
 
 def test_a_release_is_handed_over_again_and_taken_back(old):
@@ -128,12 +129,12 @@ def opened_to_waivers(old: Path) -> Path:
     for outcome in content["verdict"]["outcomes"]:
         outcome["rule"]["waiver_by"] = ["data steward"]
     path.write_text(json.dumps(content, indent=1) + "\n")
-    before, where = audit_log.opened(old / "register"), old / "other-register"
-    (source,) = audit_log.sources(before)
+    before, where = registers.opened(old / "register"), old / "other-register"
+    (source,) = registers.sources(before)
     bound = finished_run.digests(run, run.quarantine / "synthetic.csv")
-    for facts in (entry.facts for entry in audit_log.entries(before, source) if entry.facts.run == "waiting"):
+    for facts in (entry.facts for entry in registers.entries(before, source) if entry.facts.run == "waiting"):
         noted = facts.model_copy(update={"digests": bound}) if facts.event == "verdict" else facts
-        audit_log.append(audit_log.opened(where), source, noted)
+        registers.append(registers.opened(where), source, noted)
     return where
 
 
@@ -160,9 +161,9 @@ def test_a_waiver_is_written_into_an_old_report_and_the_table_leaves_under_it(ol
 
 def later(register: Path, **changes: object) -> None:
     """Add an entry such as a later version might write, under the register's own key."""
-    opened = audit_log.opened(register)
-    (source,) = audit_log.sources(opened)
-    last = audit_log.entries(opened, source)[-1]
+    opened = registers.opened(register)
+    (source,) = registers.sources(opened)
+    last = registers.entries(opened, source)[-1]
     content = json.loads(opened.log(source).read_bytes().splitlines()[-1])
     del content["mac"]
     content |= {"number": last.number + 1, "previous": last.hash, **changes}

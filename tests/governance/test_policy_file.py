@@ -11,7 +11,7 @@ import pytest
 from synthrelease.core.contracts import CheckResult, CheckSpec, Metric, MetricSpec, Policy, Rule
 from synthrelease.core.errors import PolicyError
 from synthrelease.governance import gate, policy_file
-from synthrelease.workflows import judge
+from synthrelease.workflows import finish_run
 
 SPECS = {
     "leak": CheckSpec("leak", "Leak", "privacy", (MetricSpec("risk", "Is there a risk?", "auc", "lower"),), ""),
@@ -213,13 +213,13 @@ def test_an_unknown_policy_names_those_there_are():
 
 @pytest.mark.parametrize("name", policy_file.names())
 def test_every_policy_that_comes_with_the_package_loads_and_explains_each_rule(name):
-    found_policy = policy_file.load(name, judge.known_checks())
+    found_policy = policy_file.load(name, finish_run.known_checks())
     assert found_policy.name == name
     assert all(len(rule.why) > 20 and len(rule.source) > 10 for rule in found_policy.rules)
 
 
 def test_stricter_recipients_never_get_looser_limits():
-    known = judge.known_checks()
+    known = finish_run.known_checks()
     chain = [policy_file.load(name, known) for name in ("open_release", "partner_handoff", "internal_sandbox")]
     for strict, loose in pairwise(chain):
         limits = {(r.check, r.metric): r for r in strict.rules}
@@ -258,11 +258,11 @@ source = "s"
 def derived(tmp_path, text: str) -> Policy:
     path = tmp_path / "ours.toml"
     path.write_text(text, encoding="utf-8")
-    return policy_file.load(str(path), judge.known_checks())
+    return policy_file.load(str(path), finish_run.known_checks())
 
 
 def test_a_derived_policy_keeps_the_rest_and_shows_all_that_is_looser(tmp_path):
-    ours, base = derived(tmp_path, DERIVED), policy_file.load("partner_handoff", judge.known_checks())
+    ours, base = derived(tmp_path, DERIVED), policy_file.load("partner_handoff", finish_run.known_checks())
     assert ours.derived_from == f"partner_handoff {base.version}"
     assert len(ours.rules) == len(base.rules) - 1
     assert [item.split(":")[0] for item in ours.loosened] == ["membership.mia_auc"] * 3 + [
@@ -319,7 +319,9 @@ def test_looser_signatures_waivers_and_caps_are_listed(tmp_path):
         "epsilon over all releases: no cap",
     ):
         assert any(told in each for each in ours), told
-    rule = next(r for r in policy_file.load("open_release", judge.known_checks()).rules if r.metric == "utility_gap")
+    rule = next(
+        r for r in policy_file.load("open_release", finish_run.known_checks()).rules if r.metric == "utility_gap"
+    )
     waived = (
         'derived_from = "open_release"\nname = "ours"\nversion = "1"\n[[rules]]\ncheck = "utility"\n'
         f'metric = "utility_gap"\nat_most = {rule.limit}\nseverity = "block"\nmin_n = {rule.min_n}\n'

@@ -15,9 +15,9 @@ from synthrelease.core.contracts import Signing
 from synthrelease.core.errors import CapError, RunFolderError, SigningError
 from synthrelease.governance import (
     approval_records,
-    audit_log,
     finished_run,
     keys,
+    register,
     release,
     release_bundle,
     sign_off,
@@ -25,7 +25,7 @@ from synthrelease.governance import (
 )
 from synthrelease.governance.approval_records import Signer
 from synthrelease.governance.run_folder import RunFolder
-from synthrelease.governance.source_history import Trail
+from synthrelease.governance.source_attempts import Trail
 
 NOW = sign_off.today()
 
@@ -82,8 +82,8 @@ def test_two_people_means_two_names_and_two_keys(run, where):
 
 
 def events(where) -> list[str]:
-    opened = audit_log.opened(where)
-    return [entry.event for source in audit_log.sources(opened) for entry in audit_log.entries(opened, source)]
+    opened = register.opened(where)
+    return [entry.event for source in register.sources(opened) for entry in register.entries(opened, source)]
 
 
 def test_a_release_is_noted_before_anything_moves_and_finished_by_the_next_command(run, where, monkeypatch):
@@ -105,7 +105,7 @@ def test_a_release_is_noted_before_anything_moves_and_finished_by_the_next_comma
 
 
 def test_a_release_that_may_not_be_is_not_noted_and_moves_nothing(run, tmp_path, where):
-    trail = Trail(audit_log.opened(where), "ab" * 32, "ward.csv")
+    trail = Trail(register.opened(where), "ab" * 32, "ward.csv")
     folder, before = RunFolder(run, ()), events(where)
     stored = finished_run.load(folder)
     refused = finished_run.load(RunFolder(finished(tmp_path / "no", tmp_path / "other", "refuse"), ()))

@@ -12,7 +12,7 @@ import pytest
 from sample_report import sample
 from test_internal_report import hostile
 
-from synthrelease.report import internal_report
+from synthrelease.report import internal_report, verdict_words
 
 pytestmark = pytest.mark.browser
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -219,7 +219,7 @@ def test_the_first_printed_page_holds_the_verdict_and_its_signatures(visit, name
     if pdftotext := shutil.which("pdftotext"):
         command = [pdftotext, "-l", "1", "-layout", "-", "-"]
         first = subprocess.run(command, input=pdf, capture_output=True, check=True).stdout.decode()
-        assert internal_report.DECISIONS[name] in first
+        assert verdict_words.HEADINGS[name] in first
         assert "INTERNAL: contains facts about real patients" in first
         assert first.count("Signature") == 2
     page.emulate_media(media="print")

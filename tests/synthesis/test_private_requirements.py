@@ -11,11 +11,11 @@ from synthrelease.core.contracts import Column, Schema
 from synthrelease.core.errors import InputError
 from synthrelease.governance import policy_file
 from synthrelease.synthesis import private_requirements
-from synthrelease.workflows import judge
+from synthrelease.workflows import finish_run
 
 
 def refused(match: str, schema: Schema = SCHEMA, *, epsilon=1.0, generator="marginals", ordered=False, limit=None):
-    rules = policy_file.load("internal_sandbox" if limit is None else limit, judge.known_checks())
+    rules = policy_file.load("internal_sandbox" if limit is None else limit, finish_run.known_checks())
     with pytest.raises(InputError, match=match):
         private_requirements.check(epsilon, None, schema, rules, generator=generator, ordered=ordered)
 

@@ -31,7 +31,7 @@ from synthrelease.privacy import noise
 from synthrelease.schema import schema_file
 from synthrelease.synthesis import constraint_repair, generators, patient_grouping
 from synthrelease.synthesis.encoding import datetime_transforms
-from synthrelease.workflows import build, judge, private_preparation
+from synthrelease.workflows import build, finish_run, private_preparation
 from synthrelease.workflows.private_preparation import PrivatePreparation
 from synthrelease.workflows.run_context import begun
 from synthrelease.workflows.run_options import BuildOptions
@@ -160,7 +160,7 @@ def files(folder: Path, world: str, *, unit: str = "row", is_learned: bool = Fal
 def prepared(folder: Path, world: str, **kinds: Any) -> PrivatePreparation:
     """The private preparation of one world."""
     table, schema = files(folder / world, world, **kinds)
-    rules = policy_file.load("internal_sandbox", judge.known_checks())
+    rules = policy_file.load("internal_sandbox", finish_run.known_checks())
     declared = schema_file.load(schema)
     run = begun(declared, rules, schema_file=schema, source=table.name, options=OPTIONS, listener=None)
     return private_preparation.read(run, table, options=OPTIONS, epsilon=8.0)

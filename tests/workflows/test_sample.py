@@ -14,7 +14,7 @@ import synthrelease
 from synthrelease import BuildOptions, InputError
 from synthrelease.cli.main import main
 from synthrelease.report import internal_report
-from synthrelease.synthesis import synthesizer
+from synthrelease.synthesis import maker
 from synthrelease.workflows import sample
 
 
@@ -53,7 +53,7 @@ def test_a_seed_repeats_the_rows(finished, tmp_path):
 
 
 def test_a_saved_maker_makes_the_rows_of_the_run(finished):
-    again = synthesizer.load(finished / "internal")
+    again = maker.load(finished / "internal")
     assert again.generator == "gan"
     assert {column.name for column in again.schema.columns} == set(ward(1))
 

@@ -16,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from synthrelease.core.contracts import BoolArray, Evidence, FloatArray, Table
 from synthrelease.evaluation.statistics.confidence_intervals import draw, per_patient, two_folds
 from synthrelease.evaluation.statistics.gower_embedding import Points, Space
-from synthrelease.evaluation.statistics.nearest_neighbors import nearest
+from synthrelease.evaluation.statistics.nearest_neighbours import nearest
 
 NEIGHBOURS = (1, 5, 25)
 MOST_PEOPLE = 20_000

@@ -24,7 +24,7 @@ from synthrelease.core.contracts import (
     Table,
 )
 from synthrelease.evaluation.checks._cells import Keys, cell_keys, row_keys
-from synthrelease.evaluation.checks._foreseen import FEWEST_PATIENTS, foreseen, likenesses
+from synthrelease.evaluation.checks._control_variates import FEWEST_PATIENTS, foreseen, likenesses
 from synthrelease.evaluation.statistics.confidence_intervals import (
     controlled,
     patient_of,
@@ -32,7 +32,7 @@ from synthrelease.evaluation.statistics.confidence_intervals import (
     proportion_difference,
 )
 from synthrelease.evaluation.statistics.gower_embedding import Space
-from synthrelease.evaluation.statistics.nearest_neighbors import nearest
+from synthrelease.evaluation.statistics.nearest_neighbours import nearest
 
 SPEC = CheckSpec(
     name="copies",

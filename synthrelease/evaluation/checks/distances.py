@@ -23,7 +23,7 @@ from synthrelease.core.contracts import (
     MetricSpec,
 )
 from synthrelease.evaluation.checks._attacks import FLOOR
-from synthrelease.evaluation.checks._foreseen import FEWEST_PATIENTS, foreseen
+from synthrelease.evaluation.checks._control_variates import FEWEST_PATIENTS, foreseen
 from synthrelease.evaluation.checks._pool import alike
 from synthrelease.evaluation.statistics.confidence_intervals import (
     Bounds,
@@ -35,7 +35,7 @@ from synthrelease.evaluation.statistics.confidence_intervals import (
     z_score,
 )
 from synthrelease.evaluation.statistics.gower_embedding import Points, Space
-from synthrelease.evaluation.statistics.nearest_neighbors import Neighbours, nearest
+from synthrelease.evaluation.statistics.nearest_neighbours import Neighbours, nearest
 
 SPEC = CheckSpec(
     name="distances",

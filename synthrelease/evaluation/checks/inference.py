@@ -26,12 +26,12 @@ from synthrelease.core.contracts import (
     Table,
 )
 from synthrelease.evaluation.checks._attacks import FLOOR
-from synthrelease.evaluation.checks._foreseen import FEWEST_PATIENTS, folds, foreseen
+from synthrelease.evaluation.checks._control_variates import FEWEST_PATIENTS, folds, foreseen
 from synthrelease.evaluation.checks._pool import declared_sensitive, telling, within
 from synthrelease.evaluation.checks._risk import INCONCLUSIVE, Trials, chance_of, figure, largest
 from synthrelease.evaluation.statistics.confidence_intervals import draw, patient_of
 from synthrelease.evaluation.statistics.gower_embedding import Points, Space
-from synthrelease.evaluation.statistics.nearest_neighbors import nearest
+from synthrelease.evaluation.statistics.nearest_neighbours import nearest
 
 SPEC = CheckSpec(
     name="inference",

@@ -24,7 +24,7 @@ from synthrelease.evaluation.checks._pool import within
 from synthrelease.evaluation.checks._risk import INCONCLUSIVE, Trials, figure, largest
 from synthrelease.evaluation.statistics.confidence_intervals import draw
 from synthrelease.evaluation.statistics.gower_embedding import Space
-from synthrelease.evaluation.statistics.nearest_neighbors import nearest
+from synthrelease.evaluation.statistics.nearest_neighbours import nearest
 
 SPEC = CheckSpec(
     name="linkability",

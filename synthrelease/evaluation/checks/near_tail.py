@@ -17,7 +17,7 @@ from synthrelease.core.contracts import CheckResult, CheckSpec, Column, Evidence
 from synthrelease.evaluation.checks._pool import Pool, fixed_halves, pooled, telling, within
 from synthrelease.evaluation.statistics.confidence_intervals import equal_size_share, exactly
 from synthrelease.evaluation.statistics.gower_embedding import Space
-from synthrelease.evaluation.statistics.nearest_neighbors import nearest
+from synthrelease.evaluation.statistics.nearest_neighbours import nearest
 from synthrelease.evaluation.statistics.permutation_tests import Finding, tail_scan
 
 SPEC = CheckSpec(

@@ -27,7 +27,7 @@ from synthrelease.evaluation.checks._attacks import ISOLATION_NEIGHBOURS
 from synthrelease.evaluation.checks._pool import Pool, pooled
 from synthrelease.evaluation.statistics.confidence_intervals import Bounds, normal_bounds, proportion
 from synthrelease.evaluation.statistics.gower_embedding import Space
-from synthrelease.evaluation.statistics.nearest_neighbors import nearest
+from synthrelease.evaluation.statistics.nearest_neighbours import nearest
 
 SPEC = CheckSpec(
     name="shadow",

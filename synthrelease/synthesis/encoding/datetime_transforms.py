@@ -1,7 +1,8 @@
 """Columns as declared <-> columns as modelled: a date as the interval to its anchor, a datetime as day and time of day.
 
 A discharge date modelled by itself rarely agrees with its admission; the days between the two do. The way back is exact
-for every value on the grid of microseconds (see ``moments``). A transform holds names only, nothing of the rows.
+for every value on the grid of microseconds (see ``schema.datetimes``). A transform holds names only, nothing of the
+rows.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from synthrelease.core.errors import InputError
 from synthrelease.synthesis import generators
-from synthrelease.workflows.paper import extension, findings, journal, material, page, trials
+from synthrelease.workflows.paper import extension, findings, input_tables, journal, page, trials
+from synthrelease.workflows.paper.input_tables import Part
 from synthrelease.workflows.paper.journal import OnTrial, Work
-from synthrelease.workflows.paper.material import Part
 from synthrelease.workflows.paper.trials import EPOCHS, WITH_MORE, Trial
 
 EPOCHS_OF = {1: EPOCHS, 2: 5_000, 3: EPOCHS}
@@ -168,10 +168,10 @@ def _is_used(table: str, chosen: tuple[Trial, ...]) -> bool:
 
 
 def _digest(options: PaperOptions, table: str) -> str:
-    files = (extension.SOURCES if options.experiment == 3 else material.SOURCES)[table].files
+    files = (extension.SOURCES if options.experiment == 3 else input_tables.SOURCES)[table].files
     if table == "fraud" and _is_sample(options):
-        material.find(options.data, ("creditcard_full_minmax.csv",))
-    return material.digest(material.find(options.data, files))
+        input_tables.find(options.data, ("creditcard_full_minmax.csv",))
+    return input_tables.digest(input_tables.find(options.data, files))
 
 
 def _is_sample(options: PaperOptions) -> bool:

@@ -21,7 +21,7 @@ from synthrelease.core.contracts import Column, FloatArray, ModelledSchema, Tabl
 from synthrelease.core.errors import OversamplingError, TrainingError
 from synthrelease.synthesis.oversampling import Oversampling, make_rows, plain
 from synthrelease.workflows.balance import interpolated
-from synthrelease.workflows.paper import material, scoring
+from synthrelease.workflows.paper import input_tables, scoring
 from synthrelease.workflows.paper.trials import Trial
 
 MOST_ROWS = 20_000
@@ -67,7 +67,7 @@ def load(name: str, folder: Path, seed: int) -> tuple[Table[ModelledSchema], Tab
         InputError: the folder does not hold the file.
     """
     source = SOURCES[name]
-    path = material.find(folder, source.files)
+    path = input_tables.find(folder, source.files)
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     if source.first_of:
         frame = frame.drop_duplicates(source.first_of)

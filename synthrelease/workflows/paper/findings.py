@@ -11,7 +11,7 @@ import numpy as np
 
 from synthrelease.core.contracts import Figure, Line
 from synthrelease.synthesis import generators
-from synthrelease.workflows.paper import extension, material, published
+from synthrelease.workflows.paper import extension, input_tables, published
 from synthrelease.workflows.paper.comparison import Compared, Summary, compared, gain, summary, values_of
 from synthrelease.workflows.paper.journal import by_row
 from synthrelease.workflows.paper.trials import BINS, MORE_ROWS, WITH_MORE
@@ -118,7 +118,7 @@ _FIRST_TABLE = {"cancer": 5, "diabetes": 6}
 def _first(records: Records, is_sample: bool) -> Findings:
     comparisons, sentences, figures, matrices = [], [], [], []
     for table in dict.fromkeys(found for found, _, _ in records):
-        title = material.SOURCES[table].title
+        title = input_tables.SOURCES[table].title
         for score, offset in _SCORED_IN.items():
             source = f"table {_FIRST_TABLE[table] + offset}"
             printed = published.EXPERIMENT_1[table]
@@ -343,7 +343,7 @@ def _trainings(records: Records, table: str, title: str) -> list[Matrix]:
 
 
 def _second(records: Records, is_sample: bool) -> Findings:
-    title = material.SOURCES["fraud"].title
+    title = input_tables.SOURCES["fraud"].title
     comparisons = []
     parts = {"imbalanced": "true_share" if is_sample else "imbalanced", "balanced": "balanced"}
     for (test, part), source in zip(parts.items(), ("table 9", "table 10"), strict=True):

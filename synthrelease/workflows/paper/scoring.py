@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, precision_recall_fscore_sup
 from sklearn.tree import DecisionTreeClassifier
 
 from synthrelease.core.contracts import FloatArray, IntArray
-from synthrelease.evaluation.statistics.nearest_neighbors import nearest
+from synthrelease.evaluation.statistics.nearest_neighbours import nearest
 
 MODELS = ("decision_tree", "gradient_boosting")
 SCORES = ("accuracy", "precision", "recall", "f1", "auprc")

@@ -21,8 +21,8 @@ from synthrelease.core.contracts import FitSettings, Fitted, IntArray, TrainingS
 from synthrelease.core.errors import TrainingError
 from synthrelease.synthesis import generators
 from synthrelease.synthesis.oversampling import Oversampling, make_rows
-from synthrelease.workflows.paper import material, scoring
-from synthrelease.workflows.paper.material import Material, Part
+from synthrelease.workflows.paper import input_tables, scoring
+from synthrelease.workflows.paper.input_tables import Material, Part
 
 BINS = 24
 EPOCHS = 1_500
@@ -74,7 +74,7 @@ class Trial:
 def run(trial: Trial, data: Path) -> dict[str, Any]:
     """Carry out a trial of experiment 1 or 2 on the tables in ``data``."""
     started = time.process_time()
-    found = material.load(trial.table, data)
+    found = input_tables.load(trial.table, data)
     try:
         with threadpool_limits(1):  # trials run side by side, and threads that wait for each other cost minutes
             outcome = _first(trial, found) if trial.experiment == 1 else _second(trial, found)
@@ -108,11 +108,11 @@ def _first(trial: Trial, found: Material) -> dict[str, Any]:
 def _made(trial: Trial, found: Material) -> tuple[Fitted, pd.DataFrame]:
     """Train the row's generator and return as many scaled rows as the whole table has, or ``times`` as many."""
     rows = found.training_rows(trial.part, trial.seed)
-    table = material.paper_table(found, rows) if trial.is_papers else material.plain_table(found, rows)
+    table = input_tables.paper_table(found, rows) if trial.is_papers else input_tables.plain_table(found, rows)
     fitted = generators.load(trial.generator)(table, FitSettings(trial.seed, trial.effort), _ignore)
     rows_made = trial.times * len(found.frame)
     frame = pd.concat(list(fitted.sample(rows_made, seed=trial.seed)), ignore_index=True)
-    frame = material.numbers(frame, found.source.target)
+    frame = input_tables.numbers(frame, found.source.target)
     return fitted, frame if trial.is_papers else found.scale(frame)
 
 
@@ -182,7 +182,7 @@ def _second(trial: Trial, found: Material) -> dict[str, Any]:
         end = "" if model == "decision_tree" else "_boosted"
         scores[f"imbalanced{end}"] = scoring.scores(truth, chance)
         scores[f"balanced{end}"] = scoring.scores(truth[balanced], chance[balanced])
-        share = material.TRUE_FRAUD_SHARE
+        share = input_tables.TRUE_FRAUD_SHARE
         scores[f"true_share{end}"] = scoring.scores(truth, chance, positive_share=share)
     scores["imbalanced"]["positive"] = float(classes.mean())
     return {"scores": scores, **training}
@@ -198,15 +198,15 @@ def _oversampled(trial: Trial, found: Material, train: pd.DataFrame) -> tuple[pd
     if trial.row in SAMPLERS:
         return _interpolated(trial.row, train, target, trial.seed), {}
     if trial.is_papers:
-        table = material.paper_table(found, _fraud_rows(trial, found), label_is_number=True)
+        table = input_tables.paper_table(found, _fraud_rows(trial, found), label_is_number=True)
         fitted = generators.load(trial.row)(table, FitSettings(trial.seed, trial.effort), _ignore)
         frame = pd.concat(list(fitted.sample(needed, seed=trial.seed)), ignore_index=True)
         # A made row that the GAN labels 0 joins the other class, as in the paper's code.
-        made, training = material.numbers(frame, target), _training(fitted)
+        made, training = input_tables.numbers(frame, target), _training(fitted)
     else:
-        table = material.plain_table(found, found.training_rows("clean", 0))
+        table = input_tables.plain_table(found, found.training_rows("clean", 0))
         how = Oversampling(trial.seed, trial.row, trial.effort)
-        made = material.numbers(make_rows(table, {1: needed}, how, on_step=_ignore), target)
+        made = input_tables.numbers(make_rows(table, {1: needed}, how, on_step=_ignore), target)
         made, training = found.scale(made), {}
     return pd.concat([train, made[list(train.columns)]], ignore_index=True), training
 
@@ -216,7 +216,7 @@ def _fraud_rows(trial: Trial, found: Material) -> IntArray:
     frauds = np.flatnonzero(found.frame[found.source.target].to_numpy() == 1)
     if trial.part == "clean":
         return np.intersect1d(frauds, found.training_rows("clean", 0))
-    return np.random.default_rng(trial.seed).permutation(frauds)[: int(len(frauds) * material.TRAINING_SHARE)]
+    return np.random.default_rng(trial.seed).permutation(frauds)[: int(len(frauds) * input_tables.TRAINING_SHARE)]
 
 
 def _interpolated(name: str, train: pd.DataFrame, target: str, seed: int) -> pd.DataFrame:

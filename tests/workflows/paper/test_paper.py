@@ -25,8 +25,8 @@ from synthrelease.workflows.paper import (
     experiments,
     extension,
     findings,
+    input_tables,
     journal,
-    material,
     published,
     scoring,
     trials,
@@ -75,7 +75,7 @@ def invoke(data: Path, out: Path, experiment: int, *more: str) -> tuple[int, str
 
 @pytest.mark.parametrize(("table", "printed"), [("cancer", published.CANCER), ("diabetes", published.DIABETES)])
 def test_the_tree_on_the_original_table_gives_the_printed_figures_exactly(table, printed):
-    real_file(material.SOURCES[table].files[0].removesuffix(".csv"))
+    real_file(input_tables.SOURCES[table].files[0].removesuffix(".csv"))
     scores = trials.run(Trial(1, table, "original", "clean", 0), data_folder())["scores"]["imbalanced"]
     for score, wanted in printed["original"].items():
         if score in ("accuracy", "precision", "recall"):
@@ -93,7 +93,7 @@ def test_every_printed_row_is_a_row_of_its_experiment():
 
 
 def test_the_splits_are_the_papers(data):
-    found = material.load("diabetes", data)
+    found = input_tables.load("diabetes", data)
     assert list(found.training_rows("clean", 0)) == list(range(105))
     assert list(found.test_rows()) == list(range(105, 150))
     leaking = found.training_rows("published", 0)
@@ -104,11 +104,11 @@ def test_the_splits_are_the_papers(data):
 
 
 def test_a_random_cut_is_another_for_each_repetition_and_leaks_nothing(data):
-    found = material.load("diabetes", data)
+    found = input_tables.load("diabetes", data)
     train, test = found.training_rows("random", 3), found.test_rows("random", 3)
     assert (len(train), len(test), len(np.union1d(train, test))) == (105, 45, 150)
     assert list(test) != list(found.test_rows("random", 4))
-    assert list(test) == list(material.load("diabetes", data).test_rows("random", 3))
+    assert list(test) == list(input_tables.load("diabetes", data).test_rows("random", 3))
 
 
 def test_random_cuts_are_compared_repetition_by_repetition():
@@ -124,7 +124,7 @@ def test_random_cuts_are_compared_repetition_by_repetition():
 
 
 def test_a_sample_is_scaled_by_the_full_tables_ranges(data):
-    found = material.load("fraud", data)
+    found = input_tables.load("fraud", data)
     assert found.is_sample
     assert found.scaled["c"].max() == 1.0
     assert found.scaled["a"].max() < 1.0
@@ -132,7 +132,7 @@ def test_a_sample_is_scaled_by_the_full_tables_ranges(data):
 
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(InputError, match=r"creditcard\.csv or creditcard_sample\.csv"):
-        material.load("fraud", tmp_path)
+        input_tables.load("fraud", tmp_path)
     code, output = invoke(tmp_path, tmp_path / "out", 1)
     assert code == 2
     assert "wdbc.csv" in output
@@ -234,7 +234,7 @@ def test_a_generator_of_the_registry_is_one_more_row(data, tmp_path):
 
 def test_a_row_with_more_rows_makes_sixteen_times_as_many(data):
     once, more = (Trial(1, "diabetes", row, "clean", 0, 1) for row in ("paper-128", "paper-128-x16"))
-    found = material.load("diabetes", data)
+    found = input_tables.load("diabetes", data)
     assert [len(trials._made(trial, found)[1]) for trial in (once, more)] == [len(found.frame), 16 * len(found.frame)]
     assert findings.name_of(more.row) == "GAN 128, 16 times the rows"
 

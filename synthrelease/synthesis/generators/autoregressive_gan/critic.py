@@ -1,7 +1,7 @@
 """The critic, and a synthesiser that makes whole rows at once.
 
 Shapes of the synthesiser: ``parts`` is the total width of all one-hot blocks, ``numbers`` the number of columns with
-levels, ``groups`` the number of groups of the condition (see ``layout``).
+levels, ``groups`` the number of groups of the condition (see ``marginals.features``).
 """
 
 from __future__ import annotations

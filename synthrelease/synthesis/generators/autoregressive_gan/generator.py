@@ -1,9 +1,9 @@
 """The default generator: a GAN for tables of mixed types whose generator writes a row column by column.
 
-The generator (``rowwriter``) turns one random number a column into a row: each column's number is looked up in its
+The generator (``masked_network``) turns one random number a column into a row: each column's number is looked up in its
 distribution given the columns before it. It is trained by the likelihood of training rows and against a critic
-(``training``), and drawn from with evenly spread numbers (``drawing``). Writing a label target last makes the generator
-a classifier of its own rows, which is what models that learn from the table later need.
+(``training``), and drawn from with evenly spread numbers (``sampling``). Writing a label target last makes the
+generator a classifier of its own rows, which is what models that learn from the table later need.
 
 What is promised about privacy: nothing by itself. There is no differential privacy here; the audit decides. What keeps
 single rows from being learned by heart is a prior on the weights that is worth some rows (``Config.weight_decay``), and

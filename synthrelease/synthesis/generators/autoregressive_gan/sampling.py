@@ -5,7 +5,7 @@ would add noise that a table of a few hundred rows cannot afford: shares would s
 rows are sorted by what the column is expected to be, and get the numbers of an evenly spread sequence in that order:
 rows that resemble each other get numbers far apart, and together they have the shares that were learned
 (array-randomised quasi-Monte Carlo: L'Ecuyer, Lécot & Tuffin 2008, doi:10.1287/opre.1080.0556). Short label columns of
-small tables are drawn so that they agree with it in groups of rows as well (``balanced``). Each single row is
+small tables are drawn so that they agree with it in groups of rows as well (``cube_sampling``). Each single row is
 distributed exactly as with independent numbers.
 
 Training looks at every column given real ones; in written rows small errors of earlier columns add up, and a column's

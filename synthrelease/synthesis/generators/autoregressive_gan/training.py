@@ -7,9 +7,9 @@ both sides: Huang et al. 2024, "The GAN is dead; long live the GAN!", arXiv:2501
 every column's draw. A normal prior on the weights, worth ``weight_decay`` rows, keeps single rows from being learned by
 heart.
 
-The loop looks at itself some 25 times (``monitors``): when losses, gradients, spread, coverage or columns go wrong, it
-goes back to the last good state with smaller learning rates, and gives up the second time. Rows set apart from the
-training rows (``inner``) say when more updates only teach the training rows by heart; the best state is kept.
+The loop looks at itself some 25 times (``divergence_monitor``): when losses, gradients, spread, coverage or columns go
+wrong, it goes back to the last good state with smaller learning rates, and gives up the second time. Rows set apart
+from the training rows (``inner``) say when more updates only teach the training rows by heart; the best state is kept.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The marginal-only generator: rows made at once from noise, so that their tables of pairs are the training rows'.
 
 There is no critic: the loss is the distance of all two-way tables, and of three-way tables with the condition, to those
-of the training rows (``matching``). It is quick and hard to upset, so it also takes over where a GAN stays unstable. It
-knows nothing beyond pairs (and what they imply together with the condition), and is coarser within columns.
+of the training rows (``marginal_loss``). It is quick and hard to upset, so it also takes over where a GAN stays
+unstable. It knows nothing beyond pairs (and what they imply together with the condition), and is coarser within
+columns.
 
 What is promised about privacy: nothing by itself; the audit decides. With a privacy budget another module takes over,
 which learns the tables with noise (``private``).

@@ -1,4 +1,4 @@
-"""A generator network trained against a critic that learns of real rows by noisy steps alone (``dpsgd``).
+"""A generator network trained against a critic that learns of real rows by noisy steps alone (``dp_sgd``).
 
 Only the critic meets real rows. The generator learns from the critic, which is private already, and from tables that
 were released before; nothing it does costs any privacy. Noise slows the critic down, so it takes many steps for each of

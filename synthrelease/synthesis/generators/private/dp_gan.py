@@ -1,7 +1,7 @@
-"""The DP-GAN: a critic that sees real rows through DP-SGD (``dpsgd``), and a generator that sees the critic.
+"""The DP-GAN: a critic that sees real rows through DP-SGD (``dp_sgd``), and a generator that sees the critic.
 
 ``dp-gan`` starts from noisy histograms of single columns, which also give it its codes, and learns from the critic
-what columns have in common. ``marginals+dp-gan`` starts from the marginal generator (``private``) and lets a critic
+what columns have in common. ``marginals+dp-gan`` starts from the marginal generator (``generator``) and lets a critic
 refine it with a share of the same budget, where a public rule says that the noise leaves something to be learned. What
 it made of that is kept only if its distance to the noisy tables, which are released already, did not grow.
 

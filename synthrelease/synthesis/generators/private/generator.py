@@ -1,6 +1,6 @@
 """The marginal generator under differential privacy: noisy tables are counted once, all else is made from them.
 
-Real rows are touched in ``measuring`` alone: histograms of public cells, tables of every column with the target, and
+Real rows are touched in ``noisy_counts`` alone: histograms of public cells, tables of every column with the target, and
 tables of all pairs of columns. Codes, smoothing, the network, the model of the target and the rows are
 post-processing. What is counted, and how finely, follows from the number of rows (public, or counted with noise),
 epsilon and the schema.

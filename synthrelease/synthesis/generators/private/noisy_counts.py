@@ -141,7 +141,7 @@ def histograms(rows: Counted, domains: Sequence[Domain], noise: Noise) -> list[F
 def held(rows: Counted, place: int, size: int) -> BoolArray:
     """Whether any row stands in each cell of the column at ``place``, (cells,), without noise.
 
-    Only a threshold that a cell of one unit hardly ever reaches may let any of that out: see ``learning``.
+    Only a threshold that a cell of one unit hardly ever reaches may let any of that out: see ``domain_learning``.
     """
     return np.bincount(rows.cells[:, place], minlength=size) > 0
 

@@ -1,4 +1,4 @@
-"""The target drawn last, by a model of it given all other columns (``effects`` fits it).
+"""The target drawn last, by a model of it given all other columns (``target_model`` fits it).
 
 Rows made to have the right tables of pairs leave the target blurred, since they know it through what a network found.
 Labels are drawn in balance (Deville & Tille 2004, doi:10.1093/biomet/91.4.893): each row by its probability, but

@@ -9,8 +9,8 @@ to [0, 1], 1,500 epochs, and the class as one more column that is rounded. The t
 
 Names say which: ``paper-256-512`` follows the code, ``paper-256-512-as-written`` the text, and
 ``paper-256-512-recovering`` is the code's with what the paper asks for in section 4.4: a training that diverges or
-collapses (``monitors``) goes back to its last good state and goes on with halved learning rates. ``paper-128-hot`` and
-``paper-128-hot-recovering`` show the difference: they learn at fifty times the paper's rate.
+collapses (``divergence_monitor``) goes back to its last good state and goes on with halved learning rates.
+``paper-128-hot`` and ``paper-128-hot-recovering`` show the difference: they learn at fifty times the paper's rate.
 
 What is promised about privacy: nothing. The discriminator sees each row hundreds of times.
 """

@@ -28,7 +28,7 @@ from synthrelease.synthesis.generators.private import domain_learning, dp_gan, n
 from synthrelease.synthesis.generators.private import generator as private
 from synthrelease.synthesis.generators.private.public_domain import cells_of
 from synthrelease.synthesis.generators.private.public_grids import ladder_of
-from synthrelease.workflows import judge, private_preparation
+from synthrelease.workflows import finish_run, private_preparation
 
 ROW = PrivacyBudget(epsilon=3.0, delta=1e-6, unit="row", rows_are_public=True)
 PATIENT = dataclasses.replace(ROW, unit="patient", rows_per_unit=3)
@@ -333,7 +333,7 @@ def test_the_schema_says_what_is_learned(tmp_path):
 
 
 def test_what_is_left_to_be_learned_is_no_problem_and_has_its_price_told():
-    rules = policy_file.load("internal_sandbox", judge.known_checks())
+    rules = policy_file.load("internal_sandbox", finish_run.known_checks())
     private_requirements.check(1.0, None, SCHEMA, rules, generator="marginals", ordered=False)
     lines = private_requirements.advice(SCHEMA)
     assert sum(line.startswith("costs: ") for line in lines) == 4

@@ -9,7 +9,7 @@ from sample_report import sample
 
 from synthrelease.core.contracts import Attempts
 from synthrelease.report import internal_report
-from synthrelease.report.decisions_section import Decided, DecidedPage, SignatureLine, WaiverLine
+from synthrelease.report.signatures_section import Decided, DecidedPage, SignatureLine, WaiverLine
 
 ATTEMPTS = Attempts(2, 3, 5, 1, 1.5, "2026-01-01T00:00:00Z", "ab" * 32)
 MARK = "<!-- end of decisions -->"

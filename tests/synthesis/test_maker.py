@@ -7,7 +7,7 @@ import pytest
 
 from synthrelease.core.contracts import LearnedSchema
 from synthrelease.core.errors import InputError
-from synthrelease.synthesis import synthesizer
+from synthrelease.synthesis import maker as makers
 
 MADE = Path(__file__).parents[1] / "fixtures" / "made-by-0.1.0.tar.xz"
 
@@ -23,19 +23,19 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("run", ["signed", "private"])
 def test_a_maker_of_the_first_version_is_read_and_saved_byte_for_byte(runs, run, tmp_path):
     internal = runs / run / "internal"
-    maker = synthesizer.load(internal)
+    maker = makers.load(internal)
     assert type(maker.schema) is LearnedSchema
     maker.save(tmp_path)
-    assert (tmp_path / synthesizer.FILE).read_bytes() == (internal / synthesizer.FILE).read_bytes()
+    assert (tmp_path / makers.FILE).read_bytes() == (internal / makers.FILE).read_bytes()
 
 
 def test_a_maker_whose_labels_are_open_is_refused(runs, tmp_path):
-    text = (runs / "signed" / "internal" / synthesizer.FILE).read_text(encoding="utf-8")
+    text = (runs / "signed" / "internal" / makers.FILE).read_text(encoding="utf-8")
     assert '"learns_levels": false' in text
     assert '"kind": "numeric"' in text
     text = text.replace('"kind": "numeric"', '"kind": "categorical"').replace(
         '"learns_levels": false', '"learns_levels": true'
     )
-    (tmp_path / synthesizer.FILE).write_text(text, encoding="utf-8")
+    (tmp_path / makers.FILE).write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"readable maker\.json"):
-        synthesizer.load(tmp_path)
+        makers.load(tmp_path)

@@ -16,9 +16,9 @@ from synthrelease.core.errors import InputError, PolicyError, SchemaError
 from synthrelease.data import table_reader, table_writer
 from synthrelease.governance import policy_file
 from synthrelease.report import json_records
-from synthrelease.schema import datetimes, generalization
+from synthrelease.schema import datetimes, generalisation
 from synthrelease.schema import schema_file as schema_reader
-from synthrelease.workflows import judge
+from synthrelease.workflows import finish_run
 
 SAFE_HARBOR = Coarsening(dates="year", ages=89, zip3=True)
 
@@ -35,14 +35,14 @@ def coarse(column: Column, values, policy_=None, *, dates="", seed=0) -> pd.Seri
         cells = pd.Series(np.asarray(values, dtype=float))
     else:
         cells = pd.Series(pd.Categorical(values, categories=list(column.categories)))
-    wanted = generalization.required(Schema((column,), dates=dates), policy_ or Coarsening(), year=2026)
+    wanted = generalisation.required(Schema((column,), dates=dates), policy_ or Coarsening(), year=2026)
     cells = cells if column.is_number else cells.cat.set_categories(list(wanted.columns[0].categories))
     table = Table(pd.DataFrame({column.name: cells}), wanted, "real")
-    made = generalization.apply(table, seed=seed)
-    assert made.schema == generalization.domain(wanted)
+    made = generalisation.apply(table, seed=seed)
+    assert made.schema == generalisation.domain(wanted)
     if not column.is_number:
         assert made.frame[column.name].cat.categories.tolist() == list(made.schema.columns[0].categories)
-    again = generalization.snapped(made.frame, made.schema)
+    again = generalisation.snapped(made.frame, made.schema)
     pd.testing.assert_frame_equal(again, made.frame)
     return made.frame[column.name]
 
@@ -76,13 +76,13 @@ def test_dates_are_truncated_by_column_schema_or_policy(truncate, expected):
 
 @pytest.mark.parametrize(("own", "wanted", "kept"), [("day", "year", "year"), ("year", "month", "year")])
 def test_of_two_demands_the_coarser_holds(own, wanted, kept):
-    table = generalization.required(Schema((Column("x", "date"),), dates=own), Coarsening(dates=wanted), year=2026)
+    table = generalisation.required(Schema((Column("x", "date"),), dates=own), Coarsening(dates=wanted), year=2026)
     assert table.columns[0].treatment.truncate == kept
 
 
 def test_times_of_day_and_durations_are_left_alone():
     column = Column("x", "duration")
-    assert generalization.required(Schema((column,)), SAFE_HARBOR, year=2026).columns == (column,)
+    assert generalisation.required(Schema((column,)), SAFE_HARBOR, year=2026).columns == (column,)
 
 
 def test_labels_merge_in_place_and_postcodes_keep_three_characters():
@@ -103,7 +103,7 @@ def test_the_domain_becomes_coarser_too():
             Column("age_band", "ordinal", categories=("80-89", "90-94", "95+")),
         )
     )
-    after = generalization.domain(generalization.required(schema_, SAFE_HARBOR, year=2026))
+    after = generalisation.domain(generalisation.required(schema_, SAFE_HARBOR, year=2026))
     assert after.column("age").bounds == (0, 90)
     assert after.column("zip").categories == ("021", "100")
     assert after.column("age_band").categories == ("80-89", "90+")
@@ -127,7 +127,7 @@ def test_the_domain_becomes_coarser_too():
     ],
 )
 def test_what_a_column_means_is_told_by_its_name_unless_declared(column, means):
-    assert generalization.meaning(column) == means
+    assert generalisation.meaning(column) == means
 
 
 def test_birth_dates_that_tell_of_an_age_above_89_are_one_group():
@@ -149,9 +149,9 @@ def test_dates_of_a_patient_move_by_the_same_weeks_and_never_by_none():
     frame["b"] = frame["a"] + 3.5
     frame.loc[::7, "a"] = np.nan
     columns = (Column("a", "date", bounds=(17_000, 18_000)), Column("b", "datetime"))
-    wanted = generalization.required(Schema(columns, dates="shift"), Coarsening(), year=2026)
+    wanted = generalisation.required(Schema(columns, dates="shift"), Coarsening(), year=2026)
     table = Table(frame, wanted, "real", units=np.repeat(np.arange(100), 4))
-    moved = generalization.apply(table, seed=1)
+    moved = generalisation.apply(table, seed=1)
     weeks = (moved.frame["b"] - frame["b"]).to_numpy() / 7
     assert (weeks == weeks.round()).all()
     assert (weeks != 0).all()
@@ -161,7 +161,7 @@ def test_dates_of_a_patient_move_by_the_same_weeks_and_never_by_none():
     assert (moved.frame["b"] - moved.frame["a"]).dropna().eq(3.5).all()
     low, high = moved.schema.column("a").bounds
     assert moved.frame["a"].dropna().between(low, high).all()
-    assert generalization.apply(replace(table, schema=generalization.unshifted(wanted)), seed=1).frame.equals(frame)
+    assert generalisation.apply(replace(table, schema=generalisation.unshifted(wanted)), seed=1).frame.equals(frame)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_the_words_of_the_column_table(tmp_path):
         "[columns.age]\nkind = 'integer'\ntop_code = 89\n",
     )
     facts = {
-        fact.name: fact for fact in json_records.column_facts(generalization.required(meaning, Coarsening(), year=2026))
+        fact.name: fact for fact in json_records.column_facts(generalisation.required(meaning, Coarsening(), year=2026))
     }
     assert facts["left"].treatment == (
         "learned as the interval from admitted; made coarser first: only the month is kept"
@@ -200,7 +200,7 @@ def test_the_words_of_the_column_table(tmp_path):
 
 
 def test_the_policies_of_the_package_want_what_they_say():
-    known = judge.known_checks()
+    known = finish_run.known_checks()
     wants = {name: policy_file.load(name, known).generalise for name in policy_file.names()}
     assert wants["open_release"] == SAFE_HARBOR
     assert wants["partner_handoff"].dates == "month"
@@ -208,7 +208,10 @@ def test_the_policies_of_the_package_want_what_they_say():
 
 
 def test_a_policy_file_is_checked_and_its_digest_covers_the_demands(tmp_path):
-    known, text = judge.known_checks(), (policy_file.folder() / "internal_sandbox.toml").read_text(encoding="utf-8")
+    known, text = (
+        finish_run.known_checks(),
+        (policy_file.folder() / "internal_sandbox.toml").read_text(encoding="utf-8"),
+    )
     path = tmp_path / "ours.toml"
     digests = []
     for block in ('dates = "year"', "ages = 89\nround_to = {quasi_identifier = 5}"):
@@ -310,7 +313,7 @@ def test_postcodes_that_are_not_listed_are_read_by_their_first_three_characters(
     )
     path = tmp_path / "t.csv"
     path.write_text("n,zip\n" + "".join(f"{n},{('02139', '10001')[n % 2]}\n" for n in range(120)), encoding="utf-8")
-    wanted = generalization.required(meaning, Coarsening(), year=2026)
+    wanted = generalisation.required(meaning, Coarsening(), year=2026)
     assert table_reader.read(path, wanted).table.frame["zip"].value_counts().to_dict() == {"021": 60, "100": 60}
     path.write_text("n,zip\n" + "1,99999\n" * 120, encoding="utf-8")
     with pytest.raises(InputError, match="must hold one of its 2 categories"):
@@ -325,8 +328,8 @@ def test_merged_labels_fit_a_column_of_integers_as_text(tmp_path):
         '[columns.ward]\nkind = "categorical"\ncategories = [1, 2, 3]\nmerge = {"other" = ["2", "3"]}\n'
         '[columns.n]\nkind = "integer"\n',
     )
-    wanted = generalization.required(meaning, Coarsening(), year=2026)
+    wanted = generalisation.required(meaning, Coarsening(), year=2026)
     source = table_reader.read(tmp_path / "t.parquet", wanted)
-    table = generalization.apply(source.table, seed=0)
+    table = generalisation.apply(source.table, seed=0)
     table_writer.write([table.frame], table.schema, source.style, tmp_path / "out.parquet", seed=0)
     assert pd.read_parquet(tmp_path / "out.parquet")["ward"].tolist()[:3] == ["1", "other", "other"]

@@ -25,9 +25,9 @@ from pydantic import BaseModel, ValidationError
 
 from synthrelease.core.errors import RegisterError
 from synthrelease.core.files import sync_folder, utc_now, write_text
-from synthrelease.governance import audit_events
-from synthrelease.governance.audit_events import Entry, Noted
+from synthrelease.governance import register_events
 from synthrelease.governance.keys import canonical
+from synthrelease.governance.register_events import Entry, Noted
 from synthrelease.governance.typed_json import STRICT, Hex64
 
 PLACE = "SYNTHRELEASE_REGISTER"
@@ -192,7 +192,7 @@ def _next(register: Register, source: str, noted: Noted, last: Entry | None) -> 
         "time": now,
         "source": source,
         "event": noted.event,
-        "facts": audit_events.plain_facts(noted),
+        "facts": register_events.plain_facts(noted),
         "previous": "" if last is None else last.hash,
     }
     line = canonical({**content, "mac": register.mac("entry", canonical(content))})
@@ -246,7 +246,7 @@ def _understood(content: Mapping[str, Any], line: bytes, log: Path) -> Entry:
     try:
         if content.keys() != _KEYS or "event" in content["facts"]:
             raise _unknown(content, log)
-        facts = audit_events.read(content["event"], content["facts"])
+        facts = register_events.read(content["event"], content["facts"])
     except (ValidationError, TypeError):
         raise _unknown(content, log) from None
     return Entry(content["number"], content["time"], facts, hashlib.sha256(line).hexdigest())

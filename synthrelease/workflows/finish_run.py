@@ -25,8 +25,8 @@ from synthrelease.data.fingerprint import Content
 from synthrelease.evaluation import checks
 from synthrelease.evaluation.runner import NOT_TESTED
 from synthrelease.evaluation.runner import run as run_checks
-from synthrelease.governance import gate, source_history
-from synthrelease.governance.source_history import Trail
+from synthrelease.governance import gate, source_attempts
+from synthrelease.governance.source_attempts import Trail
 from synthrelease.privacy import claim
 from synthrelease.report import internal_report, json_records
 from synthrelease.workflows.record_run import Filing
@@ -65,8 +65,8 @@ def read_back(path: Path, meaning: LearnedSchema) -> tuple[Table, dict[DigestNam
 
 def source_of(run: Run, options: BuildOptions, what: Content) -> Trail:
     """Find the source in the register, and refuse it before anything is written if the policy's caps are reached."""
-    found = source_history.of_source(options.register, what, name=run.source, alias=options.source)
-    source_history.check(found, run.policy, asked=options.epsilon or 0.0)
+    found = source_attempts.of_source(options.register, what, name=run.source, alias=options.source)
+    source_attempts.check(found, run.policy, asked=options.epsilon or 0.0)
     return found
 
 

@@ -15,10 +15,11 @@ from synthrelease.core.contracts import Attempts, Policy, RunFacts, Verdict
 from synthrelease.core.errors import CapError
 from synthrelease.data import fingerprint
 from synthrelease.data.formats import Place
-from synthrelease.governance import audit_events, audit_log
+from synthrelease.governance import register as registers
+from synthrelease.governance import register_events
 from synthrelease.governance.approval_records import BoundFile
-from synthrelease.governance.audit_events import Attempt, Entry, Judged, Released
-from synthrelease.governance.audit_log import Register
+from synthrelease.governance.register import Register
+from synthrelease.governance.register_events import Attempt, Entry, Judged, Released
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def of_source(where: Path | None, what: Path | Place | bytes, *, name: str, alia
     Raises:
         RegisterError: the register cannot be used.
     """
-    opened = audit_log.opened(where)
+    opened = registers.opened(where)
     if alias is not None:
         return Trail(opened, opened.mac("source", f"name:{alias}".encode()), alias)
     return Trail(opened, fingerprint.digest(what, bytes.fromhex(opened.mac("source", b"file"))), name)
@@ -55,7 +56,7 @@ def check(trail: Trail, policy: Policy, *, asked: float = 0.0) -> tuple[Entry, .
         CapError: the attempts or the epsilon of the policy are used up.
         RegisterError: the register is not as it was written.
     """
-    past = audit_log.entries(trail.register, trail.source)
+    past = registers.entries(trail.register, trail.source)
     made, cap = _attempts(past, policy.name), policy.caps.attempts
     if cap is not None and made >= cap:
         raise CapError(
@@ -63,7 +64,7 @@ def check(trail: Trail, policy: Policy, *, asked: float = 0.0) -> tuple[Entry, .
             f"passes is no evidence. See `synthrelease register`. What helps is another policy for a closer "
             "circle, or coarser columns agreed with whoever signs, under a policy version of its own name."
         )
-    spent, limit = audit_events.epsilon_of(past), policy.caps.epsilon
+    spent, limit = register_events.epsilon_of(past), policy.caps.epsilon
     if limit is not None and (spent >= limit or spent + asked > limit):
         raise CapError(_beyond(policy, spent, asked))
     return past
@@ -79,15 +80,15 @@ def begin(trail: Trail, policy: Policy, *, run: str, run_id: str, event: Literal
         policy=policy.name,
         policy_version=policy.version,
     )
-    with audit_log.held(trail.register):
+    with registers.held(trail.register):
         past = check(trail, policy)
-        entry = audit_log.append(trail.register, trail.source, noted)
+        entry = registers.append(trail.register, trail.source, noted)
     return Attempts(
         number=_attempts(past, policy.name) + 1,
         in_all=sum(isinstance(each.facts, Attempt) for each in past) + 1,
         at_most=policy.caps.attempts,
         releases=sum(isinstance(each.facts, Released) for each in past),
-        epsilon=audit_events.epsilon_of(past),
+        epsilon=register_events.epsilon_of(past),
         since=past[0].time if past else entry.time,
         entry=entry.hash,
     )
@@ -103,7 +104,7 @@ def judged(trail: Trail, verdict: Verdict, facts: RunFacts, digests: Mapping[Bou
         epsilon=epsilon(facts),
         digests=digests,
     )
-    audit_log.append(trail.register, trail.source, noted)
+    registers.append(trail.register, trail.source, noted)
 
 
 def check_epsilon(trail: Trail, policy: Policy, facts: RunFacts) -> None:
@@ -112,8 +113,8 @@ def check_epsilon(trail: Trail, policy: Policy, facts: RunFacts) -> None:
     Raises:
         CapError: so it is.
     """
-    past = [e for e in audit_log.entries(trail.register, trail.source) if e.run_id != facts.run_id]
-    mine, spent, limit = epsilon(facts), audit_events.epsilon_of(past), policy.caps.epsilon
+    past = [e for e in registers.entries(trail.register, trail.source) if e.run_id != facts.run_id]
+    mine, spent, limit = epsilon(facts), register_events.epsilon_of(past), policy.caps.epsilon
     if limit is not None and mine is not None and spent + mine > limit:
         raise CapError(_beyond(policy, spent, mine))
 
@@ -124,12 +125,12 @@ def released(trail: Trail, policy: Policy, facts: RunFacts) -> None:
     Raises:
         CapError: it goes beyond the policy's cap on epsilon.
     """
-    with audit_log.held(trail.register):
+    with registers.held(trail.register):
         check_epsilon(trail, policy, facts)
-        past = audit_log.entries(trail.register, trail.source)
+        past = registers.entries(trail.register, trail.source)
         if not any(isinstance(each.facts, Released) and each.run_id == facts.run_id for each in past):
             noted = Released(run=facts.run, run_id=facts.run_id, policy=policy.name, epsilon=epsilon(facts))
-            audit_log.append(trail.register, trail.source, noted)
+            registers.append(trail.register, trail.source, noted)
 
 
 def _beyond(policy: Policy, spent: float, mine: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from synthrelease.core.contracts import Attempts
 from synthrelease.core.formatting import grouped
 from synthrelease.governance.approval_records import SignOff, Waiver, key_of
-from synthrelease.report.decisions_section import Decided, DecidedPage, SignatureLine, WaiverLine
+from synthrelease.report.signatures_section import Decided, DecidedPage, SignatureLine, WaiverLine
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from sample_report import NAN, claimed, sample
 from synthrelease.core.contracts import CheckResult, Figure, Line, Metric
 from synthrelease.evaluation import checks
 from synthrelease.governance import policy_file
-from synthrelease.report import next_steps, not_tested, outcome_terms, regulations, summary
-from synthrelease.workflows.judge import known_checks
+from synthrelease.report import first_screen, next_steps, not_tested, outcome_terms, regulations
+from synthrelease.workflows.finish_run import known_checks
 
 
 def answered(run, **changes):
@@ -21,7 +21,7 @@ def answered(run, **changes):
 
 def all_answers(run):
     found = not_tested.gaps(run.verdict, run.results, run.facts, run.specs)
-    return summary.answers(run.verdict, run.results, run.facts, found)
+    return first_screen.answers(run.verdict, run.results, run.facts, found)
 
 
 def steward(run, **changes):
@@ -123,10 +123,12 @@ def test_recipient_purpose_and_signatures():
 
 def test_the_title_never_is_the_real_tables_name_alone():
     run = sample()
-    assert summary.subject(run.facts) == "the synthetic table made from wdbc.csv"
-    assert summary.subject(replace(run.facts, was_made_here=False)) == "the table handed over as synthetic, wdbc.csv"
-    assert "Each row counts as one patient" in summary.sizes(run.facts)
-    assert "One patient (column id)" in summary.sizes(replace(run.facts, unit="patient (column id)"))
+    assert first_screen.subject(run.facts) == "the synthetic table made from wdbc.csv"
+    assert (
+        first_screen.subject(replace(run.facts, was_made_here=False)) == "the table handed over as synthetic, wdbc.csv"
+    )
+    assert "Each row counts as one patient" in first_screen.sizes(run.facts)
+    assert "One patient (column id)" in first_screen.sizes(replace(run.facts, unit="patient (column id)"))
 
 
 def test_copies_and_the_worst_column_come_from_the_checks():

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from synthrelease.core.contracts import Column, Schema, Table
-from synthrelease.evaluation.statistics import nearest_neighbors
+from synthrelease.evaluation.statistics import nearest_neighbours
 from synthrelease.evaluation.statistics.gower_embedding import Space
 
 EXAMPLES = 1_000 if os.environ.get("SYNTHRELEASE_NIGHTLY") else 60
@@ -26,7 +26,7 @@ def slow(queries, base, k):
 def test_distances_equal_the_slow_loops(k):
     rng = np.random.default_rng(0)
     queries, base = rng.random((60, 7), dtype=np.float32), rng.random((40, 7), dtype=np.float32)
-    found = nearest_neighbors.nearest(queries, base, k)
+    found = nearest_neighbours.nearest(queries, base, k)
     np.testing.assert_allclose(found.distance, slow(queries, base, k), rtol=1e-6)
     taken = np.linalg.norm(queries[:, None].astype(float) - base[found.index].astype(float), axis=2)
     np.testing.assert_allclose(found.distance, taken)
@@ -35,16 +35,16 @@ def test_distances_equal_the_slow_loops(k):
 def test_pieces_that_bound_memory_change_no_distance(monkeypatch):
     rng = np.random.default_rng(3)
     queries, base = rng.random((60, 7), dtype=np.float32), rng.random((40, 7), dtype=np.float32)
-    whole = nearest_neighbors.nearest(queries, base, 3)
-    monkeypatch.setattr(nearest_neighbors, "_PART_CELLS", 7 * 11)
-    pieces = nearest_neighbors.nearest(queries, base, 3)
+    whole = nearest_neighbours.nearest(queries, base, 3)
+    monkeypatch.setattr(nearest_neighbours, "_PART_CELLS", 7 * 11)
+    pieces = nearest_neighbours.nearest(queries, base, 3)
     np.testing.assert_array_equal(pieces.index, whole.index)
     np.testing.assert_array_equal(pieces.distance, whole.distance)
 
 
 def test_a_copy_is_exactly_zero_away_even_far_from_the_origin():
     base = (np.random.default_rng(1).random((500, 30)) + 1_000).astype(np.float32)
-    found = nearest_neighbors.nearest(base, base, 2)
+    found = nearest_neighbours.nearest(base, base, 2)
     assert (found.distance[:, 0] == 0.0).all()
     assert (found.distance[:, 1] > 0.0).all()
 
@@ -52,19 +52,19 @@ def test_a_copy_is_exactly_zero_away_even_far_from_the_origin():
 def test_shards_merge_to_the_whole():
     rng = np.random.default_rng(2)
     queries, base = rng.random((30, 5), dtype=np.float32), rng.random((50, 5), dtype=np.float32)
-    parts = nearest_neighbors.merge(
-        nearest_neighbors.nearest(queries, base[:20], 4), nearest_neighbors.nearest(queries, base[20:], 4), offset=20
+    parts = nearest_neighbours.merge(
+        nearest_neighbours.nearest(queries, base[:20], 4), nearest_neighbours.nearest(queries, base[20:], 4), offset=20
     )
-    whole = nearest_neighbors.nearest(queries, base, 4)
+    whole = nearest_neighbours.nearest(queries, base, 4)
     np.testing.assert_allclose(parts.distance, whole.distance)
     assert (parts.index == whole.index).all()
 
 
 def test_more_neighbours_than_rows_are_cut_and_an_empty_base_is_refused():
     points = np.zeros((3, 2), dtype=np.float32)
-    assert nearest_neighbors.nearest(points, points, 9).distance.shape == (3, 3)
+    assert nearest_neighbours.nearest(points, points, 9).distance.shape == (3, 3)
     with pytest.raises(ValueError, match="must hold rows"):
-        nearest_neighbors.nearest(points, points[:0], 1)
+        nearest_neighbours.nearest(points, points[:0], 1)
 
 
 @st.composite
@@ -105,7 +105,7 @@ def mixed_points(draw):
 @given(mixed_points())
 def test_faiss_equals_a_plain_loop_on_random_mixed_tables(points):
     queries, base, k = points
-    found = nearest_neighbors.nearest(queries, base, k)
+    found = nearest_neighbours.nearest(queries, base, k)
     np.testing.assert_allclose(found.distance, slow(queries, base, k), rtol=1e-3, atol=1e-12)
     taken = np.linalg.norm(queries[:, None].astype(float) - base[found.index].astype(float), axis=2)
     np.testing.assert_allclose(found.distance, taken, rtol=1e-12, atol=1e-12)
@@ -117,5 +117,5 @@ def test_rounding_that_hides_the_nearest_row_is_undone():
     base = (0.5 + 1e-6 * rng.random((4_000, 12))).astype(np.float32)
     base[0] = 9.0  # moves the centre away, which makes the cancellation worse
     queries = base[rng.permutation(4_000)[:300]]
-    found = nearest_neighbors.nearest(queries, base, 3)
+    found = nearest_neighbours.nearest(queries, base, 3)
     np.testing.assert_allclose(found.distance, slow(queries, base, 3), rtol=1e-4, atol=0.0)

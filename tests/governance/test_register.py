@@ -16,18 +16,18 @@ from synthrelease import BuildOptions
 from synthrelease.cli.main import main
 from synthrelease.core.contracts import Caps
 from synthrelease.core.errors import CapError, RegisterError
-from synthrelease.governance import audit_log, source_history
-from synthrelease.governance.audit_events import Attempt
-from synthrelease.governance.source_history import Trail
+from synthrelease.governance import register, source_attempts
+from synthrelease.governance.register_events import Attempt
+from synthrelease.governance.source_attempts import Trail
 
 SOURCE = "ab" * 32
 
 
 @pytest.fixture
 def opened(tmp_path):
-    found = audit_log.opened(tmp_path / "register")
+    found = register.opened(tmp_path / "register")
     for number in range(5):
-        audit_log.append(found, SOURCE, begun_build(f"r{number}"))
+        register.append(found, SOURCE, begun_build(f"r{number}"))
     return found
 
 
@@ -36,11 +36,11 @@ def begun_build(run: str) -> Attempt:
 
 
 def test_entries_come_back_in_order_and_are_chained(opened):
-    entries = audit_log.entries(opened, SOURCE)
+    entries = register.entries(opened, SOURCE)
     assert [entry.number for entry in entries] == [1, 2, 3, 4, 5]
     lines = [json.loads(line) for line in opened.log(SOURCE).read_bytes().splitlines()]
     assert [line["previous"] for line in lines[1:]] == [entry.hash for entry in entries[:-1]]
-    assert audit_log.check(opened) == []
+    assert register.check(opened) == []
     assert (opened.folder / "register.key").stat().st_mode & 0o077 == 0
     assert opened.folder.stat().st_mode & 0o077 == 0
 
@@ -78,8 +78,8 @@ def test_whatever_is_done_to_a_log_shows_and_says_what_to_do(opened, damage, fou
     lines = opened.log(SOURCE).read_bytes().splitlines()
     opened.log(SOURCE).write_bytes(b"".join(line + b"\n" for line in damage(lines)))
     for attempt in (
-        lambda: audit_log.entries(opened, SOURCE),
-        lambda: audit_log.append(opened, SOURCE, begun_build("r9")),
+        lambda: register.entries(opened, SOURCE),
+        lambda: register.append(opened, SOURCE, begun_build("r9")),
     ):
         with pytest.raises(RegisterError, match=found) as caught:
             attempt()
@@ -92,12 +92,12 @@ def test_whatever_is_done_to_a_log_shows_and_says_what_to_do(opened, damage, fou
 def test_a_log_that_is_gone_and_heads_that_are_gone_show(opened):
     kept = (opened.folder / "heads.json").read_bytes()
     (opened.folder / "heads.json").unlink()
-    assert any("does not know of it" in text for text in audit_log.check(opened))
+    assert any("does not know of it" in text for text in register.check(opened))
     (opened.folder / "heads.json").write_bytes(kept.replace(b'"entries": 5', b'"entries": 4'))
-    assert any("heads.json" in text for text in audit_log.check(opened))
+    assert any("heads.json" in text for text in register.check(opened))
     (opened.folder / "heads.json").write_bytes(kept)
     opened.log(SOURCE).unlink()
-    assert any("is gone" in text for text in audit_log.check(opened))
+    assert any("is gone" in text for text in register.check(opened))
 
 
 def test_every_single_byte_of_a_log_counts(opened):
@@ -106,56 +106,56 @@ def test_every_single_byte_of_a_log_counts(opened):
         changed = bytearray(content)
         changed[at] ^= 1
         opened.log(SOURCE).write_bytes(changed)
-        assert audit_log.check(opened), at
+        assert register.check(opened), at
     opened.log(SOURCE).write_bytes(content)
-    assert audit_log.check(opened) == []
+    assert register.check(opened) == []
 
 
 def test_another_key_or_none_is_noticed(opened, tmp_path):
-    other = audit_log.opened(tmp_path / "other")
+    other = register.opened(tmp_path / "other")
     shutil.copy(other.folder / "register.key", opened.folder / "register.key")
     with pytest.raises(RegisterError, match="without the register's key"):
-        audit_log.entries(audit_log.opened(opened.folder), SOURCE)
+        register.entries(register.opened(opened.folder), SOURCE)
     (opened.folder / "register.key").unlink()
     with pytest.raises(RegisterError, match="Restore it"):
-        audit_log.opened(opened.folder)
+        register.opened(opened.folder)
 
 
 def test_an_entry_that_a_killed_process_left_half_written_was_never_counted(opened):
     whole = opened.log(SOURCE).read_bytes()
     opened.log(SOURCE).write_bytes(whole + whole.splitlines()[-1][:50])
-    assert len(audit_log.entries(opened, SOURCE)) == 5
-    audit_log.append(opened, SOURCE, begun_build("r5"))
-    assert [entry.facts.run for entry in audit_log.entries(opened, SOURCE)][-1] == "r5"
+    assert len(register.entries(opened, SOURCE)) == 5
+    register.append(opened, SOURCE, begun_build("r5"))
+    assert [entry.facts.run for entry in register.entries(opened, SOURCE)][-1] == "r5"
     assert opened.log(SOURCE).read_bytes().startswith(whole)
 
 
 def test_an_entry_that_was_written_and_not_yet_counted_is_counted_later(opened):
     heads = (opened.folder / "heads.json").read_bytes()
-    audit_log.append(opened, SOURCE, begun_build("r5"))
+    register.append(opened, SOURCE, begun_build("r5"))
     (opened.folder / "heads.json").write_bytes(heads)
-    assert len(audit_log.entries(opened, SOURCE)) == 6
-    assert audit_log.check(opened) == []
+    assert len(register.entries(opened, SOURCE)) == 6
+    assert register.check(opened) == []
     assert b'"entries": 6' in (opened.folder / "heads.json").read_bytes()
 
 
 def test_the_place_is_an_option_else_the_environment_else_the_users_folder(tmp_path, monkeypatch):
-    assert audit_log.place(tmp_path) == tmp_path
-    monkeypatch.setenv(audit_log.PLACE, str(tmp_path / "named"))
-    assert audit_log.place() == tmp_path / "named"
-    monkeypatch.delenv(audit_log.PLACE)
-    assert audit_log.place().parts[-2:] == ("synthrelease", "register")
+    assert register.place(tmp_path) == tmp_path
+    monkeypatch.setenv(register.PLACE, str(tmp_path / "named"))
+    assert register.place() == tmp_path / "named"
+    monkeypatch.delenv(register.PLACE)
+    assert register.place().parts[-2:] == ("synthrelease", "register")
 
 
 def test_a_place_that_cannot_be_written_to_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RegisterError, match="--register"):
-        audit_log.opened(tmp_path / "file" / "register")
+        register.opened(tmp_path / "file" / "register")
 
 
 def begun(where, chosen):
-    noted = Trail(audit_log.opened(where), SOURCE, "ward.csv")
-    return source_history.begin(noted, chosen, run="r", run_id="1", event="build")
+    noted = Trail(register.opened(where), SOURCE, "ward.csv")
+    return source_attempts.begin(noted, chosen, run="r", run_id="1", event="build")
 
 
 def test_attempts_count_by_policy_and_are_capped(tmp_path):
@@ -175,7 +175,7 @@ def test_a_source_is_known_by_its_rows_or_by_a_name(tmp_path):
     (tmp_path / "b.csv").write_text("a\n1\n")
 
     def source(what, alias=None, where="register"):
-        return source_history.of_source(tmp_path / where, what, name="x", alias=alias).source
+        return source_attempts.of_source(tmp_path / where, what, name="x", alias=alias).source
 
     assert source(path) == source(tmp_path / "b.csv") != source(b"a\n1\n"[:3])
     assert source(path, "heart") == source(b"other rows", "heart") != source(path)

@@ -19,7 +19,7 @@ from synthrelease.core import files
 from synthrelease.core.contracts import Fitted, LearnedSchema, Narrowable
 from synthrelease.core.errors import InputError
 from synthrelease.core.preparation import Preparation
-from synthrelease.schema import generalization, row_conditions
+from synthrelease.schema import generalisation, row_conditions
 from synthrelease.schema.row_conditions import Condition
 from synthrelease.synthesis import constraint_repair, generators, patient_grouping
 from synthrelease.synthesis.encoding import datetime_transforms
@@ -103,7 +103,7 @@ class Maker:
         if wanted and isinstance(fitted, Narrowable):
             changed = {part.name for part in self.transform.parts}
             fitted = fitted.only({each.column: each.wanted for each in wanted if each.column not in changed})
-        whole = self.transform.wrap(fitted, partial(generalization.snapped, schema=self.schema))
+        whole = self.transform.wrap(fitted, partial(generalisation.snapped, schema=self.schema))
         return constraint_repair.obeying(whole, replace(self.plan, conditions=wanted), rows, seed=seed, on_end=on_end)
 
     def save(self, folder: Path) -> None:
