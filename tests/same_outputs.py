@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CHANGING = {"seconds", "created", "run", "run_id", "id", "versions", "at", "started", "finished"}
-"""Keys of ``audit.json`` whose values are times or drawn anew in every run."""
+CHANGING = {"seconds", "created", "run", "run_id", "id", "versions", "at", "started", "finished", "since", "entry"}
+"""Keys of ``audit.json`` whose values are times or drawn anew in every run (``entry`` is a digest over a time)."""
 
 FIXED_NOISE = """
 import importlib, runpy, sys

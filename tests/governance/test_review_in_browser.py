@@ -9,7 +9,6 @@ import urllib.parse
 from dataclasses import replace
 from pathlib import Path
 
-import needs
 import pytest
 from signing_room import STEWARD, finished, opened_up, rules
 
@@ -19,19 +18,7 @@ from synthrelease.governance.approval_records import SignOff, Waiver
 from synthrelease.governance.review_server import Visit
 
 pytestmark = pytest.mark.browser
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
 HOSTILE = '<img src=x onerror="window.pwned=1"> {{ 7*7 }} "\'><script>window.pwned=1</script>'
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = needs.chromium()
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(path), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Served:

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from itertools import pairwise
 
-import needs
 import pytest
 from sample_report import sample
 from test_internal_report import hostile
@@ -15,19 +14,7 @@ from test_internal_report import hostile
 from synthrelease.report import internal_report, verdict_words
 
 pytestmark = pytest.mark.browser
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
 A4_AT_96_DPI = {"width": 794, "height": 1123}
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = needs.chromium()
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(path), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
