@@ -43,17 +43,22 @@ def labels(shares: FloatArray, among: FloatArray, *, rng: np.random.Generator) -
     """Draw a label for every row, (rows,), with its own probabilities, (rows, labels), balanced within groups.
 
     ``among``: the groups, as ``groups`` returns them. The labels are dealt out one after the other, each among the rows
-    that have none yet.
+    that have none yet. Which rows get a label decides how likely the later ones are among those that are left, so the
+    later labels' probabilities are balanced beside the groups: each label's count is within a row or two of the sum of
+    its probabilities.
     """
     rows, count = shares.shape
     drawn = np.full(rows, count - 1, dtype=np.int64)
     free, rest = np.arange(rows), np.ones(rows)
     for label in range(count - 1):
         chances = np.clip(shares[free, label] / np.maximum(rest[free], 1e-12), 0.0, 1.0)
+        left = np.maximum(rest[free] - shares[free, label], 1e-12)
+        later = np.clip(shares[free, label + 1 : -1] / left[:, None], 0.0, 1.0)  # (free, labels to come but one)
+        kept = np.hstack([among[free, :1], later, among[free, 1:]])
         # Neighbours in this order meet in the walk, which balances among rows of like probability as well.
         order = np.lexsort((rng.random(len(free)), chances))
         got = np.empty(len(free), dtype=np.bool_)
-        got[order] = chosen(chances[order], among[free[order]], rng=rng)
+        got[order] = chosen(chances[order], kept[order], rng=rng)
         drawn[free[got]] = label
         free, rest = free[~got], rest - shares[:, label]
     return drawn
@@ -76,6 +81,7 @@ def chosen(chances: FloatArray, among: FloatArray, *, rng: np.random.Generator) 
             break
         complete, _ = np.linalg.qr(among[pool, : len(pool) - 1], mode="complete")
         way = complete[:, -1]  # (pool,): at a right angle to the groups, so that a step along it keeps their sums
+        way = way * np.sign(way[np.argmax(np.abs(way))])  # which of both directions it is hangs on the processor
         ahead, back = _room(here, way), _room(here, -way)
         here = here + (ahead if rng.random() * (ahead + back) < back else -back) * way
         here[here < _ALMOST], here[here > 1 - _ALMOST] = 0.0, 1.0

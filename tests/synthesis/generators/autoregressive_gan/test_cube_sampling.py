@@ -42,13 +42,24 @@ def test_groups_cut_columns_into_parts_of_like_size_and_keep_few_values_whole():
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_labels_have_the_shares_that_were_asked_for(count):
-    rng = np.random.default_rng(count)
-    shares = rng.dirichlet(np.ones(count), 400)
-    drawn = cube_sampling.labels(shares, cube_sampling.groups(rng.random((400, 3))), rng=rng)
-    assert np.abs(np.bincount(drawn, minlength=count) - shares.sum(axis=0)).max() < 3
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        shares = rng.dirichlet(np.ones(count), 400)
+        drawn = cube_sampling.labels(shares, cube_sampling.groups(rng.random((400, 3))), rng=rng)
+        assert np.abs(np.bincount(drawn, minlength=count) - shares.sum(axis=0)).max() < 3
     assert (
         cube_sampling.labels(np.eye(count)[np.arange(30) % count], np.ones((30, 1)), rng=rng) == np.arange(30) % count
     ).all()
+
+
+def test_a_later_label_has_its_own_chance_in_every_row():
+    rng = np.random.default_rng(4)
+    shares = rng.dirichlet(np.ones(3), 12)
+    among = cube_sampling.groups(rng.random((12, 1)))
+    often = np.zeros((12, 3))
+    for _ in range(1_000):
+        often += np.eye(3)[cube_sampling.labels(shares, among, rng=rng)] / 1_000
+    assert np.abs(often - shares).max() < 4.5 * (0.25 / 1_000) ** 0.5
 
 
 def test_a_row_alone_is_drawn_by_its_chance():
