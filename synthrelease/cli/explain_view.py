@@ -33,6 +33,7 @@ def of_policy(loaded: Policy, known: Mapping[str, CheckSpec]) -> Iterator[str]:
         yield from (f"  {item}" for item in loaded.loosened)
     yield f"For {loaded.recipient}. To be signed by: {', '.join(loaded.sign_off) or 'nobody'}{_signed_how(loaded)}."
     yield from _caps(loaded)
+    yield f"Labels of the target may {'' if loaded.may_sharpen_labels else 'not '}be sharpened (--sharpen-labels)."
     yield f"A rule is met when the whole interval (each end at {loaded.confidence:.0%} confidence) is within the limit,"
     yield "breached when the whole interval lies beyond it, and without an answer otherwise (undecided, not measured)."
     yield "A breached blocking rule refuses the table; a blocking rule without an answer leaves it undecided."

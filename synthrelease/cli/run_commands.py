@@ -40,6 +40,11 @@ from synthrelease.workflows.run_options import AuditTables, BuildOptions
 )
 @CONDITIONS
 @click.option("--balance", metavar="COL", help="Make the classes of this column equally frequent.")
+@click.option(
+    "--sharpen-labels",
+    is_flag=True,
+    help="Draw the target's labels more decisively than learned, for machine learning; effects come out too large.",
+)
 @click.option("--shadow-models", type=click.IntRange(0, 256), help="Trainings for the shadow-model attack (0 or 8 up).")
 @click.option("--folds", type=click.IntRange(0, 50), help="Trainings for the cross-audit of small tables.")
 @SOURCE

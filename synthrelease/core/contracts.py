@@ -142,6 +142,8 @@ class FitSettings:
     ``overrides`` are settings of the generator by name. ``lead``: columns that will be asked for by value, so that a
     generator which writes column by column writes them first. ``privacy``: what may be spent; None trains without
     differential privacy. No noise that protects privacy ever comes from ``seed``. ``witness``: an audit inside.
+    ``sharpen_labels``: labels of the target follow the other columns more decisively than was learned, for models that
+    predict; effects come out too large.
     """
 
     seed: int
@@ -150,6 +152,7 @@ class FitSettings:
     lead: tuple[str, ...] = ()
     privacy: PrivacyBudget | None = None
     witness: Witness | None = None
+    sharpen_labels: bool = False
 
 
 class Fitted(Protocol):
@@ -444,7 +447,8 @@ class Attempts:
 class RunFacts:
     """Everything the report says about a run besides results: aggregates, versions, digests (hex), settings.
 
-    ``was_made_here``: False where another tool made the table, and nothing is known of how.
+    ``was_made_here``: False where another tool made the table, and nothing is known of how. ``labels_are_sharpened``:
+    labels of the target were drawn more decisively than they were learned, so that effects are too large.
     """
 
     run: str
@@ -470,3 +474,4 @@ class RunFacts:
     attempts: Attempts | None = None
     contact: str = ""
     terms: str = ""
+    labels_are_sharpened: bool = False

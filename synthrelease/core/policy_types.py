@@ -97,5 +97,7 @@ class Policy:
     caps: Caps = field(default_factory=Caps)
     derived_from: str = ""
     """Name and version of the policy this one was derived from."""
+    may_sharpen_labels: bool = False
+    """Whether labels may be drawn more decisively than they were learned, which makes every effect too large."""
     loosened: tuple[str, ...] = ()
     """In words, everything that is looser than in that policy; the report shows each."""

@@ -81,6 +81,13 @@ class _CapsFile(BaseModel):
         return Caps(self.attempts_at_most, self.epsilon_at_most)
 
 
+class _LabelsFile(BaseModel):
+    """What may be done to labels of the target."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    may_be_sharpened: bool = False
+
+
 class _PolicyFile(BaseModel):
     """A policy file."""
 
@@ -98,6 +105,7 @@ class _PolicyFile(BaseModel):
     generalise: _GeneraliseFile = _GeneraliseFile()
     signing: _SigningFile = _SigningFile()
     caps: _CapsFile = _CapsFile()
+    labels: _LabelsFile = _LabelsFile()
 
 
 class _DerivedFile(BaseModel):
@@ -118,6 +126,7 @@ class _DerivedFile(BaseModel):
     generalise: _GeneraliseFile | None = None
     signing: _SigningFile | None = None
     caps: _CapsFile | None = None
+    labels: _LabelsFile | None = None
 
 
 def folder() -> Path:
@@ -175,6 +184,7 @@ def load(name_or_file: str, known: Mapping[str, CheckSpec]) -> Policy:
         folds=parsed.folds,
         signing=parsed.signing.as_signing(),
         caps=parsed.caps.as_caps(),
+        may_sharpen_labels=parsed.labels.may_be_sharpened,
     )
 
 
@@ -227,6 +237,7 @@ def _derived(file: _DerivedFile, content: bytes, known: Mapping[str, CheckSpec])
         signing=base.signing if file.signing is None else file.signing.as_signing(),
         caps=base.caps if file.caps is None else file.caps.as_caps(),
         derived_from=f"{base.name} {base.version}",
+        may_sharpen_labels=base.may_sharpen_labels if file.labels is None else file.labels.may_be_sharpened,
         **{key: value for key, value in changed.items() if value is not None},
     )
     return replace(derived, loosened=tuple(_loosened(base, derived)))
@@ -275,6 +286,8 @@ def _loosened(base: Policy, derived: Policy) -> Iterator[str]:
     ):
         if was is not None and (cap is None or cap > was):
             yield f"{words}: {'no cap' if cap is None else f'at most {cap:g}'} in place of at most {was:g}"
+    if derived.may_sharpen_labels and not base.may_sharpen_labels:
+        yield "labels: may be sharpened, which makes every effect too large"
     if derived.generalise != base.generalise:
         yield "the real tables are made coarse in another way"
 

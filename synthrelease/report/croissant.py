@@ -85,7 +85,7 @@ def metadata(card: Mapping[str, Any]) -> dict[str, Any]:
         "license": clean(card["terms"]),
         "rai:dataCollection": clean(card["method"]),
         "rai:dataUseCases": [clean(card["purpose"])],
-        "rai:dataLimitations": [clean(limit) for limit in card["limits"]],
+        "rai:dataLimitations": [clean(limit) for limit in (*card["warnings"], *card["limits"])],
         "rai:personalSensitiveInformation": ["Synthetic data. " + clean(card["differential_privacy"]["statement"])],
         "distribution": files,
         "recordSet": [_rows(each, card["columns"]) for each in files if each["encodingFormat"] in READABLE],

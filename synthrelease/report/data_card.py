@@ -8,6 +8,7 @@ from typing import Any
 from synthrelease.core.contracts import Outcome, RuleOutcome, RunFacts, Verdict
 from synthrelease.core.formatting import limit_in_words, moment, number, plain, plain_key
 from synthrelease.report import outcome_terms
+from synthrelease.report.foremost_warnings import warnings
 from synthrelease.report.signatures_section import NOTHING, Decided, placed
 from synthrelease.report.templating import environment
 
@@ -77,6 +78,7 @@ def data_card(
         raise ValueError(f"a data card goes with a released table, however the verdict is {verdict.decision}")
     card: dict[str, Any] = {
         "label": "synthetic data",
+        "warnings": list(warnings(facts)),
         "title": "Synthetic data card",
         "purpose": facts.purpose,
         "created": facts.created,

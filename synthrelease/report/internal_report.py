@@ -15,6 +15,7 @@ from synthrelease.privacy.attack_bounds import ceiling, gaussian_parameter
 from synthrelease.report import outcome_terms, verdict_words
 from synthrelease.report.data_card import data_card as data_card
 from synthrelease.report.first_screen import answers, person, sizes, subject
+from synthrelease.report.foremost_warnings import warnings
 from synthrelease.report.not_tested import gaps
 from synthrelease.report.privacy_section import ledger_view
 from synthrelease.report.regulations import criteria
@@ -69,6 +70,7 @@ def render(
             confidence=f"{verdict.policy.confidence * 100:g}%",
             error_rate=f"{100 - verdict.policy.confidence * 100:.4g}%",
             facts=facts,
+            warnings=warnings(facts),
             created=moment(facts.created),
             digests=_digests(verdict, facts),
             decisions=placed(Decided(facts.attempts)),

@@ -20,6 +20,7 @@ from synthrelease.core.contracts import (
     Utility,
     Verdict,
 )
+from synthrelease.report.foremost_warnings import warnings
 from synthrelease.schema import datetimes, generalisation
 
 _DIGESTS: Mapping[DigestName, str] = {
@@ -88,6 +89,7 @@ def audit_record(verdict: Verdict, results: tuple[CheckResult, ...], facts: RunF
     utility = next((result.utility for result in results if result.utility is not None), None)
     policy = verdict.policy
     return {
+        "warnings": list(warnings(facts)),
         "decision": verdict.decision,
         "deciding": verdict.deciding,
         "policy": {

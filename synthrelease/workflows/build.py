@@ -20,7 +20,7 @@ from synthrelease.data.formats import Place, place_of
 from synthrelease.governance import policy_file
 from synthrelease.report.figures import training_curves
 from synthrelease.schema import schema_file as schema_reader
-from synthrelease.synthesis import canary_audit, generators, patient_grouping, private_requirements
+from synthrelease.synthesis import canary_audit, generators, label_sharpening, patient_grouping, private_requirements
 from synthrelease.synthesis.maker import Learner, Maker, Wish
 from synthrelease.synthesis.refit import Refitting
 from synthrelease.workflows import made_to_order, ordinary_preparation, private_preparation, record_run
@@ -66,6 +66,8 @@ def build(
     fit = generators.load(name)
     ordered = bool(options.conditions) or options.balance is not None
     private_requirements.check(options.epsilon, options.delta, meaning, rules, generator=name, ordered=ordered)
+    if label_sharpening.asked(options.sharpen_labels, options.overrides):
+        label_sharpening.check(meaning, rules, generator=name, epsilon=options.epsilon)
     run = begun(meaning, rules, schema_file=Path(schema_file), source=table.name, options=options, listener=listener)
     with run.recorder.stage("Reading the table"):
         preparation = _prepared(run, table, options)
@@ -73,7 +75,13 @@ def build(
     noted = source_of(run, options, content)
     with record_run.opened(run, Path(out), noted, force=options.force, event="build") as (folder, attempts):
         order = preparation.order().value
-        settings = FitSettings(run.derived("fit"), options.effort, options.overrides, order.leading)
+        settings = FitSettings(
+            run.derived("fit"),
+            options.effort,
+            options.overrides,
+            order.leading,
+            sharpen_labels=options.sharpen_labels,
+        )
         with run.recorder.stage("Training the generator"):
             started = time.perf_counter()
             maker, claim = _trained(run, preparation, fit=fit, settings=settings)
@@ -103,6 +111,7 @@ def build(
             packages=(*PACKAGES, "torch"),
             claim=claim,
             canary=canary,
+            labels_are_sharpened=label_sharpening.is_done(maker.fitted),
         )
         return judge(run, Filing(folder, quarantined, noted, attempts, digests), produced=produced, evidence=evidence)
 

@@ -121,7 +121,8 @@ class Production:
     """How the synthetic table came about, as the report tells it.
 
     ``was_made_here``: whether this run trained the generator. ``claim`` is what a differentially private build
-    promises, ``canary`` what planted rows say of that.
+    promises, ``canary`` what planted rows say of that. ``labels_are_sharpened``: whether labels of the target were
+    drawn more decisively than they were learned.
     """
 
     generator: str
@@ -131,6 +132,7 @@ class Production:
     packages: tuple[str, ...] = PACKAGES
     claim: PrivacyClaim | None = None
     canary: CanaryFinding | None = None
+    labels_are_sharpened: bool = False
 
 
 def begun(

@@ -28,6 +28,8 @@ class BuildOptions:
     for the shadow-model attack and the cross-audit (as the policy says, unless given). ``register``: the folder of the
     register (``register.place`` says which unless given); ``source``: under which name several extracts of the same
     patients count as one. ``audit``: "canary" trains once more, with planted rows, to test the claim of ``epsilon``.
+    ``sharpen_labels``: labels of the target are drawn more decisively than they were learned, for machine learning
+    alone; effects come out too large, and policies may refuse it.
     """
 
     holdout: Path | Place | None = None
@@ -47,6 +49,7 @@ class BuildOptions:
     register: Path | None = None
     source: str | None = None
     audit: str | None = None
+    sharpen_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 from synthrelease.core import files
 from synthrelease.core.errors import InputError
 from synthrelease.data import table_reader, table_writer
+from synthrelease.report.foremost_warnings import SHARPENED
 from synthrelease.schema import row_conditions
+from synthrelease.synthesis import label_sharpening
 from synthrelease.synthesis import maker as makers
 from synthrelease.synthesis.maker import Wish
 from synthrelease.workflows.run_context import NOTABLE_SHARE, derived
@@ -57,7 +59,8 @@ def sample(run: Path, rows: int, *, out: Path | None, seed: int | None, wanted: 
     path.parent.mkdir(parents=True, exist_ok=True)
     frames = maker.frames(rows, wish, seed=lambda purpose: derived(chosen, purpose), on_end=left_out.append)
     table_writer.write(frames, maker.schema, style, path, seed=derived(chosen, "surrogates"))
-    notices = [NOT_AUDITED]
+    notices = [SHARPENED] if label_sharpening.is_done(maker.fitted) else []
+    notices.append(NOT_AUDITED)
     if any(column.role in ("identifier", "unit") for column in maker.schema.columns):
         notices.append(IDENTIFIERS)
     if max(left_out, default=0.0) > NOTABLE_SHARE:

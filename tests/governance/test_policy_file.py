@@ -339,3 +339,15 @@ def test_fingerprints_are_read_however_they_are_grouped(tmp_path):
     ours = derived(tmp_path, text)
     assert ours.signing.fingerprints == {"data steward": ("ab12" * 16,)}
     assert ours.loosened == ()
+
+
+def test_labels_may_be_sharpened_only_where_a_policy_says_so(tmp_path):
+    assert not loaded(tmp_path, GOOD_FILE).may_sharpen_labels
+    said = GOOD_FILE.replace("[[rules]]", "[labels]\nmay_be_sharpened = true\n[[rules]]", 1)
+    assert loaded(tmp_path, said).may_sharpen_labels
+    allowed = {
+        name: policy_file.load(name, finish_run.known_checks()).may_sharpen_labels for name in policy_file.names()
+    }
+    assert allowed == {"internal_sandbox": True, "open_release": False, "partner_handoff": False}
+    text = 'derived_from = "partner_handoff"\nname = "ours"\nversion = "1"\n[labels]\nmay_be_sharpened = true\n'
+    assert derived(tmp_path, text).loosened == ("labels: may be sharpened, which makes every effect too large",)

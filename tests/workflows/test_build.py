@@ -18,6 +18,7 @@ from synthrelease.cli import verdict_view
 from synthrelease.core.contracts import TrainingStep
 from synthrelease.governance import policy_file, sign_off
 from synthrelease.governance.approval_records import Signer
+from synthrelease.workflows import sample
 from synthrelease.workflows.run_context import Silent
 
 QUICK = BuildOptions(seed=7, effort=0.05)
@@ -272,3 +273,26 @@ def test_an_overlap_shows_where_labels_are_learned_and_numbered_apart(tmp_path):
     part.to_csv(tmp_path / "holdout.csv", index=False)
     with pytest.raises(InputError, match="other people than the table"):
         build((tmp_path / "ward.csv", schema_file), tmp_path / "run", holdout=tmp_path / "holdout.csv")
+
+
+@pytest.mark.parametrize("changes", [{"sharpen_labels": True}, {"overrides": {"target_temperature": 0.5}}])
+def test_a_policy_refuses_sharpened_labels_before_any_row_is_read(ward_files, tmp_path, changes):
+    unread = (tmp_path / "is-not-there.csv", ward_files[1])
+    with pytest.raises(InputError, match="partner_handoff does not allow --sharpen-labels"):
+        build(unread, tmp_path / "run", policy_name="partner_handoff", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_sharpened_labels_are_said_first_everywhere(run, ward_files, tmp_path):
+    result = build(ward_files, tmp_path / "run", policy_name=str(lenient(tmp_path)), sharpen_labels=True)
+    page = (result.folder / "internal" / "report.html").read_text()
+    assert 0 < page.index("Odds ratios from this table") < page.index("<h1")
+    card = (result.folder / "release" / "data-card.html").read_text()
+    assert 0 < card.index("Odds ratios from this table") < card.index("<h1")
+    for name in ("internal/audit.json", "release/data-card.json"):
+        (text,) = json.loads((result.folder / name).read_text())["warnings"]
+        assert text.startswith("The labels of the target were sharpened")
+    drawn = sample.sample(result.folder, 20, out=tmp_path / "more.csv", seed=1)
+    assert "sharpened" in drawn.notices[0]
+    assert json.loads((run.folder / "internal" / "audit.json").read_text())["warnings"] == []
+    assert "Odds ratios from this table" not in (run.folder / "internal" / "report.html").read_text()

@@ -30,6 +30,7 @@ from synthrelease.core.contracts import (
     BoolArray,
     FitSettings,
     Fitted,
+    IntArray,
     ModelledSchema,
     OnStep,
     PrivacySpend,
@@ -43,6 +44,7 @@ from synthrelease.synthesis.generators import saved_model
 from synthrelease.synthesis.generators.argument_checks import check_training, chunk_sizes
 from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells
 from synthrelease.synthesis.generators.autoregressive_gan.config import SMALL_ROWS, Config, config_for
+from synthrelease.synthesis.generators.autoregressive_gan.label_correction import Correction, correction
 from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Width
 from synthrelease.synthesis.generators.autoregressive_gan.sampling import (
     Manner,
@@ -58,7 +60,11 @@ from synthrelease.synthesis.generators.progress import Progress
 from synthrelease.synthesis.generators.saved_model import SavedModel, history_facts
 from synthrelease.synthesis.generators.threads import one_thread
 
-FORMAT = "synthrelease-gan-3"
+FORMAT = "synthrelease-gan-4"
+OLDER = "synthrelease-gan-3"
+"""Of 0.1.0: its models know no correction of the target, and keep the temperature that they say."""
+CORRECTION = "correction.effects"
+"""What the tensor of a correction is called beside those of the network."""
 RESTARTS = 2
 BALANCED_ROWS = 6_000
 """Up to so many rows, labels are balanced within groups of rows; in more rows their scatter is small anyway."""
@@ -68,13 +74,14 @@ THREADED_FEATURES = 256
 
 @dataclass(frozen=True)
 class FittedGan:
-    """A trained GAN: weights, the encoder and the cells; no rows."""
+    """A trained GAN: weights, the encoder and the cells; no rows. ``correction`` is that of the target's effects."""
 
     encoder: Encoder
     cells: Cells
     config: Config
     writer: RowWriter
     target: str | None
+    correction: Correction | None = None
     history: tuple[TrainingStep, ...] = ()
     notices: tuple[str, ...] = ()
     stopped_at: int = 0
@@ -115,7 +122,7 @@ class FittedGan:
 
     def _rare_class(self, target: int) -> int | None:
         """Return the target's cell with the fewest training rows, missing ones left out; None if there is but one."""
-        column, coding = self.cells.columns[self.cells.places.index(target)], self.encoder.codings[target]
+        column, coding = self.cells.columns[target], self.encoder.codings[self.cells.places[target]]
         may_be = column.emitted.copy()
         may_be[len(may_be) - int(coding.has_missing) :] = False
         if isinstance(coding, NumberCoding) or may_be.sum() < 2:
@@ -134,11 +141,12 @@ class FittedGan:
         sizes = chunk_sizes(rows, chunk_rows)
         rng = np.random.default_rng(seed)
         weights = self.writer.weights()
-        sharp = self.encoder.names.index(self.target) if self.target is not None else None
+        target = _place(self.encoder, self.cells, self.target)
         manner = Manner(
-            sharp=self.cells.places.index(sharp) if sharp is not None else None,
+            target=target,
+            correction=self.correction,
             temperature=self.config.target_temperature,
-            rare=self._rare_class(sharp) if sharp is not None else None,
+            rare=self._rare_class(target) if target is not None else None,
             given=self.given,
         )
         ready = choices(self.writer, weights, self.cells, manner)
@@ -162,16 +170,20 @@ class FittedGan:
             "cells": self.cells.to_json(self.encoder),
             "encoder": self.encoder.to_json(),
             "target": self.target,
+            "is_corrected": self.correction is not None,
             "stopped_at": self.stopped_at,
             "notices": list(self.notices),
             "history": history_facts(self.history),
         }
-        SavedModel(facts, self.writer.state_dict()).write(folder)
+        tensors = self.writer.state_dict()
+        if self.correction is not None:
+            tensors[CORRECTION] = torch.from_numpy(self.correction.effects)
+        SavedModel(facts, tensors).write(folder)
 
 
 def load(folder: Path) -> FittedGan:
     """Read what ``FittedGan.save`` wrote; InputError if the folder holds no such model."""
-    return saved_model.load(folder, {FORMAT: _built})
+    return saved_model.load(folder, {FORMAT: _built, OLDER: _built})
 
 
 def _built(model: SavedModel) -> FittedGan:
@@ -179,17 +191,30 @@ def _built(model: SavedModel) -> FittedGan:
     encoder, config = Encoder.from_json(facts["encoder"]), Config(**facts["config"])
     cells = Cells.from_json(facts["cells"], encoder)
     writer = RowWriter(cells, Width(config.hidden, config.layers), rng=torch.Generator().manual_seed(0))
-    writer.load_state_dict(model.tensors)
+    writer.load_state_dict({name: each for name, each in model.tensors.items() if name != CORRECTION})
     return FittedGan(
         encoder=encoder,
         cells=cells,
         config=config,
         writer=writer.requires_grad_(requires_grad=False).eval(),
         target=facts["target"],
+        correction=_saved_correction(model, cells, _place(encoder, cells, facts["target"])),
         history=model.history,
         notices=model.notices,
         stopped_at=facts["stopped_at"],
     )
+
+
+def _saved_correction(model: SavedModel, cells: Cells, target: int | None) -> Correction | None:
+    if target is None or not model.facts.get("is_corrected", False):
+        return None
+    before, size = int(cells.starts[target]), cells.columns[target].size
+    return Correction(cells.starts[:target], model.tensor(CORRECTION, before, size).numpy())
+
+
+def _place(encoder: Encoder, cells: Cells, target: str | None) -> int | None:
+    """Return where the target stands in writing order."""
+    return None if target is None else cells.places.index(encoder.names.index(target))
 
 
 def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnStep) -> Fitted:
@@ -203,7 +228,7 @@ def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnSte
         len(train_rows),
         columns=len(train_rows.schema.learned),
         effort=settings.effort,
-        rarest=_rarest_class(train_rows),
+        rarest=_rarest_class(train_rows) if settings.sharpen_labels else None,
         overrides=settings.overrides,
     )
     encoder = Encoder.fit(train_rows, FINE)
@@ -230,14 +255,30 @@ def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnSte
             notices.append(f"Training {trained.mended}. It went back to an earlier state with smaller learning rates.")
         progress.end()
         writer = trained.writer.requires_grad_(requires_grad=False)
-        settle(writer, cells)
-        target = train_rows.schema.target if _rarest_class(train_rows) is not None else None
-        return FittedGan(
-            encoder, cells, tried, writer, target, tuple(progress.history), tuple(notices), trained.stopped_at
+        fitted = FittedGan(
+            encoder,
+            cells,
+            tried,
+            writer,
+            target=train_rows.schema.target if _rarest_class(train_rows) is not None else None,
+            history=tuple(progress.history),
+            notices=tuple(notices),
+            stopped_at=trained.stopped_at,
         )
+        return _corrected(fitted, codes.cpu().numpy(), train_rows.units)
     fallen = marginals.fit(train_rows, replace(settings, overrides={}), on_step)
     why = f"The GAN could not be trained stably in {1 + RESTARTS} attempts; the marginal-only generator took its place."
     return replace(fallen, notices=(*notices, why))
+
+
+def _corrected(fitted: FittedGan, codes: IntArray, units: IntArray | None) -> FittedGan:
+    """Give the target its main effects back, unless it is to be sharpened, and every column its training shares."""
+    writer, cells = fitted.writer, fitted.cells
+    target, found = _place(fitted.encoder, cells, fitted.target), None
+    if target is not None and fitted.config.target_temperature == 1.0:
+        found = correction(writer, cells, fitted.encoder, codes, target=target, units=units)
+    settle(writer, cells, Manner(target=target, correction=found))
+    return replace(fitted, correction=found)
 
 
 def _is_fitted_twice(rows: int, config: Config) -> bool:

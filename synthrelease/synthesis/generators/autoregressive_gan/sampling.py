@@ -26,6 +26,7 @@ from synthrelease.core.contracts import BoolArray, FloatArray, IntArray
 from synthrelease.synthesis.generators.argument_checks import check_made
 from synthrelease.synthesis.generators.autoregressive_gan import cube_sampling
 from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells, Float32Array
+from synthrelease.synthesis.generators.autoregressive_gan.label_correction import Correction
 from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Walk, Weights
 
 Spread = Literal["independent", "even", "balanced"]
@@ -47,14 +48,16 @@ _SETTLING_STEP = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How rows are drawn. ``sharp``: the column drawn at ``temperature``, or None. ``given``: allowed cells by column.
+    """How rows are drawn. ``target``: the place of a target of labels, or None. ``given``: allowed cells by column.
 
-    At a temperature below 1 the likelier labels become likelier still, row by row, while the shares of all rows
-    together stay what they are. ``rare``: the cell of that column whose likeliest rows are drawn more decisively than
-    the others, or None for no such cell (see ``sharpened``).
+    ``correction``: what is added to the target's logits, or None. It is drawn at ``temperature``: below 1 the likelier
+    labels become likelier still, row by row, while the shares of all rows together stay what they are. ``rare``: the
+    cell of that column whose likeliest rows are drawn more decisively than the others, or None for no such cell (see
+    ``sharpened``).
     """
 
-    sharp: int | None = None
+    target: int | None = None
+    correction: Correction | None = None
     temperature: float = 1.0
     rare: int | None = None
     given: Mapping[int, BoolArray] = field(default_factory=dict)
@@ -66,6 +69,7 @@ class Choice:
 
     ``cells``: which they are, (allowed,). ``shares``: logs of their training shares, ``table``: their features,
     (features, allowed). ``ranks``: where they lie among all cells, (allowed,). ``rare``: a place among the allowed.
+    ``correction``: what is added to the logits of the allowed, or None.
     """
 
     cells: Tensor
@@ -74,6 +78,14 @@ class Choice:
     ranks: Tensor
     temperature: float
     rare: int | None
+    correction: Correction | None
+
+    def logits(self, scores: Tensor, codes: IntArray) -> Tensor:
+        """Return (rows, allowed) of the weights of the column's features and the cells written before it."""
+        logits = torch.addmm(self.shares, scores, self.table)
+        if self.correction is None:
+            return logits
+        return logits + torch.from_numpy(self.correction.added(codes)).to(logits)
 
 
 @torch.no_grad()
@@ -84,16 +96,17 @@ def choices(writer: RowWriter, weights: Weights, cells: Cells, manner: Manner) -
         allowed = column.emitted & manner.given.get(place, np.ones(column.size, dtype=np.bool_))
         order = column.order[allowed[column.order]]
         at = torch.from_numpy(order).to(writer.log_shares.device)
-        is_sharp = place == manner.sharp
-        rare = np.flatnonzero(order == manner.rare).tolist() if is_sharp and manner.rare is not None else []
+        is_target = place == manner.target
+        rare = np.flatnonzero(order == manner.rare).tolist() if is_target and manner.rare is not None else []
         ready.append(
             Choice(
                 cells=at,
                 shares=writer.log_shares[writer.starts[place] + at],
                 table=weights.tables[place][at].T.contiguous(),
                 ranks=torch.from_numpy(column.ranks[order]).float().to(at.device),
-                temperature=manner.temperature if is_sharp else 1.0,
+                temperature=manner.temperature if is_target else 1.0,
                 rare=rare[0] if rare else None,
+                correction=manner.correction.of(order) if is_target and manner.correction is not None else None,
             )
         )
     return tuple(ready)
@@ -107,18 +120,19 @@ def piece_rows(writer: RowWriter, cells: Cells) -> int:
 
 
 @torch.no_grad()
-def settle(writer: RowWriter, cells: Cells) -> None:
+def settle(writer: RowWriter, cells: Cells, manner: Manner) -> None:
     """Shift the logits of every cell so that columns of written rows have the shares of the training rows.
 
     It is done column by column on rows that are written for it; cells that are never drawn stay as they are.
     """
     rng, weights = np.random.default_rng(0), writer.weights()
+    codes = np.zeros((_SETTLING_ROWS, writer.columns), dtype=np.int64)
     walk = Walk(writer, weights, _SETTLING_ROWS, in_place=True)
-    for place, choice in enumerate(choices(writer, weights, cells, Manner())):
+    for place, choice in enumerate(choices(writer, weights, cells, manner)):
         scores, column = walk.scores(place), cells.columns[place]
         wanted = torch.from_numpy(column.shares).float().to(scores.device)[choice.cells]
         wanted = wanted / wanted.sum()  # (drawn cells,)
-        logits = torch.addmm(choice.shares, scores, choice.table)  # (rows, drawn cells)
+        logits = choice.logits(scores, codes)  # (rows, drawn cells)
         for _ in range(_SETTLING_ROUNDS):
             shift = (wanted / torch.softmax(logits, dim=1).mean(dim=0).clamp_min(1e-12)).log()
             shift = shift.clamp(-_SETTLING_STEP, _SETTLING_STEP)
@@ -127,6 +141,7 @@ def settle(writer: RowWriter, cells: Cells) -> None:
         shares = torch.softmax(logits, dim=1)
         numbers = _numbers(_expected(shares, choice), rng, is_even=True)
         chosen, _ = _inverted(shares, torch.from_numpy(numbers).to(shares.device))
+        codes[:, place] = choice.cells[chosen].cpu().numpy()
         walk.write(place, weights.tables[place][choice.cells[chosen]])
 
 
@@ -149,7 +164,7 @@ def draw(
     codes = np.empty((rows, writer.columns), dtype=np.int64)
     positions, ranks = np.empty((rows, writer.columns)), np.empty((rows, writer.columns))
     for place, choice in enumerate(ready):
-        logits = torch.addmm(choice.shares, walk.scores(place), choice.table)  # (rows, allowed)
+        logits = choice.logits(walk.scores(place), codes)  # (rows, allowed)
         shares = sharpened(logits, choice.temperature, choice.rare)
         expected = _expected(shares, choice)  # (rows,)
         if spread == "balanced" and place and len(choice.cells) <= cube_sampling.MOST_CELLS:

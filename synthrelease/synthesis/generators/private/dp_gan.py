@@ -160,7 +160,9 @@ def _refined(
         kept = distance(after, found.wanted, settings.seed) <= distance(network, found.wanted, settings.seed)
         network, notice = (after, _REFINED) if kept else (network, _NOT_BETTER)
         facts["refined"] = "yes" if kept else "no"
-    labels = private.labels_of(found, network, settings.seed)
+    labels = private.labels_of(found, network, settings)
+    if found.target is not None:
+        facts["target_temperature"] = private.temperature_of(found, settings)
     progress.end()
     return FittedPrivate(found.columns, network, labels, spends, tuple(progress.history), facts, (notice,))
 

@@ -173,20 +173,27 @@ def fit(
     recipe = Recipe(steps=max(1, round(settings.effort * found.steps)))
     progress.steps = recipe.steps
     network = mixture_network.train(found.wanted, recipe, seed=settings.seed, progress=progress)
-    labels = labels_of(found, network, settings.seed)
+    labels = labels_of(found, network, settings)
     progress.end()
     facts = {"units": found.units, "codes_a_column": found.plan.codes, **asdict(recipe)}
     if found.target is not None:
-        facts["target_temperature"] = target_model.temperature_of(found.columns[found.target], found.units)
+        facts["target_temperature"] = temperature_of(found, settings)
     return FittedPrivate(found.columns, network, labels, found.spends, tuple(progress.history), facts)
 
 
-def labels_of(found: Measured, network: Mixture, seed: int) -> Labels | None:
+def temperature_of(found: Measured, settings: FitSettings) -> float:
+    """Return the temperature at which the target is drawn: 1, as learned, unless it is to be sharpened."""
+    if found.target is None or not settings.sharpen_labels:
+        return 1.0
+    return target_model.temperature_of(found.columns[found.target], found.units)
+
+
+def labels_of(found: Measured, network: Mixture, settings: FitSettings) -> Labels | None:
     """Return a model of the target given what a network makes and the tables say; None where there is no target."""
     if found.target is None or found.seen is None:
         return None
-    made = mixture_network.draw(network, DRAWN_FOR_LABELS, torch.Generator().manual_seed(seed))
-    temperature = target_model.temperature_of(found.columns[found.target], found.units)
+    made = mixture_network.draw(network, DRAWN_FOR_LABELS, torch.Generator().manual_seed(settings.seed))
+    temperature = temperature_of(found, settings)
     shares = found.wanted.shares
     return target_model.fit(made, found.seen, found.columns, shares, found.target, temperature=temperature)
 

@@ -33,8 +33,8 @@ from synthrelease.synthesis.generators.private.target_sampling import Labels
 
 STRENGTHS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Standard deviations that a column's effects may have, in logits."""
-NOTHING = 0.5
-"""The chance, before anything is seen, that a column has no effect at all."""
+NOTHING = 0.9
+"""The chance, before anything is seen, that a column has no effect at all; at .5 noise often passed for an effect."""
 UPDATES = 400
 """At most; 50 to 80 were enough on adult at epsilon 10, where sums are known best."""
 HELD = 0.01
@@ -106,7 +106,7 @@ def fit(
 
 
 def temperature_of(target: Codes, units: float) -> float:
-    """Return the temperature at which labels are drawn, by how many units there are to tell two classes apart by.
+    """Return the temperature of sharpened labels, by how many units there are to tell two classes apart by.
 
     That number is how many would be in the smaller of two classes, were it small; a number is drawn as it was found.
     Boosting on stroke, with what the network makes replaced by real rows so that labels alone differ (mean of eight

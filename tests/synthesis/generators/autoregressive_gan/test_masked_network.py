@@ -154,7 +154,7 @@ def test_settling_gives_written_rows_the_shares_of_the_training_rows():
         )
 
     before = gap()
-    settle(writer, cells)
+    settle(writer, cells, Manner())
     assert gap() < before / 4
 
 
@@ -177,7 +177,7 @@ def test_a_low_temperature_sharpens_rows_and_keeps_shares():
     cells, writer, _ = made(clinic(), scale=0.5)
     last = len(cells.columns) - 1
     plain, _ = drawn(cells, writer, 4_000)
-    sharp, _ = drawn(cells, writer, 4_000, manner=Manner(sharp=last, temperature=0.3))
+    sharp, _ = drawn(cells, writer, 4_000, manner=Manner(target=last, temperature=0.3))
     assert (plain[:, :last] == sharp[:, :last]).all()
     size = cells.columns[last].size
     shares = [np.bincount(each[:, last], minlength=size) / 4_000 for each in (plain, sharp)]

@@ -129,3 +129,14 @@ def test_a_quarter_of_the_updates_finds_effects_where_some_sums_are_known_far_be
         monkeypatch.setattr(target_model, "UPDATES", updates)
         found.append(model_of(codes, numbers=(0, 1), noise=1e-6).probabilities(codes)[:, 1])
     assert np.abs(found[0] - found[1]).max() < 0.01
+
+
+def test_noise_hardly_ever_passes_for_an_effect():
+    rng = np.random.default_rng(6)
+    codes = np.stack([*(rng.integers(0, 2, 3_000) for _ in range(12)), rng.random(3_000) < 0.05], axis=1)
+    strengths = []
+    for _ in range(4):
+        labels = model_of(codes.astype(np.int64), noise=0.002, rng=rng)
+        odds = labels.effects[:, 1] - labels.effects[:, 0]
+        strengths += [np.ptp(odds[start : start + 2]) for start in labels.starts[:-2]]
+    assert np.mean(np.array(strengths) > 0.2) < 0.25
