@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 from made_tables import clinic
-from synthrelease.workflows.finish_run import known_checks
 
 from synthrelease.core.errors import InputError
 from synthrelease.governance import policy_file
 from synthrelease.synthesis import label_sharpening
+from synthrelease.workflows.finish_run import known_checks
 
 SCHEMA = clinic(10).schema
 
