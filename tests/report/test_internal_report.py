@@ -327,6 +327,7 @@ def test_the_card_holds_nothing_that_was_measured_or_counted_in_the_real_table()
             assert hidden not in text
     assert set(plain) == {
         "label",
+        "warnings",
         "title",
         "purpose",
         "created",
