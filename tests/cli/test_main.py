@@ -102,13 +102,18 @@ def test_inspect_brings_an_edited_schema_up_to_date(tmp_path):
 
 def test_a_build_ends_with_verdict_rule_report_and_next_step(ward_files, tmp_path):
     table, schema_file = ward_files
+    rules = policy_that_decides("release", tmp_path)
+    budget = 'check = "privacy_budget"\nmetric = "epsilon"\nif_nothing_declared = "refuse"\nat_most = 3.0'
+    stands = 'check = "validity"\nmetric = "cells_outside_domain"\nat_most = 1.0'
+    text = rules.read_text().replace("always_release", "formal_privacy").replace(stands, budget)
+    rules.write_text(text)
     result = call(
-        "build", table, "--schema", schema_file, "--policy", "open_release", "--out", tmp_path / "run",
+        "build", table, "--schema", schema_file, "--policy", rules, "--out", tmp_path / "run",
         "--seed", 2, "--effort", 0.05,
     )  # fmt: skip
-    assert result.exit_code == 3
+    assert result.exit_code == 3, result.output
     for fragment in (
-        "open_release",
+        "formal_privacy",
         "Refused, because ",
         "trained without differential privacy",
         "report.html",
