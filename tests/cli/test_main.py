@@ -266,14 +266,17 @@ def is_whole(release: Path) -> bool:
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_moments_a_build_never_leaves_a_release(ward_files, tmp_path):
+def test_killed_at_twenty_random_moments_a_build_never_leaves_a_release(tmp_path):
     """Each build starts where the one before was killed, says what it found, and goes on.
 
     Three in four are killed after they have claimed the folder, the others at any moment. A build that is killed after
     its last step, while the interpreter shuts down, has been a whole build.
     """
+    path = tmp_path / "ward.csv"
+    ward(160).to_csv(path, index=False)
+    files = path, drafted(path, tmp_path, "readmitted")
     started = time.monotonic()
-    process = start(ward_files, tmp_path / "whole")
+    process = start(files, tmp_path / "whole")
     wait_for((tmp_path / "whole" / "run.json").exists, process)
     claimed = time.monotonic()
     process.communicate(timeout=300)
@@ -283,7 +286,7 @@ def test_killed_at_twenty_random_moments_a_build_never_leaves_a_release(ward_fil
     for number in range(20):
         out = tmp_path / f"run{number % 2}"
         before = begun(out)
-        process = start(ward_files, out)
+        process = start(files, out)
         if number % 4:
             wait_for(lambda out=out, before=before: begun(out) > before, process)
             time.sleep(moments.uniform(0.0, 0.8) * work)
@@ -301,7 +304,7 @@ def test_killed_at_twenty_random_moments_a_build_never_leaves_a_release(ward_fil
             shutil.rmtree(out)  # the next build would rightly refuse to touch it
     assert cut_short >= 8
     assert found_unfinished >= 3
-    process = start(ward_files, tmp_path / "run0")
+    process = start(files, tmp_path / "run0")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert is_whole(tmp_path / "run0" / "release")

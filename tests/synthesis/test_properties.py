@@ -148,7 +148,7 @@ def test_synthetic_rows_obey_every_constraint(table: Table, rows: int, seed: int
 @pytest.mark.slow
 def test_no_file_of_a_run_holds_an_identifier_of_the_input(tmp_path: Path):
     identifiers = ["encounter_id", "patient_nbr"]
-    sample = pd.read_csv(real_file("diabetes130"), dtype=str, keep_default_na=False).sample(3_000, random_state=1)
+    sample = pd.read_csv(real_file("diabetes130"), dtype=str, keep_default_na=False).sample(1_200, random_state=1)
     sample.to_csv(tmp_path / "sample.csv", index=False)
     call("inspect", tmp_path / "sample.csv", "--target", "readmitted", "--unit", "patient_nbr", "--missing", "?",
          "--out", tmp_path / "schema.toml")  # fmt: skip
