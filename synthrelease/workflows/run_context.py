@@ -76,7 +76,7 @@ class Recorder:
 
     def notice(self, text: str) -> None:
         """Tell the steward now, and the reader of the report later."""
-        _log.info("notice: %s", text)
+        _log.info("a notice was told; it stands in the report")  # its text may name labels, as --condition does
         self.notices.append(text)
         self.listener.notice(text)
 
