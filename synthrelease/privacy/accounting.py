@@ -43,7 +43,7 @@ def epsilon(spends: Sequence[PrivacySpend], delta: float, *, accountant: Account
     left = delta - math.fsum(spend.delta for spend in spends)
     if not 0.0 < left < 1.0:
         raise ValueError(f"delta must exceed what thresholds use of it, however {left:g} of {delta:g} is left")
-    return _composed([(spend.noise_multiplier, spend.sample_rate, spend.steps) for spend in spends], left, accountant)
+    return _composed(tuple((each.noise_multiplier, each.sample_rate, each.steps) for each in spends), left, accountant)
 
 
 def _check(spend: PrivacySpend) -> None:
@@ -55,7 +55,8 @@ def _check(spend: PrivacySpend) -> None:
         raise ValueError(f"sample rate and delta must be probabilities, however {spend.purpose!r} has others")
 
 
-def _composed(history: list[tuple[float, float, int]], delta: float, accountant: Accountant) -> float:
+@lru_cache(maxsize=512)  # a build asks the same again for the plan, the canary and the claim, at seconds a time
+def _composed(history: tuple[tuple[float, float, int], ...], delta: float, accountant: Accountant) -> float:
     from opacus.accountants import PRVAccountant, RDPAccountant  # takes seconds: only where there is a budget
 
     with warnings.catch_warnings():
@@ -70,7 +71,7 @@ def _composed(history: list[tuple[float, float, int]], delta: float, accountant:
         return float(prv.get_epsilon(delta, eps_error=min(PRECISION, PRECISION * coarse)))
 
 
-def _merged(history: list[tuple[float, float, int]]) -> list[tuple[float, float, int]]:
+def _merged(history: tuple[tuple[float, float, int], ...]) -> list[tuple[float, float, int]]:
     """Put all queries of everybody into one: Gaussian mechanisms compose to one Gaussian mechanism, exactly."""
     precision = math.fsum(steps / noise**2 for noise, rate, steps in history if rate == 1.0)
     sampled = [(noise, rate, steps) for noise, rate, steps in history if rate < 1.0]

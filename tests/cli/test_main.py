@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -249,70 +245,6 @@ def test_interruption_clears_the_run_and_says_so(ward_files, tmp_path):
 def wait_for(condition, process) -> None:
     while not condition() and process.poll() is None:
         time.sleep(0.02)
-
-
-def begun(out: Path) -> float:
-    """When the run folder's record was last written; 0 if there is none."""
-    try:
-        return (out / "run.json").stat().st_mtime
-    except FileNotFoundError:  # a --force build may replace it at this very moment
-        return 0.0
-
-
-def is_whole(release: Path) -> bool:
-    """Whether every file of a release is there and as its manifest says."""
-    files = json.loads((release / "manifest.json").read_text(encoding="utf-8"))["files"]
-    return all(hashlib.sha256((release / name).read_bytes()).hexdigest() == digest for name, digest in files.items())
-
-
-@pytest.mark.slow
-def test_killed_at_twenty_random_moments_a_build_never_leaves_a_release(tmp_path):
-    """Each build starts where the one before was killed, says what it found, and goes on.
-
-    Three in four are killed after they have claimed the folder, the others at any moment. A build that is killed after
-    its last step, while the interpreter shuts down, has been a whole build.
-    """
-    path = tmp_path / "ward.csv"
-    ward(160).to_csv(path, index=False)
-    files = path, drafted(path, tmp_path, "readmitted")
-    started = time.monotonic()
-    process = start(files, tmp_path / "whole")
-    wait_for((tmp_path / "whole" / "run.json").exists, process)
-    claimed = time.monotonic()
-    process.communicate(timeout=300)
-    whole, work = time.monotonic() - started, time.monotonic() - claimed
-    moments = random.Random(5)
-    found_unfinished = cut_short = 0
-    for number in range(20):
-        out = tmp_path / f"run{number % 2}"
-        before = begun(out)
-        process = start(files, out)
-        if number % 4:
-            wait_for(lambda out=out, before=before: begun(out) > before, process)
-            time.sleep(moments.uniform(0.0, 0.8) * work)
-        else:
-            time.sleep(moments.uniform(0.0, 1.0) * whole)
-        process.kill()
-        output, _ = process.communicate(timeout=60)
-        found_unfinished += "Found an unfinished run" in output
-        if (out / "release").exists():
-            assert json.loads((out / "run.json").read_text(encoding="utf-8"))["state"] == "finished"
-            assert is_whole(out / "release")
-        finished = out.exists() and '"state": "finished"' in record_of(out)
-        cut_short += not finished
-        if finished:
-            shutil.rmtree(out)  # the next build would rightly refuse to touch it
-    assert cut_short >= 8
-    assert found_unfinished >= 3
-    process = start(files, tmp_path / "run0")
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    assert is_whole(tmp_path / "run0" / "release")
-
-
-def record_of(out: Path) -> str:
-    path = out / "run.json"
-    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def test_drafted_schemas_need_no_editing(tmp_path):

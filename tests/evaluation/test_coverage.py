@@ -458,7 +458,15 @@ def likeness(
 DISTANCES = ("marginal_tvd_excess", "pair_tvd_excess", "triple_tvd_excess")
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Figures are drawn of what has been measured; hundreds of tables are measured for their bounds alone."""
+    monkeypatch.setattr(fidelity, "_pictured", lambda *_: [])
+    monkeypatch.setattr(fidelity, "_worst_pairs", lambda *_: None)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(
     ("kind", "rows", "visits", "wanted"),
     [
