@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def tail_scan(rng: np.random.Generator, member: BoolArray, scores: Mapping[str, 
     for name, order in zip(scores, np.split(place, len(leading)), strict=True):
         counts = np.cumsum(labels[:, order], axis=1, dtype=np.int32)
         for tail in tails:
-            p = _tail_p(member, tail)[counts[:, tail - 1]]
+            p = _tail_p(len(member), int(member.sum()), tail)[counts[:, tail - 1]]
             np.minimum(smallest, p, out=smallest)
             if p[0] < best[3]:
                 best = (name, int(counts[0, tail - 1]), tail, float(p[0]))
@@ -87,8 +88,8 @@ def tail_bound(member: BoolArray, leading: BoolArray, *, looks: int) -> float:
         looks: how many orders are looked at in all.
     """
     tails = [m for m in TAILS if m <= min(len(member) // 4, len(leading))]
-    counts = np.cumsum(leading)
-    smallest = min((float(_tail_p(member, m)[counts[m - 1]]) for m in tails), default=1.0)
+    counts, members = np.cumsum(leading), int(member.sum())
+    smallest = min((float(_tail_p(len(member), members, m)[counts[m - 1]]) for m in tails), default=1.0)
     return min(1.0, smallest * looks * max(1, len(tails)))
 
 
@@ -107,9 +108,11 @@ def _random_labels(rng: np.random.Generator, member: BoolArray, patients: int) -
     return labels
 
 
-def _tail_p(member: BoolArray, tail: int) -> FloatArray:
-    """Probability that at least k of the leading ``tail`` are members, for k = 0..tail."""
-    p: FloatArray = stats.hypergeom.sf(np.arange(tail + 1) - 1, len(member), int(member.sum()), tail)
+@lru_cache(maxsize=64)  # the self-test asks for the same few thousands of times
+def _tail_p(patients: int, members: int, tail: int) -> FloatArray:
+    """Probability that at least k of the leading ``tail`` of all patients are members, for k = 0..tail."""
+    p: FloatArray = stats.hypergeom.sf(np.arange(tail + 1) - 1, patients, members, tail)
+    p.setflags(write=False)
     return p
 
 
