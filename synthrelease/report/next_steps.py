@@ -39,7 +39,7 @@ _TELLING = ("combinations", "singling_out", "linkability", "inference", "attribu
 REMEDIES: Mapping[str, Remedy] = {
     **dict.fromkeys(_BY_HEART, _LESS_BY_HEART),
     **dict.fromkeys(_TELLING, _COARSER),
-    **dict.fromkeys(("fidelity", "realism", "utility", "downstream"), _BETTER_LEARNED),
+    **dict.fromkeys(("fidelity", "realism", "impossible", "utility", "downstream"), _BETTER_LEARNED),
     "validity": Remedy("Correct the schema, or whatever wrote such cells"),
     "self_test": Remedy("Keep more real rows apart, so that the audit can see more", "--holdout"),
     "privacy_budget": Remedy("Train under differential privacy, with an epsilon within the limit", "--epsilon"),

@@ -7,12 +7,14 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import TARGETS, drafted, real_file, ward
 from planted import LEAKS, PLANTS, USELESS, thirds
 
-from synthrelease.core.contracts import CheckResult, Evidence, Table, Verdict
+from synthrelease.core.contracts import CheckResult, Column, Evidence, Schema, Table, Verdict
 from synthrelease.data import table_reader
+from synthrelease.evaluation.checks import impossible
 from synthrelease.evaluation.runner import run as run_checks
 from synthrelease.governance import gate, policy_file
 from synthrelease.privacy import claim
@@ -108,6 +110,32 @@ def test_fresh_real_rows_are_never_refused(audited, name, policy_name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_sandbox_releases_fresh_real_rows(audited, name):
     assert verdict(audited, name, "fresh", "internal_sandbox").decision == "release"
+
+
+@pytest.mark.parametrize("policy_name", ["open_release", "partner_handoff"])
+def test_rows_that_no_patient_could_have_do_not_leave_the_house(policy_name):
+    """Three rows in a hundred in which a diagnosis and its group are swapped; fresh rows break no rule on them."""
+    known = finish_run.known_checks()
+    rules = policy_file.load(policy_name, known)
+    train, holdout, made = (diagnosed(rows, seed) for rows, seed in ((2_000, 1), (1_000, 2), (2_000, 3)))
+    swapped = made.copy()
+    swapped.iloc[: len(made) * 3 // 100, 1] = "a"
+    swapped.iloc[: len(made) * 3 // 100, 0] = "b"
+    outcomes = []
+    for frame in (swapped, made):
+        tables = (Table(each, DIAGNOSED, "real") for each in (train, holdout, frame))
+        result = impossible.measure(Evidence(*tables, seed=1, confidence=rules.confidence))
+        outcomes += [o.outcome for o in gate.decide(rules, [result], known).outcomes if o.rule.check == "impossible"]
+    assert outcomes == ["breached", "met"]
+
+
+DIAGNOSED = Schema(tuple(Column(name, "categorical", categories=("a", "b", "c")) for name in ("code", "group")))
+
+
+def diagnosed(rows: int, seed: int) -> pd.DataFrame:
+    """Codes of diagnoses, each with its own group."""
+    codes = np.random.default_rng(seed).choice(["a", "b", "c"], rows)
+    return pd.DataFrame({name: pd.Categorical(codes, categories=["a", "b", "c"]) for name in ("code", "group")})
 
 
 PROBABILITIES = {"near_tail_p", "combination_p"}

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--target", required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--epsilon", type=float)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the generator")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     meter = Meter()
@@ -59,7 +60,8 @@ def _made(chosen: argparse.Namespace, meter: Meter) -> None:
     source = table_reader.read(chosen.train, schema_reader.load(schema_file))
     with meter.timed("fit"):
         known = learned_categories.learned(source.table, min_cell=MIN_CELL)
-        settings = FitSettings(seed=chosen.seed, effort=chosen.effort)
+        overrides = {name: float(value) for name, _, value in (each.partition("=") for each in chosen.set)}
+        settings = FitSettings(seed=chosen.seed, effort=chosen.effort, overrides=overrides)
         fitted = fit(learned_categories.coded(source.table, known), settings, lambda step: None)
     with meter.timed("sample"):
         frame = pd.concat(list(fitted.sample(len(source.table), seed=chosen.seed)), ignore_index=True)

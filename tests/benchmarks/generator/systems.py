@@ -68,8 +68,9 @@ ENVIRONMENTS: Mapping[str, Environment] = {
 }
 
 
-def _ours(name: str, generator: str, about: str, effort: float = 1.0) -> System:
-    return System(name, None, about, ("--generator", generator, "--effort", f"{effort:g}"))
+def _ours(name: str, generator: str, about: str, effort: float = 1.0, *, settings: tuple[str, ...] = ()) -> System:
+    told = tuple(word for setting in settings for word in ("--set", setting))
+    return System(name, None, about, ("--generator", generator, "--effort", f"{effort:g}", *told))
 
 
 def _peer(name: str, environment: str, about: str) -> System:
@@ -80,6 +81,12 @@ SYSTEMS: tuple[System, ...] = (
     *(
         _ours(f"gan-{effort}", "gan", f"this package's default generator at the effort “{effort}”", share)
         for effort, share in EFFORTS.items()
+    ),
+    _ours(
+        "gan without critic",
+        "gan",
+        "the default generator by likelihood alone: what its critic is worth",
+        settings=("adversarial_weight=0",),
     ),
     _ours("marginals", "marginals", "this package's quick generator, without a critic"),
     _peer("TabularARGN", "mostlyai", "MOSTLY AI's network that writes a row cell by cell"),

@@ -4,8 +4,9 @@ Every update has two teachers. The likelihood of real rows (each column given th
 rows look like; by itself it never sees what the writer makes of its own rows. From ``adversarial_start`` on a critic
 compares pairs of a real row and a row written freely (relativistic pairing with zero-centred gradient penalties on
 both sides: Huang et al. 2024, "The GAN is dead; long live the GAN!", arXiv:2501.05441), and its gradient reaches
-every column's draw. A normal prior on the weights, worth ``weight_decay`` rows, keeps single rows from being learned by
-heart.
+every column's draw. It takes part in every so many updates of the second half alone: what likelihood has taught by then
+leaves it little to see (its loss stays near ln 2), and an update of it costs as much as four to ten of likelihood. A
+normal prior on the weights, worth ``weight_decay`` rows, keeps single rows from being learned by heart.
 
 The loop looks at itself some 25 times (``divergence_monitor``): when losses, gradients, spread, coverage or columns go
 wrong, it goes back to the last good state with smaller learning rates, and gives up the second time. Rows set apart
@@ -113,6 +114,7 @@ def train(  # the loop is written out, top to bottom
     writer, average, critic = state.loop.network, state.loop.average, state.critic
     good, mended = state.kept(), ""
     watch = InnerWatch(inner) if inner is not None and len(inner) else None
+    contest: dict[str, Tensor] = {}  # the losses of its last update, which need not be one that is looked at
     first, signs, ranks = math.nan, [], _ranks(cells, rows[:LOOK_ROWS].cpu().numpy())
     every = max(1, config.steps // LOOKS)
 
@@ -134,16 +136,17 @@ def train(  # the loop is written out, top to bottom
             made = writer.relaxed(pairs, weights, tau=config.gumbel_temperature, rng=rng)  # (pairs, features)
             chosen = torch.randint(count, (pairs,), generator=rng, device=device)
             real = writer.features(rows[chosen], weights).detach()  # (pairs, features)
-            losses["critic"] = _judged(critic, state.judge, real, made.detach(), config.gradient_penalty)
-            losses["writer"] = fooling = _fooled(critic, real, made, config.feature_matching)
-            loss = loss + config.adversarial_weight * fooling
+            judged = _judged(critic, state.judge, real, made.detach(), config.gradient_penalty)
+            fooling = _fooled(critic, real, made, config.feature_matching)
+            contest = {"critic": judged, "writer": fooling.detach()}
+            loss, losses = loss + config.adversarial_weight * fooling, losses | contest
 
         state.loop.learn(loss, losses)
 
         first = float(likelihood.detach()) if step == 1 else first
         if step % every and step != config.steps:
             continue
-        signs.append(_look(state, cells, ranks, step=step, losses=losses, first=first, seed=seed))
+        signs.append(_look(state, cells, ranks, step=step, losses=losses | contest, first=first, seed=seed))
         found = _diagnosis(signs, config)
         if found.state != "healthy":
             if mended:

@@ -166,3 +166,16 @@ def test_the_watch_keeps_a_state_until_it_is_surely_worse():
     assert not watch.is_over(good, step=1)
     assert [watch.is_over(worse, step=step) for step in range(2, 2 + PATIENCE)] == [False] * (PATIENCE - 1) + [True]
     assert watch.step == 1
+
+
+def test_a_critic_costs_at_most_a_fifth_of_the_updates(monkeypatch):
+    """An update with the critic costs at most some four others: measured on stroke, which has 12 columns."""
+    calls = []
+    relaxed = RowWriter.relaxed
+    monkeypatch.setattr(RowWriter, "relaxed", lambda *args, **named: calls.append(1) or relaxed(*args, **named))
+    cells, rows = coded()
+    for size in (1_000, 100_000):
+        calls.clear()
+        config = config_for(size, overrides={"steps": 64, "hidden": 16, "batch_size": 64})
+        train(cells, rows, None, config=config, seed=1, report=nothing)
+        assert 0 < len(calls) / 64 <= 0.15
