@@ -143,7 +143,8 @@ class FitSettings:
     generator which writes column by column writes them first. ``privacy``: what may be spent; None trains without
     differential privacy. No noise that protects privacy ever comes from ``seed``. ``witness``: an audit inside.
     ``sharpen_labels``: labels of the target follow the other columns more decisively than was learned, for models that
-    predict; effects come out too large.
+    predict; effects come out too large. ``bootstrap``: the seed of a Bayesian bootstrap of the patients, for a copy
+    whose spread among others says what was not known; None: every patient counts alike.
     """
 
     seed: int
@@ -153,6 +154,7 @@ class FitSettings:
     privacy: PrivacyBudget | None = None
     witness: Witness | None = None
     sharpen_labels: bool = False
+    bootstrap: int | None = None
 
 
 class Fitted(Protocol):

@@ -122,9 +122,10 @@ def one_table(estimate: ArrayLike, variance: ArrayLike, *, rows: int, real_rows:
 
 def mean(copies: Sequence[ArrayLike], *, real_rows: int) -> Combined:
     """Combine the means of a column of numbers; each of ``copies`` is the whole column, missing cells left in."""
-    columns = [pd.Series(np.asarray(each, dtype=np.float64)) for each in copies]
-    estimates = [each.mean() for each in columns]
-    return combine(estimates, [each.sem() ** 2 for each in columns], rows=_rows(columns), real_rows=real_rows)
+    columns = [np.asarray(each, dtype=np.float64) for each in copies]
+    known = [each[~np.isnan(each)] for each in columns]
+    variances = [each.var(ddof=1) / len(each) for each in known]
+    return combine([each.mean() for each in known], variances, rows=_rows(columns), real_rows=real_rows)
 
 
 def proportion(copies: Sequence[ArrayLike], label: object, *, real_rows: int) -> Combined:
