@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from synthrelease.cli.error_handling import reported
-from synthrelease.cli.options import CONDITIONS, EFFORT, FILE, POLICY, REGISTER, SHEET, SOURCE, chosen_rows
+from synthrelease.cli.options import CONDITIONS, EFFORT, FILE, POLICY, REGISTER, ROWS, SHEET, SOURCE, chosen_rows
 from synthrelease.core.privacy_types import CLAIM_AUDITS
-from synthrelease.workflows.run_options import AuditTables, BuildOptions
+from synthrelease.workflows.run_options import AuditTables, BuildOptions, Multiple
 
 
 @click.command()
@@ -22,7 +22,11 @@ from synthrelease.workflows.run_options import AuditTables, BuildOptions
 @click.option("--out", type=FILE, help="The run folder.  [default: reports/<table>-<UTC time>]")
 @click.option("--holdout", type=FILE, help="Real rows kept apart; every row of TABLE is then trained on.")
 @click.option("--target", metavar="COL", help="The column that models predict; overrides the schema's.")
-@click.option("--rows", type=int, help="Synthetic rows to make.  [default: as many as TABLE has]")
+@click.option(
+    "--rows",
+    **ROWS,
+    help="Synthetic rows to make, or a multiple of the real ones (5x).  [default: as many as TABLE has]",
+)
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), help="Makes a run repeatable; drawn and recorded unless given."
 )
@@ -110,12 +114,12 @@ def _settings(texts: tuple[str, ...]) -> dict[str, float]:
 
 @click.command()
 @click.argument("run", type=FILE)
-@click.option("--rows", type=click.IntRange(1), required=True, help="Rows to make.")
+@click.option("--rows", **ROWS, required=True, help="Rows to make, or a multiple of the real ones (5x).")
 @CONDITIONS
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes the rows repeatable; drawn unless given.")
 @click.option("--out", type=FILE, help="A new file in the table's format.  [default: in RUN/quarantine]")
 @reported
-def sample(run: Path, rows: int, conditions: tuple[str, ...], seed: int | None, out: Path | None) -> None:
+def sample(run: Path, rows: int | Multiple, conditions: tuple[str, ...], seed: int | None, out: Path | None) -> None:
     """Draw more rows from the generator of a finished build, RUN. They are not audited.
 
     \b
@@ -125,7 +129,7 @@ def sample(run: Path, rows: int, conditions: tuple[str, ...], seed: int | None, 
     from synthrelease.workflows import sample as workflow
 
     done = workflow.sample(run, rows, out=out, seed=seed, wanted=conditions)
-    click.echo(f"Wrote {rows:,} rows to {done.path} (seed {done.seed}).")
+    click.echo(f"Wrote {done.rows:,} rows to {done.path} (seed {done.seed}).")
     for text in done.notices:
         click.echo(text)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synthrelease.core import diagnostics
-from synthrelease.core.contracts import MINIMUM_ROWS, FitSettings, Generator, PrivacyClaim, Refits
+from synthrelease.core.contracts import FitSettings, Generator, PrivacyClaim, Refits
 from synthrelease.core.errors import InputError
 from synthrelease.data import table_writer
 from synthrelease.data.formats import Place, place_of
@@ -23,14 +23,14 @@ from synthrelease.schema import schema_file as schema_reader
 from synthrelease.synthesis import canary_audit, generators, label_sharpening, patient_grouping, private_requirements
 from synthrelease.synthesis.maker import Learner, Maker, Wish
 from synthrelease.synthesis.refit import Refitting
-from synthrelease.workflows import made_to_order, ordinary_preparation, private_preparation, record_run
+from synthrelease.workflows import asked_rows, made_to_order, ordinary_preparation, private_preparation, record_run
 from synthrelease.workflows.finish_run import Outcome, input_digests, judge, known_checks, read_back, source_of
 from synthrelease.workflows.ordinary_preparation import OrdinaryPreparation
 from synthrelease.workflows.prepare_tables import check_are_files
 from synthrelease.workflows.private_preparation import PrivatePreparation
 from synthrelease.workflows.record_run import Filing
 from synthrelease.workflows.run_context import PACKAGES, Listener, Production, Run, begun
-from synthrelease.workflows.run_options import BuildOptions
+from synthrelease.workflows.run_options import BuildOptions, Multiple
 
 
 @diagnostics.recorded()
@@ -62,6 +62,7 @@ def build(
     _check(options)
     rules = policy_file.load(policy_name, known_checks())
     meaning = schema_reader.load(Path(schema_file), target=options.target)
+    asked_rows.check(options, meaning)
     name = options.generator or (generators.DEFAULT if options.epsilon is None else generators.PRIVATE[0])
     fit = generators.load(name)
     ordered = bool(options.conditions) or options.balance is not None
@@ -71,6 +72,7 @@ def build(
     run = begun(meaning, rules, schema_file=Path(schema_file), source=table.name, options=options, listener=listener)
     with run.recorder.stage("Reading the table"):
         preparation = _prepared(run, table, options)
+    asked_rows.check_memory(preparation.planned_rows().value, len(preparation.schema().value.learned))
     content = preparation.fingerprint().value or table
     noted = source_of(run, options, content)
     with record_run.opened(run, Path(out), noted, force=options.force, event="build") as (folder, attempts):
@@ -119,10 +121,6 @@ def build(
 def _check(options: BuildOptions) -> None:
     check_are_files(options.holdout)
     canary_audit.check(options.audit, options.epsilon)
-    if options.rows is not None and options.rows < MINIMUM_ROWS:
-        raise InputError(
-            f"--rows must be at least {MINIMUM_ROWS}, or nothing can be audited, however it is {options.rows}."
-        )
     if not 0 < options.effort <= 100:
         raise InputError(f"--effort must lie above 0 and at most at 100, however it is {options.effort}. Try 1.")
 
@@ -165,6 +163,8 @@ def _remarks(maker: Maker, claim: PrivacyClaim | None) -> Iterator[str]:
 def _settings(options: BuildOptions, wish: Wish, rows: int) -> dict[str, Any]:
     """What was asked for, as the report lists it."""
     said: dict[str, Any] = {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
+    if isinstance(options.rows, Multiple):
+        said["multiple"] = options.rows.times
     if wish.conditions:
         said["conditions"] = ", ".join(each.words for each in wish.conditions)
     if options.balance:

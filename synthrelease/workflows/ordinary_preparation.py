@@ -19,13 +19,14 @@ from synthrelease.core.contracts import (
 from synthrelease.core.preparation import Attack, Internal, Unprotected, check_is_made
 from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place
+from synthrelease.schema import row_conditions
 from synthrelease.synthesis import constraint_repair, patient_grouping
 from synthrelease.synthesis.encoding import datetime_transforms
-from synthrelease.workflows import made_to_order, prepare_tables
+from synthrelease.workflows import asked_rows, made_to_order, prepare_tables
 from synthrelease.workflows.made_to_order import Order
 from synthrelease.workflows.prepare_tables import RealRows
 from synthrelease.workflows.run_context import Run
-from synthrelease.workflows.run_options import BuildOptions
+from synthrelease.workflows.run_options import BuildOptions, Multiple
 
 
 def read(run: Run, table: Path | Place, *, options: BuildOptions) -> OrdinaryPreparation:
@@ -38,7 +39,11 @@ def read(run: Run, table: Path | Place, *, options: BuildOptions) -> OrdinaryPre
     split = prepare_tables.parted(run, source, options.holdout)
     real = prepare_tables.with_learned_labels(run, source, split)
     order = made_to_order.ordered(options, real.split, min_cell=run.policy.min_cell)
-    return OrdinaryPreparation(real, order, run.policy.min_cell, options.rows)
+    asked = options.rows
+    if isinstance(asked, Multiple):
+        of_kind = row_conditions.restricted(real.split.train, order.wish.conditions)
+        asked = asked_rows.multiplied(asked, len(of_kind))
+    return OrdinaryPreparation(real, order, run.policy.min_cell, asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@
 Each cohort is drawn anew; the default generator learns from it (effort "fast"), and twenty copies are made as ``build
 --copies`` makes them, at one and at five times the rows. Five, ten and twenty of them are combined
 (``report.combining``), and 95% intervals are held against the truth, the estimates of two million patients: means,
-proportions, linear and logistic coefficients. Beside them stand the intervals of the cohort itself, and plain ones of a
-single copy, as somebody would take them who does not know better.
+proportions, linear and logistic coefficients. Beside them stand the intervals of the cohort itself, and those of a
+single table of the same generator: plain ones, and by the rule for one table.
 
 One line of ``copies.jsonl`` is one cohort (figures, no rows), so a run that was stopped goes on where it was;
 ``copies.csv`` and ``copies.html`` are made of all lines. No part of CI.
@@ -29,7 +29,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from synthrelease.core.contracts import Column, FitSettings, Schema, Table
+from synthrelease.core.contracts import Column, FitSettings, Fitted, Schema, Table
 from synthrelease.report import combining
 from synthrelease.synthesis import copies as made_copies
 from synthrelease.synthesis.generators.autoregressive_gan import generator as gan
@@ -177,12 +177,13 @@ def one_cohort(seed: int) -> dict[str, Any]:
         own = made_copies.settings_of(first.description, settings, seed=1_000 * (seed + 1) + copy)
         fitted = made_copies.checked(gan.fit(real, own, _unheard))
         for times in TIMES:
-            frames = fitted.sample(times * ROWS, seed=own.seed)
-            said[times].append(estimates(pd.concat(list(frames), ignore_index=True)))
+            said[times].append(_drawn(fitted, times, own.seed))
     plain = estimates(real.frame)
+    single = {str(times): _told(_drawn(first, times, seed)) for times in TIMES}
     return {
         "cohort": seed,
-        "real": {"values": plain.found.tolist(), "variances": plain.variances.tolist()},
+        "single": single,
+        "real": _told(plain),
         "copies": {
             str(times): {
                 "values": [each.found.tolist() for each in found],
@@ -191,6 +192,15 @@ def one_cohort(seed: int) -> dict[str, Any]:
             for times, found in said.items()
         },
     }
+
+
+def _drawn(fitted: Fitted, times: int, seed: int) -> Estimates:
+    """What a table of so many times the cohort's rows says."""
+    return estimates(pd.concat(list(fitted.sample(times * ROWS, seed=seed)), ignore_index=True))
+
+
+def _told(found: Estimates) -> dict[str, list[float]]:
+    return {"values": found.found.tolist(), "variances": found.variances.tolist()}
 
 
 def _unheard(step: object) -> None:
@@ -203,7 +213,10 @@ def read_as(line: dict[str, Any]) -> Iterator[tuple[str, int, int, combining.Com
     yield "the cohort itself", 0, 1, _plain(real["values"], real["variances"])
     for times in TIMES:
         values, variances = (np.array(line["copies"][str(times)][name]) for name in ("values", "variances"))
-        yield "one copy, plain", 1, times, _plain(values[0], variances[0])
+        single = line["single"][str(times)]
+        yield "one table, plain", 1, times, _plain(single["values"], single["variances"])
+        by_rule = combining.one_table(single["values"], single["variances"], rows=times * ROWS, real_rows=ROWS)
+        yield "one table, by its rule", 1, times, by_rule
         for copies in COPIES:
             combined = combining.combine(values[:copies], variances[:copies], rows=times * ROWS, real_rows=ROWS)
             yield "copies combined", copies, times, combined
@@ -254,7 +267,8 @@ table{border-collapse:collapse}td,th{padding:.2em .8em;border-bottom:1px solid #
 td.n{text-align:right;font-variant-numeric:tabular-nums}</style>
 <h1>How often intervals from copies hold the truth</h1>"""
 _TEXT = """<p>{cohorts} simulated cohorts of 1,000 patients, effort "fast", 95% intervals of {estimates} estimates,
-made by <code>tests/benchmarks/copies_coverage.py</code>. The truth is what two million patients say. Coverage: the share of
+made by <code>tests/benchmarks/copies_coverage.py</code>. The truth is what two million patients say. Coverage: the
+share of
 intervals that hold it; the standard error of a kind's is about {error:.1%} at most. Bias: the mean distance from the
 truth in standard errors, averaged over the estimates of a kind without its sign (chance alone leaves {chance:.2f}).
 Length: of the intervals, against those of the cohort itself.</p>"""
