@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-
-from synthrelease.workflows.run_options import Multiple
 
 FILE = click.Path(path_type=Path)
 EFFORTS: Mapping[str, float] = {"fast": 0.3, "standard": 1.0, "thorough": 4.0}
@@ -24,24 +21,10 @@ def _effort(value: Any) -> float:
         raise click.BadParameter(f"{value!r} is neither a number nor one of {', '.join(EFFORTS)}.") from None
 
 
-def _rows(value: Any) -> int | Multiple:
-    """How many rows: a number, or a multiple such as 5x."""
-    text = str(value).strip().lower()
-    try:
-        found = Multiple(float(text[:-1])) if text.endswith("x") else int(text)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is neither a number of rows nor a multiple such as 5x.") from None
-    if isinstance(found, Multiple) and not 0 < found.times < math.inf:
-        raise click.BadParameter(f"{value!r} must be a multiple above 0, such as 5x.")
-    return found
-
-
 EFFORT = click.option(
     "--effort", type=_effort, default="standard", show_default=True, metavar="|".join(EFFORTS),
     help="How long to train: a name, or a number that multiplies the standard time.",
 )  # fmt: skip
-ROWS: Mapping[str, Any] = {"type": _rows, "metavar": "N|Nx"}
-"""How the number of synthetic rows is given."""
 SOURCE = click.option(
     "--source", metavar="NAME", help="Extracts of the same patients under one NAME count as one source."
 )

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
 
 from synthrelease.cli.error_handling import reported
-from synthrelease.cli.options import CONDITIONS, EFFORT, FILE, POLICY, REGISTER, ROWS, SHEET, SOURCE, chosen_rows
+from synthrelease.cli.options import CONDITIONS, EFFORT, FILE, POLICY, REGISTER, SHEET, SOURCE, chosen_rows
 from synthrelease.core.privacy_types import CLAIM_AUDITS
 from synthrelease.workflows.run_options import AuditTables, BuildOptions, Multiple
+
+
+def _rows(value: Any) -> int | Multiple:
+    """How many rows: a number, or a multiple such as 5x."""
+    text = str(value).strip().lower()
+    try:
+        found = Multiple(float(text[:-1])) if text.endswith("x") else int(text)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number of rows nor a multiple such as 5x.") from None
+    if isinstance(found, Multiple) and not 0 < found.times < math.inf:
+        raise click.BadParameter(f"{value!r} must be a multiple above 0, such as 5x.")
+    return found
 
 
 @click.command()
@@ -24,7 +37,8 @@ from synthrelease.workflows.run_options import AuditTables, BuildOptions, Multip
 @click.option("--target", metavar="COL", help="The column that models predict; overrides the schema's.")
 @click.option(
     "--rows",
-    **ROWS,
+    type=_rows,
+    metavar="N|Nx",
     help="Synthetic rows to make, or a multiple of the real ones (5x).  [default: as many as TABLE has]",
 )
 @click.option(
@@ -48,6 +62,12 @@ from synthrelease.workflows.run_options import AuditTables, BuildOptions, Multip
     "--sharpen-labels",
     is_flag=True,
     help="Draw the target's labels more decisively than learned, for machine learning; effects come out too large.",
+)
+@click.option(
+    "--copies",
+    type=int,
+    metavar="M",
+    help="Make M tables that leave together: their spread says what the real rows leave open, for honest intervals.",
 )
 @click.option("--shadow-models", type=click.IntRange(0, 256), help="Trainings for the shadow-model attack (0 or 8 up).")
 @click.option("--folds", type=click.IntRange(0, 50), help="Trainings for the cross-audit of small tables.")
@@ -114,7 +134,9 @@ def _settings(texts: tuple[str, ...]) -> dict[str, float]:
 
 @click.command()
 @click.argument("run", type=FILE)
-@click.option("--rows", **ROWS, required=True, help="Rows to make, or a multiple of the real ones (5x).")
+@click.option(
+    "--rows", type=_rows, metavar="N|Nx", required=True, help="Rows to make, or a multiple of the real ones (5x)."
+)
 @CONDITIONS
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes the rows repeatable; drawn unless given.")
 @click.option("--out", type=FILE, help="A new file in the table's format.  [default: in RUN/quarantine]")

@@ -42,6 +42,11 @@ MORE_ROWS = (
     "More synthetic rows bring no more patients: intervals must not shrink with them. Plain intervals from this table "
     "are too narrow, and plain tests find what is not there."
 )
+COPIES = (
+    "These are {copies} copies of one table, {rows} rows each, learned from {real} real rows. Analyse all of them and "
+    "combine the results, as what-you-may-conclude.html says: a plain interval from one copy is too narrow, and one "
+    "from all copies laid end to end is far too narrow."
+)
 RULE = (
     "With n real rows learned from (ask whoever handed the table over), an estimate whose plain variance is v has the "
     "variance v ({rows} / n) + v."
@@ -62,6 +67,9 @@ USEFUL: Mapping[Outcome, str] = {
 
 def _uncertainty(facts: RunFacts) -> str:
     """How sure an estimate from the table is: that more rows make it no surer, and by which rule to widen intervals."""
+    if facts.copies > 1:
+        rows = number(facts.rows["synthetic"] // facts.copies)
+        return COPIES.format(copies=facts.copies, rows=rows, real=number(facts.rows["train"]))
     if facts.privacy is not None:
         return f"{MORE_ROWS} {PRIVACY_NOISE}"
     if "balanced" in facts.settings or not facts.was_made_here:
@@ -97,8 +105,8 @@ def data_card(
     """Return the public data card as an HTML page and as a dict of plain JSON values.
 
     Everything on it comes from an allow-list: what was declared, what the policy demands, how many synthetic rows
-    leave, and which multiple of the real ones was asked for. No metric, count, extreme, seed or source name of the real
-    table is passed on. ``files`` maps each released
+    leave, which multiple of the real ones was asked for, and with copies the number of real rows that combining needs.
+    No metric, other count, extreme, seed or source name of the real table is passed on. ``files`` maps each released
     file to its SHA-256. ``decided``: waivers and approvals, which the page tells behind its first section.
 
     Raises:

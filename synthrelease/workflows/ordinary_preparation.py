@@ -19,7 +19,6 @@ from synthrelease.core.contracts import (
 from synthrelease.core.preparation import Attack, Internal, Unprotected, check_is_made
 from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place
-from synthrelease.schema import row_conditions
 from synthrelease.synthesis import constraint_repair, patient_grouping
 from synthrelease.synthesis.encoding import datetime_transforms
 from synthrelease.workflows import asked_rows, made_to_order, prepare_tables
@@ -41,8 +40,7 @@ def read(run: Run, table: Path | Place, *, options: BuildOptions) -> OrdinaryPre
     order = made_to_order.ordered(options, real.split, min_cell=run.policy.min_cell)
     asked = options.rows
     if isinstance(asked, Multiple):
-        of_kind = row_conditions.restricted(real.split.train, order.wish.conditions)
-        asked = asked_rows.multiplied(asked, len(of_kind))
+        asked = asked_rows.multiplied(asked, made_to_order.training_rows(order, real.split))
     return OrdinaryPreparation(real, order, run.policy.min_cell, asked)
 
 

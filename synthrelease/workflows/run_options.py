@@ -44,7 +44,8 @@ class BuildOptions:
     register (``register.place`` says which unless given); ``source``: under which name several extracts of the same
     patients count as one. ``audit``: "canary" trains once more, with planted rows, to test the claim of ``epsilon``.
     ``sharpen_labels``: labels of the target are drawn more decisively than they were learned, for machine learning
-    alone; effects come out too large, and policies may refuse it.
+    alone; effects come out too large, and policies may refuse it. ``copies``: make so many tables, each from a
+    generator that learned from another bootstrap of the patients, so that their spread says what is not known.
     """
 
     holdout: Path | Place | None = None
@@ -65,6 +66,7 @@ class BuildOptions:
     source: str | None = None
     audit: str | None = None
     sharpen_labels: bool = False
+    copies: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def sample(
     """
     maker = makers.load(run / "internal")
     rows = asked if isinstance(asked, int) else _multiplied(asked, maker)
-    (table, *_) = [*run.glob("release/synthetic.*"), *run.glob("quarantine/synthetic.*"), None]
+    (table, *_) = [*_tables(run / "release"), *_tables(run / "quarantine"), None]
     if table is None or rows < 1:
         found = f"{rows} rows were asked for" if rows < 1 else f"{run} holds none"
         raise InputError(f"Rows are drawn, one or more, in the look of a run's synthetic table, however {found}.")
@@ -82,6 +82,11 @@ def sample(
     }
     files.write_json(path.with_name(f"{path.name}.json"), facts)
     return Sampled(path, rows, chosen, tuple(notices))
+
+
+def _tables(folder: Path) -> list[Path]:
+    """The synthetic table, or the copies of it."""
+    return [path for path in sorted(folder.glob("synthetic[.-]*")) if path.suffix != ".json"]  # no list of copies
 
 
 def _multiplied(asked: Multiple, maker: Maker) -> int:

@@ -14,6 +14,11 @@ import numpy as np
 
 from synthrelease.core.contracts import FloatArray, Schema, Table
 
+NO_COPY = (
+    "Copies need a GAN that trains stably, however this one did not in several attempts. Nothing was made. Build with "
+    "another --seed or more --effort, or without --copies."
+)
+
 
 def weights_of(table: Table[Schema], seed: int) -> FloatArray:
     """Return what each row weighs, (rows,), 1 on average; all rows of a patient weigh the same."""

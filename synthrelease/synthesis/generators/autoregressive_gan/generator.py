@@ -36,6 +36,7 @@ from synthrelease.core.contracts import (
     Table,
     TrainingStep,
 )
+from synthrelease.core.errors import TrainingError
 from synthrelease.synthesis.encoding.binning import FINE
 from synthrelease.synthesis.encoding.number_bins import NumberCoding
 from synthrelease.synthesis.encoding.table_encoder import Encoder
@@ -231,6 +232,7 @@ def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnSte
 
     Raises:
         InputError: the table has no rows or no columns, or a setting is unknown or out of its range.
+        TrainingError: a copy (``settings.bootstrap``) cannot be trained stably; no other generator takes its place.
     """
     check_training(train_rows, settings)
     config = config_for(
@@ -279,6 +281,8 @@ def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnSte
         )
         counted = np.ones(len(codes)) if weights is None else weights
         return _corrected(fitted, TrainingRows(codes.cpu().numpy(), train_rows.units, counted))
+    if settings.bootstrap is not None:
+        raise TrainingError(patient_bootstrap.NO_COPY)
     fallen = marginals.fit(train_rows, replace(settings, overrides={}), on_step)
     why = f"The GAN could not be trained stably in {1 + RESTARTS} attempts; the marginal-only generator took its place."
     return replace(fallen, notices=(*notices, why))
