@@ -12,7 +12,7 @@ from scipy import stats
 
 from synthrelease.report import combining
 
-REAL_ROWS, COHORTS = 200, 1_500
+REAL_ROWS, COHORTS = 200, 1_000
 SHARE, TRUE_MEAN = 0.3, 1.0
 """Of a label, and of a skewed number (exponential)."""
 
