@@ -11,7 +11,15 @@ from sample_report import Sample, sample
 from synthrelease.core import files
 from synthrelease.core.contracts import Decision, RunFacts, Verdict
 from synthrelease.core.contracts import Policy as Rules
-from synthrelease.governance import finished_run, policy_file, register, run_folder, source_attempts, standing
+from synthrelease.governance import (
+    copies_list,
+    finished_run,
+    policy_file,
+    register,
+    run_folder,
+    source_attempts,
+    standing,
+)
 from synthrelease.governance.approval_records import Signer
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.source_attempts import Trail
@@ -35,8 +43,7 @@ def finished(
     made = sample(decision)
     chosen = rules_ or rules()
     with run_folder.claimed(folder, force=False, started={}) as run:
-        table = run.quarantine / "synthetic.csv"
-        files.write_text(table, "id,score,sick\n" + CSV)
+        table = written(run.quarantine, int(str(facts.get("copies", 1))))
         noted = Trail(register.opened(where), "ab" * 32, "ward.csv")
         known = replace(made.facts, run=folder.name, run_id=folder.name.ljust(16, "0"), **facts)
         at = source_attempts.begin(noted, chosen, run=known.run, run_id=known.run_id, event="build")
@@ -50,6 +57,17 @@ def finished(
         source_attempts.judged(noted, verdict, known, finished_run.digests(run, table))
         run.record("finished", json_records.run_record(verdict, known, 1, 0))
     return folder
+
+
+def written(folder: Path, copies: int) -> Path:
+    """The synthetic table in quarantine, or its copies and their list."""
+    if copies == 1:
+        files.write_text(folder / "synthetic.csv", "id,score,sick\n" + CSV)
+        return folder / "synthetic.csv"
+    paths = [folder / copies_list.file_name(copy, "csv") for copy in range(1, copies + 1)]
+    for copy, path in enumerate(paths):
+        files.write_text(path, "id,score,sick\n" + CSV[10 * copy :].partition("\n")[2])
+    return copies_list.write(folder, paths, rows=60, real_rows=80)
 
 
 def facts_of(folder: Path) -> RunFacts:

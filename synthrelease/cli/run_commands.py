@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,19 @@ import click
 from synthrelease.cli.error_handling import reported
 from synthrelease.cli.options import CONDITIONS, EFFORT, FILE, POLICY, REGISTER, SHEET, SOURCE, chosen_rows
 from synthrelease.core.privacy_types import CLAIM_AUDITS
-from synthrelease.workflows.run_options import AuditTables, BuildOptions
+from synthrelease.workflows.run_options import AuditTables, BuildOptions, Multiple
+
+
+def _rows(value: Any) -> int | Multiple:
+    """How many rows: a number, or a multiple such as 5x."""
+    text = str(value).strip().lower()
+    try:
+        found = Multiple(float(text[:-1])) if text.endswith("x") else int(text)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number of rows nor a multiple such as 5x.") from None
+    if isinstance(found, Multiple) and not 0 < found.times < math.inf:
+        raise click.BadParameter(f"{value!r} must be a multiple above 0, such as 5x.")
+    return found
 
 
 @click.command()
@@ -22,7 +35,12 @@ from synthrelease.workflows.run_options import AuditTables, BuildOptions
 @click.option("--out", type=FILE, help="The run folder.  [default: reports/<table>-<UTC time>]")
 @click.option("--holdout", type=FILE, help="Real rows kept apart; every row of TABLE is then trained on.")
 @click.option("--target", metavar="COL", help="The column that models predict; overrides the schema's.")
-@click.option("--rows", type=int, help="Synthetic rows to make.  [default: as many as TABLE has]")
+@click.option(
+    "--rows",
+    type=_rows,
+    metavar="N|Nx",
+    help="Synthetic rows to make, or a multiple of the real ones (5x).  [default: as many as TABLE has]",
+)
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), help="Makes a run repeatable; drawn and recorded unless given."
 )
@@ -44,6 +62,12 @@ from synthrelease.workflows.run_options import AuditTables, BuildOptions
     "--sharpen-labels",
     is_flag=True,
     help="Draw the target's labels more decisively than learned, for machine learning; effects come out too large.",
+)
+@click.option(
+    "--copies",
+    type=int,
+    metavar="M",
+    help="Make M tables that leave together: their spread says what the real rows leave open, for honest intervals.",
 )
 @click.option("--shadow-models", type=click.IntRange(0, 256), help="Trainings for the shadow-model attack (0 or 8 up).")
 @click.option("--folds", type=click.IntRange(0, 50), help="Trainings for the cross-audit of small tables.")
@@ -110,12 +134,14 @@ def _settings(texts: tuple[str, ...]) -> dict[str, float]:
 
 @click.command()
 @click.argument("run", type=FILE)
-@click.option("--rows", type=click.IntRange(1), required=True, help="Rows to make.")
+@click.option(
+    "--rows", type=_rows, metavar="N|Nx", required=True, help="Rows to make, or a multiple of the real ones (5x)."
+)
 @CONDITIONS
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes the rows repeatable; drawn unless given.")
 @click.option("--out", type=FILE, help="A new file in the table's format.  [default: in RUN/quarantine]")
 @reported
-def sample(run: Path, rows: int, conditions: tuple[str, ...], seed: int | None, out: Path | None) -> None:
+def sample(run: Path, rows: int | Multiple, conditions: tuple[str, ...], seed: int | None, out: Path | None) -> None:
     """Draw more rows from the generator of a finished build, RUN. They are not audited.
 
     \b
@@ -125,7 +151,7 @@ def sample(run: Path, rows: int, conditions: tuple[str, ...], seed: int | None, 
     from synthrelease.workflows import sample as workflow
 
     done = workflow.sample(run, rows, out=out, seed=seed, wanted=conditions)
-    click.echo(f"Wrote {rows:,} rows to {done.path} (seed {done.seed}).")
+    click.echo(f"Wrote {done.rows:,} rows to {done.path} (seed {done.seed}).")
     for text in done.notices:
         click.echo(text)
 

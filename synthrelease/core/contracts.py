@@ -143,7 +143,8 @@ class FitSettings:
     generator which writes column by column writes them first. ``privacy``: what may be spent; None trains without
     differential privacy. No noise that protects privacy ever comes from ``seed``. ``witness``: an audit inside.
     ``sharpen_labels``: labels of the target follow the other columns more decisively than was learned, for models that
-    predict; effects come out too large.
+    predict; effects come out too large. ``bootstrap``: the seed of a Bayesian bootstrap of the patients, for a copy
+    whose spread among others says what was not known; None: every patient counts alike.
     """
 
     seed: int
@@ -153,6 +154,7 @@ class FitSettings:
     privacy: PrivacyBudget | None = None
     witness: Witness | None = None
     sharpen_labels: bool = False
+    bootstrap: int | None = None
 
 
 class Fitted(Protocol):
@@ -238,7 +240,8 @@ class Evidence:
     from the holdout. ``confidence`` is one-sided (0.95: each end of an interval is exceeded with probability 5%).
     ``refits`` is None for a table that anything else made: its generator is not at hand. ``proportional``: synthetic
     rows thinned to the training rows' class shares, where classes were made equally frequent on purpose; what says how
-    far the table is like the real one, or as useful, rests on these.
+    far the table is like the real one, or as useful, rests on these. ``copies``: the tables whose rows ``synthetic``
+    holds together, if there are several; likeness and usefulness rest on the one that is least like the training rows.
     """
 
     train: Table
@@ -249,6 +252,7 @@ class Evidence:
     reference: Table | None = None
     refits: Refits | None = None
     proportional: Table | None = None
+    copies: tuple[Table, ...] = ()
 
     def __post_init__(self) -> None:
         if self.train.origin != "real" or self.holdout.origin != "real":
@@ -448,7 +452,8 @@ class RunFacts:
     """Everything the report says about a run besides results: aggregates, versions, digests (hex), settings.
 
     ``was_made_here``: False where another tool made the table, and nothing is known of how. ``labels_are_sharpened``:
-    labels of the target were drawn more decisively than they were learned, so that effects are too large.
+    labels of the target were drawn more decisively than they were learned, so that effects are too large. ``copies``:
+    how many copies of the table there are, of equal size; ``rows["synthetic"]`` counts the rows of all.
     """
 
     run: str
@@ -475,3 +480,4 @@ class RunFacts:
     contact: str = ""
     terms: str = ""
     labels_are_sharpened: bool = False
+    copies: int = 1

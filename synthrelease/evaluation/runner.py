@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from synthrelease.core import diagnostics
 from synthrelease.core.contracts import MINIMUM_ROWS, CheckResult, Evidence
 from synthrelease.evaluation import checks
+from synthrelease.evaluation.statistics import pair_distance
 
 _log = logging.getLogger(__name__)
 WORTH_SAYING = 5.0
@@ -34,7 +35,9 @@ def run(
     """
     chosen = checks.registry() if only is None else {name: checks.registry()[name] for name in only}
     results: list[CheckResult] = []
-    trainings = _trainings(evidence)
+    trainings, alike = _trainings(evidence), evidence.proportional
+    if evidence.copies:
+        alike = evidence.copies[pair_distance.least_like(evidence.copies, evidence.train)]
     left = sum(check.spec.cost for check in chosen.values())
     ahead = sum(trainings.get(name, 0.0) for name in chosen)
     spent, done = 0.0, 0.0
@@ -43,8 +46,8 @@ def run(
             pace = spent / done if done else 0.0
             on_check(f"{check.spec.title} ({len(results) + 1} of {len(chosen)}{_time_left(pace * left + ahead)})")
             seen = replace(evidence, seed=evidence.seed ^ zlib.crc32(name.encode()))
-            if evidence.proportional is not None and check.spec.family in ("fidelity", "utility"):
-                seen = replace(seen, synthetic=evidence.proportional)
+            if alike is not None and check.spec.family in ("fidelity", "utility"):
+                seen = replace(seen, synthetic=alike)
             results.append(_one(check, seen))
             left -= check.spec.cost
             ahead -= trainings.get(name, 0.0)

@@ -15,7 +15,7 @@ import pyrage
 
 from synthrelease.core.errors import InputError, SigningError
 from synthrelease.core.files import sha256, sync_folder
-from synthrelease.governance import approval_records, package_format, register, release_bundle, sign_off
+from synthrelease.governance import approval_records, copies_list, package_format, register, release_bundle, sign_off
 from synthrelease.governance.approval_records import SignOff, Waiver, digest
 from synthrelease.governance.keys import Key
 from synthrelease.governance.package_format import Asked, Contents, Opener
@@ -24,7 +24,7 @@ from synthrelease.governance.sign_off import Case
 
 _READ_ME = """This package holds synthetic data, made for {recipient}.
 
-{table} is the table. Read data-card.html first: it says how the table was made, under which
+{table} {what}. Read data-card.html first: it says how the table was made, under which
 policy it was released, and what it must not be used for. policy.toml is that policy,
 sign-offs.jsonl says who approved, and package.json lists every file with its SHA-256.
 
@@ -35,6 +35,10 @@ To check that it is whole, and who signed it, with synthrelease installed:
 and compare the fingerprints and the SHA-256 that this prints with those that the sender reads
 to you over the telephone.
 """
+
+
+_COPIES = """lists the copies of one synthetic table. Analyse all of them, never one alone:
+what-you-may-conclude.html says how (combining.py for Python, combining.R for R)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,10 @@ def _files(case: Case, recipient: str) -> dict[str, tuple[int, Opener]]:
     given = sorted({digest(each): _listing(each) for each in records}.items())
     files[package_format.SIGN_OFFS] = package_format.from_bytes("".join(f"{line}\n" for _, line in given).encode())
     files[package_format.POLICY] = package_format.from_path(case.folder.internal / "policy.toml")
-    text = _READ_ME.format(recipient=recipient, table=case.stored.table)
+    table = case.stored.table
+    text = _READ_ME.format(
+        recipient=recipient, table=table, what=_COPIES if table == copies_list.NAME else "is the table"
+    )
     files[package_format.READ_ME] = package_format.from_bytes(text.encode())
     return files
 

@@ -23,7 +23,7 @@ from synthrelease.core.contracts import Policy, Signing
 from synthrelease.core.errors import InputError
 from synthrelease.core.files import sha256
 from synthrelease.core.formatting import clean, grouped, plain_fingerprint
-from synthrelease.governance import approval_records, keys, package_format, standing
+from synthrelease.governance import approval_records, copies_list, keys, package_format, standing
 from synthrelease.governance.approval_records import BoundFile, Signature, SignOff, Waiver
 from synthrelease.governance.package_format import Contents
 from synthrelease.governance.typed_json import is_of_another_version
@@ -169,7 +169,7 @@ def _looked_through(opened: zipfile.ZipFile, file: BinaryIO, found: Verification
         if is_of_another_version(error):
             why = "the package is of a version that is not known here. Verify with a later synthrelease"
         return replace(found, problems=(Problem(package_format.LIST, why),))
-    problems = [*_files(opened, contents), *_signature(texts, contents)]
+    problems = [*_files(opened, contents), *_copies(texts, contents), *_signature(texts, contents)]
     records, wrong = _records(texts.get(package_format.SIGN_OFFS, b""))
     problems += wrong or _sign_offs(contents, records, today)
     if not problems and not _is_canonical(opened, file):
@@ -182,7 +182,7 @@ def _looked_through(opened: zipfile.ZipFile, file: BinaryIO, found: Verification
 def _texts(opened: zipfile.ZipFile) -> tuple[dict[str, bytes], list[Problem]]:
     """The small files that say something about the others."""
     texts, problems = {}, []
-    for name in (package_format.LIST, package_format.SIGNATURE, package_format.SIGN_OFFS):
+    for name in (package_format.LIST, package_format.SIGNATURE, package_format.SIGN_OFFS, copies_list.NAME):
         if name in opened.NameToInfo:
             if opened.getinfo(name).file_size > package_format.LARGEST_TEXT:
                 problems.append(Problem(name, f"it is larger than such a file can be. {_ASK}"))
@@ -224,6 +224,19 @@ def _files(opened: zipfile.ZipFile, contents: Contents) -> Iterator[Problem]:
         and contents.files[package_format.POLICY].sha256 != contents.policy.sha256
     ):
         yield Problem(package_format.POLICY, f"it is not the policy that {package_format.LIST} names. {_ASK}")
+
+
+def _copies(texts: Mapping[str, bytes], contents: Contents) -> Iterator[Problem]:
+    """Hold the copies against the list that sign-offs are bound to, where the table is a list of copies."""
+    if contents.table != copies_list.NAME:
+        return
+    listed = copies_list.read(texts.get(copies_list.NAME, b""))
+    if listed is None:
+        yield Problem(copies_list.NAME, f"it is no list of copies that is known here. {_ASK}")
+        return
+    for name, digest in listed.copies.items():
+        if name not in contents.files or contents.files[name].sha256 != digest:
+            yield Problem(clean(name), f"it is not the copy that {copies_list.NAME} lists. {_ASK}")
 
 
 def _signature(texts: Mapping[str, bytes], contents: Contents) -> Iterator[Problem]:

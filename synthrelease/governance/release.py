@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from synthrelease.core.errors import RunFolderError
 from synthrelease.core.files import sha256
-from synthrelease.governance import register, release_bundle, source_attempts
+from synthrelease.governance import copies_list, register, release_bundle, source_attempts
 from synthrelease.governance.decisions_for_report import NOBODY, Decisions
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.register_events import Withdrawn
@@ -43,12 +43,13 @@ def release(trail: Trail, folder: RunFolder, stored: Stored, decisions: Decision
 
 
 def check_table(folder: RunFolder, stored: Stored) -> None:
-    """Refuse a table in quarantine that is not the one that was audited.
+    """Refuse a table in quarantine that is not the one that was audited; of copies, if any of them is not.
 
     Raises:
         RunFolderError: so it is.
     """
-    if sha256(folder.quarantine / stored.table) != stored.facts.digests["synthetic"]:
+    table = folder.quarantine / stored.table
+    if sha256(table) != stored.facts.digests["synthetic"] or copies_list.changed(table):
         raise RunFolderError("Only the audited table may leave, however it changed in quarantine. Build again.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from synthrelease.core.contracts import Decision, RunFacts, Verdict
 from synthrelease.core.errors import SigningError
 from synthrelease.core.files import sha256, sync_folder, write_json, write_text
+from synthrelease.governance import copies_list
 from synthrelease.governance.decisions_for_report import Decisions, on_card, on_page
 from synthrelease.governance.finished_run import Stored
 from synthrelease.governance.run_folder import RunFolder
@@ -49,19 +50,22 @@ class Manifest(BaseModel):
 
 
 def stage(folder: RunFolder, stored: Stored, decisions: Decisions) -> None:
-    """Move the table out of quarantine into the staging folder, with its data card and manifest.
+    """Move the table, or all copies, out of quarantine into the staging folder, with data card and manifest.
 
     Whether it may leave was decided before (``release.release``).
     """
     folder.staging.mkdir()
-    moved = folder.staging / stored.table
-    (folder.quarantine / stored.table).replace(moved)
+    leaving = copies_list.with_copies(folder.quarantine / stored.table)
+    moved = [path.replace(folder.staging / path.name) for path in leaving]
+    if len(moved) > 1:
+        for name, text in internal_report.copies_files(stored.facts, tuple(path.name for path in moved[1:])).items():
+            write_text(folder.staging / name, text)
     _write_card(folder, moved, stored, decisions)
     write_json(folder.staging / MANIFEST, _manifest(folder, stored.facts, stored.verdict).model_dump(mode="json"))
 
 
-def _write_card(folder: RunFolder, table: Path, stored: Stored, decided: Decisions) -> None:
-    files, rows = {table.name: sha256(table)}, stored.facts.rows["synthetic"]
+def _write_card(folder: RunFolder, tables: Sequence[Path], stored: Stored, decided: Decisions) -> None:
+    files, rows = {path.name: sha256(path) for path in tables}, stored.facts.rows["synthetic"]
     verdict = replace(stored.verdict, decision="release")
     page, card = internal_report.data_card(
         stored.facts, verdict, released_rows=rows, files=files, decided=on_page(decided)
@@ -76,7 +80,7 @@ def unstage(folder: RunFolder) -> None:
     if not folder.staging.is_dir():
         return
     folder.quarantine.mkdir(mode=0o700, exist_ok=True)
-    for path in folder.staging.glob("synthetic.*"):
+    for path in folder.staging.glob("synthetic[.-]*"):
         path.replace(folder.quarantine / path.name)
     sync_folder(folder.quarantine)
     shutil.rmtree(folder.staging)

@@ -60,6 +60,7 @@ FORMATS: Mapping[str, str] = {
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     ".gz": "application/gzip",
     ".zip": "application/zip",
+    ".json": "application/json",
 }
 READABLE = ("text/csv", "text/tab-separated-values", "application/vnd.apache.parquet")
 """Formats in which a catalogue's tools can find single columns."""
@@ -72,6 +73,8 @@ def metadata(card: Mapping[str, Any]) -> dict[str, Any]:
         card: what ``data_card.data_card`` returns as its second value.
     """
     files = [_file(name, digest) for name, digest in card["files"].items()]
+    readable = [each for each in files if each["encodingFormat"] in READABLE]
+    names = ["rows"] if len(readable) == 1 else [f"rows-{at}" for at in range(1, len(readable) + 1)]
     return {
         "@context": dict(CONTEXT),
         "@type": "sc:Dataset",
@@ -88,7 +91,7 @@ def metadata(card: Mapping[str, Any]) -> dict[str, Any]:
         "rai:dataLimitations": [clean(limit) for limit in (*card["warnings"], *card["limits"])],
         "rai:personalSensitiveInformation": ["Synthetic data. " + clean(card["differential_privacy"]["statement"])],
         "distribution": files,
-        "recordSet": [_rows(each, card["columns"]) for each in files if each["encodingFormat"] in READABLE],
+        "recordSet": [_rows(each, card["columns"], name) for each, name in zip(readable, names, strict=True)],
     }
 
 
@@ -113,21 +116,21 @@ def _file(name: str, digest: str) -> dict[str, Any]:
     }
 
 
-def _rows(file: Mapping[str, Any], columns: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _rows(file: Mapping[str, Any], columns: list[Mapping[str, Any]], name: str) -> dict[str, Any]:
     """The table's columns; a withheld one stands in the file too and is described like the others."""
     return {
         "@type": "cr:RecordSet",
-        "@id": "rows",
-        "name": "rows",
+        "@id": name,
+        "name": name,
         "description": "One row a made-up patient or encounter.",
-        "field": [_field(place, column, file) for place, column in enumerate(columns)],
+        "field": [_field(f"{name}/{place}", column, file) for place, column in enumerate(columns)],
     }
 
 
-def _field(place: int, column: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:
+def _field(name: str, column: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "@type": "cr:Field",
-        "@id": f"rows/{place}",
+        "@id": name,
         "name": clean(column["name"]),
         "description": clean(f"{column['kind']}; declared domain: {column['domain']}; {column['treatment']}"),
         "dataType": TYPES.get(column["kind"], "sc:Text"),

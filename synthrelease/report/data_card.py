@@ -38,6 +38,23 @@ CARD_LIMITS = (
 )
 
 
+MORE_ROWS = (
+    "More synthetic rows bring no more patients: intervals must not shrink with them. Plain intervals from this table "
+    "are too narrow, and plain tests find what is not there."
+)
+COPIES = (
+    "These are {copies} copies of one table, {rows} rows each, learned from {real} real rows. Analyse all of them and "
+    "combine the results, as what-you-may-conclude.html says: a plain interval from one copy is too narrow, and one "
+    "from all copies laid end to end is far too narrow."
+)
+RULE = (
+    "With n real rows learned from (ask whoever handed the table over), an estimate whose plain variance is v has the "
+    "variance v ({rows} / n) + v."
+)
+PRIVACY_NOISE = (
+    "They know neither the luck of the sample nor the noise that protects privacy, and no rule corrects them: take no "
+    "p-value from this table."
+)
 NO_TERMS = "None are stated: what the giver and the receiver have agreed upon holds."
 NO_CONTACT = "Nobody is named: ask whoever handed the table over."
 USEFUL: Mapping[Outcome, str] = {
@@ -46,6 +63,26 @@ USEFUL: Mapping[Outcome, str] = {
     "no_evidence": "Not shown: too little evidence either way",
 }
 """What the card says of a rule on usefulness: the limit and on which side the table lies, never the figure."""
+
+
+def _uncertainty(facts: RunFacts) -> str:
+    """How sure an estimate from the table is: that more rows make it no surer, and by which rule to widen intervals."""
+    if facts.copies > 1:
+        rows = number(facts.rows["synthetic"] // facts.copies)
+        return COPIES.format(copies=facts.copies, rows=rows, real=number(facts.rows["train"]))
+    if facts.privacy is not None:
+        return f"{MORE_ROWS} {PRIVACY_NOISE}"
+    if "balanced" in facts.settings or not facts.was_made_here:
+        return MORE_ROWS
+    times, rows = facts.settings.get("multiple"), number(facts.rows["synthetic"])
+    if times is None:
+        return f"{MORE_ROWS} {RULE.format(rows=rows)}"
+    factor = times + 1
+    return (
+        f"{MORE_ROWS} The {rows} rows are {times:g} times the real ones that were learned from. An estimate whose "
+        f"plain variance is v has the variance {times:g} v + v: multiply standard errors by {factor**0.5:.3g}, and "
+        f"divide chi-squared statistics by {factor:.3g}."
+    )
 
 
 def _to_order(facts: RunFacts) -> list[str]:
@@ -68,7 +105,8 @@ def data_card(
     """Return the public data card as an HTML page and as a dict of plain JSON values.
 
     Everything on it comes from an allow-list: what was declared, what the policy demands, how many synthetic rows
-    leave. No metric, count, extreme, seed or source name of the real table is passed on. ``files`` maps each released
+    leave, which multiple of the real ones was asked for, and with copies the number of real rows that combining needs.
+    No metric, other count, extreme, seed or source name of the real table is passed on. ``files`` maps each released
     file to its SHA-256. ``decided``: waivers and approvals, which the page tells behind its first section.
 
     Raises:
@@ -99,7 +137,12 @@ def data_card(
         "rules": [_card_rule(outcome) for outcome in verdict.outcomes],
         "differential_privacy": _card_privacy(facts),
         "utility": _card_utility(verdict.outcomes),
-        "limits": [MADE_UP if facts.was_made_here else MADE_ELSEWHERE, *_to_order(facts), *CARD_LIMITS],
+        "limits": [
+            MADE_UP if facts.was_made_here else MADE_ELSEWHERE,
+            *_to_order(facts),
+            _uncertainty(facts),
+            *CARD_LIMITS,
+        ],
         "terms": facts.terms or NO_TERMS,
         "contact": facts.contact or NO_CONTACT,
         "files": dict(files or {}),

@@ -64,10 +64,11 @@ def sizes(facts: RunFacts) -> str:
     rows = {name: number(facts.rows[name]) for name in ("synthetic", "train", "holdout") if name in facts.rows}
     if len(rows) < 3:
         return ""
+    copies = f" in {facts.copies} copies of equal size" if facts.copies > 1 else ""
     how = "learned from" if facts.was_made_here else "held against"
     return (
-        f"{rows['synthetic']} synthetic rows, {how} {rows['train']} real training rows; {rows['holdout']} more (the "
-        f"holdout) kept apart. {person(facts.unit)}"
+        f"{rows['synthetic']} synthetic rows{copies}, {how} {rows['train']} real training rows; {rows['holdout']} more "
+        f"(the holdout) kept apart. {person(facts.unit)}"
     )
 
 

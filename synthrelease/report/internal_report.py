@@ -13,6 +13,7 @@ from synthrelease.core.contracts import CheckResult, CheckSpec, DigestName, Figu
 from synthrelease.core.formatting import moment, number, plain_key
 from synthrelease.privacy.attack_bounds import ceiling, gaussian_parameter
 from synthrelease.report import outcome_terms, verdict_words
+from synthrelease.report.copies_page import copies_files as copies_files
 from synthrelease.report.data_card import data_card as data_card
 from synthrelease.report.first_screen import answers, person, sizes, subject
 from synthrelease.report.foremost_warnings import warnings

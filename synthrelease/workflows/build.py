@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from synthrelease.core import diagnostics
-from synthrelease.core.contracts import MINIMUM_ROWS, FitSettings, Generator, PrivacyClaim, Refits
+from synthrelease.core.contracts import FitSettings, Generator, PrivacyClaim, Refits
 from synthrelease.core.errors import InputError
 from synthrelease.data import table_writer
 from synthrelease.data.formats import Place, place_of
@@ -23,14 +25,21 @@ from synthrelease.schema import schema_file as schema_reader
 from synthrelease.synthesis import canary_audit, generators, label_sharpening, patient_grouping, private_requirements
 from synthrelease.synthesis.maker import Learner, Maker, Wish
 from synthrelease.synthesis.refit import Refitting
-from synthrelease.workflows import made_to_order, ordinary_preparation, private_preparation, record_run
-from synthrelease.workflows.finish_run import Outcome, input_digests, judge, known_checks, read_back, source_of
+from synthrelease.workflows import (
+    asked_rows,
+    copies,
+    made_to_order,
+    ordinary_preparation,
+    private_preparation,
+    record_run,
+)
+from synthrelease.workflows.finish_run import Outcome, Written, input_digests, judge, known_checks, read_back, source_of
 from synthrelease.workflows.ordinary_preparation import OrdinaryPreparation
 from synthrelease.workflows.prepare_tables import check_are_files
 from synthrelease.workflows.private_preparation import PrivatePreparation
 from synthrelease.workflows.record_run import Filing
 from synthrelease.workflows.run_context import PACKAGES, Listener, Production, Run, begun
-from synthrelease.workflows.run_options import BuildOptions
+from synthrelease.workflows.run_options import BuildOptions, Multiple
 
 
 @diagnostics.recorded()
@@ -62,15 +71,20 @@ def build(
     _check(options)
     rules = policy_file.load(policy_name, known_checks())
     meaning = schema_reader.load(Path(schema_file), target=options.target)
+    asked_rows.check(options, meaning)
     name = options.generator or (generators.DEFAULT if options.epsilon is None else generators.PRIVATE[0])
     fit = generators.load(name)
     ordered = bool(options.conditions) or options.balance is not None
     private_requirements.check(options.epsilon, options.delta, meaning, rules, generator=name, ordered=ordered)
-    if label_sharpening.asked(options.sharpen_labels, options.overrides):
+    is_sharpened = label_sharpening.asked(options.sharpen_labels, options.overrides)
+    if is_sharpened:
         label_sharpening.check(meaning, rules, generator=name, epsilon=options.epsilon)
+    copies.check(copies.Asked(options.copies, name, options.epsilon is not None, ordered, is_sharpened))
     run = begun(meaning, rules, schema_file=Path(schema_file), source=table.name, options=options, listener=listener)
     with run.recorder.stage("Reading the table"):
         preparation = _prepared(run, table, options)
+    columns = len(preparation.schema().value.learned)
+    asked_rows.check_memory(preparation.planned_rows().value, columns, copies=options.copies or 1)
     content = preparation.fingerprint().value or table
     noted = source_of(run, options, content)
     with record_run.opened(run, Path(out), noted, force=options.force, event="build") as (folder, attempts):
@@ -94,16 +108,28 @@ def build(
                 step = run.recorder.listener.step
                 canary = canary_audit.audited(preparation, claim, fit=fit, settings=planted, on_step=step)
         style, rows, wish = preparation.style().value, preparation.rows(maker.fitted).value, order.wish
-        learned, quarantined = preparation.schema().value, folder.quarantine / f"synthetic.{style.format.suffix}"
-        with run.recorder.stage("Generating synthetic rows"):
-            frames = maker.frames(rows, wish, seed=run.derived, on_end=run.recorder.left_out)
-            table_writer.write(frames, learned, style, quarantined, seed=run.derived("surrogates"))
-            made, digests = read_back(quarantined, learned)
+        learned, again = preparation.schema().value, Refitting(preparation, fit, settings)
+
+        def write(frames: Iterator[pd.DataFrame], path: Path, seed: int) -> None:
+            table_writer.write(frames, learned, style, path, seed=seed)
+
+        if options.copies is None:
+            with run.recorder.stage("Generating synthetic rows"):
+                path = folder.quarantine / f"synthetic.{style.format.suffix}"
+                frames = maker.frames(rows, wish, seed=run.derived, on_end=run.recorder.left_out)
+                write(frames, path, run.derived("surrogates"))
+                written = Written(path, *read_back(path, learned))
+        else:
+            recipe = copies.Recipe(preparation, fit, settings, maker)
+            asked, again = copies.Order(options.copies, rows, style.format.suffix, write), recipe.refitting()
+            written = copies.made(run, recipe, asked, schema=learned, folder=folder.quarantine)
+        made = written.made
         evidence = made_to_order.evidence(run, preparation.for_audit(made).value, made=made, wish=wish)
+        if written.copies:
+            evidence = copies.evidence(run, evidence, written)
         if wish == Wish():
-            again = Refitting(preparation, fit, settings)
             evidence = replace(evidence, refits=_refits(run, options, again, took))
-        digests |= input_digests(folder.internal, {"table": content, "holdout": options.holdout})
+        digests = written.digests | input_digests(folder.internal, {"table": content, "holdout": options.holdout})
         produced = Production(
             maker.generator,
             settings=_settings(options, wish, preparation.planned_rows().value) | _described(maker),
@@ -112,17 +138,14 @@ def build(
             claim=claim,
             canary=canary,
             labels_are_sharpened=label_sharpening.is_done(maker.fitted),
+            copies=len(written.copies) or 1,
         )
-        return judge(run, Filing(folder, quarantined, noted, attempts, digests), produced=produced, evidence=evidence)
+        return judge(run, Filing(folder, written.path, noted, attempts, digests), produced=produced, evidence=evidence)
 
 
 def _check(options: BuildOptions) -> None:
     check_are_files(options.holdout)
     canary_audit.check(options.audit, options.epsilon)
-    if options.rows is not None and options.rows < MINIMUM_ROWS:
-        raise InputError(
-            f"--rows must be at least {MINIMUM_ROWS}, or nothing can be audited, however it is {options.rows}."
-        )
     if not 0 < options.effort <= 100:
         raise InputError(f"--effort must lie above 0 and at most at 100, however it is {options.effort}. Try 1.")
 
@@ -165,6 +188,10 @@ def _remarks(maker: Maker, claim: PrivacyClaim | None) -> Iterator[str]:
 def _settings(options: BuildOptions, wish: Wish, rows: int) -> dict[str, Any]:
     """What was asked for, as the report lists it."""
     said: dict[str, Any] = {"rows": rows, "effort": options.effort, "holdout": "file" if options.holdout else "split"}
+    if options.copies is not None:
+        said["copies"] = options.copies
+    if isinstance(options.rows, Multiple):
+        said["multiple"] = options.rows.times
     if wish.conditions:
         said["conditions"] = ", ".join(each.words for each in wish.conditions)
     if options.balance:

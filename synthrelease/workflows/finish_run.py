@@ -57,6 +57,19 @@ class Outcome:
         return self.folder / "internal" / "report.html"
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What lies in quarantine, as it was read back: ``path`` is the table, or the list of ``copies``.
+
+    ``made`` holds the rows of all copies; ``digests`` is that of ``path``.
+    """
+
+    path: Path
+    made: Table
+    digests: dict[DigestName, str]
+    copies: tuple[Table, ...] = ()
+
+
 def read_back(path: Path, meaning: LearnedSchema) -> tuple[Table, dict[DigestName, str]]:
     """Read the table in quarantine and take its digest: what is audited is what would be handed over."""
     digests: dict[DigestName, str] = {"synthetic": whole_files.sha256(path)}
@@ -133,4 +146,5 @@ def _facts(run: Run, filed: Filing, produced: Production, evidence: Evidence) ->
         privacy=claim.facts(produced.claim),
         canary=None if produced.canary is None else produced.canary.facts(),
         labels_are_sharpened=produced.labels_are_sharpened,
+        copies=produced.copies,
     )

@@ -54,6 +54,11 @@ def _real_rows(split: Split, wanted: tuple[Condition, ...]) -> int:
     return sum(sides.values())
 
 
+def training_rows(order: Order, split: Split) -> int:
+    """How many training rows are of the kind that is wanted."""
+    return len(row_conditions.restricted(split.train, order.wish.conditions))
+
+
 def _check_balance(column: str, train: Table, wanted: tuple[Condition, ...]) -> None:
     if column in {each.column for each in wanted}:
         raise InputError(f"{column!r} can stand in --condition or in --balance, not in both. Leave one out.")

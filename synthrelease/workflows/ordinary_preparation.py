@@ -21,11 +21,11 @@ from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place
 from synthrelease.synthesis import constraint_repair, patient_grouping
 from synthrelease.synthesis.encoding import datetime_transforms
-from synthrelease.workflows import made_to_order, prepare_tables
+from synthrelease.workflows import asked_rows, made_to_order, prepare_tables
 from synthrelease.workflows.made_to_order import Order
 from synthrelease.workflows.prepare_tables import RealRows
 from synthrelease.workflows.run_context import Run
-from synthrelease.workflows.run_options import BuildOptions
+from synthrelease.workflows.run_options import BuildOptions, Multiple
 
 
 def read(run: Run, table: Path | Place, *, options: BuildOptions) -> OrdinaryPreparation:
@@ -38,7 +38,10 @@ def read(run: Run, table: Path | Place, *, options: BuildOptions) -> OrdinaryPre
     split = prepare_tables.parted(run, source, options.holdout)
     real = prepare_tables.with_learned_labels(run, source, split)
     order = made_to_order.ordered(options, real.split, min_cell=run.policy.min_cell)
-    return OrdinaryPreparation(real, order, run.policy.min_cell, options.rows)
+    asked = options.rows
+    if isinstance(asked, Multiple):
+        asked = asked_rows.multiplied(asked, made_to_order.training_rows(order, real.split))
+    return OrdinaryPreparation(real, order, run.policy.min_cell, asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,11 +43,11 @@ from synthrelease.schema import generalisation
 from synthrelease.synthesis import constraint_repair
 from synthrelease.synthesis.encoding import datetime_transforms
 from synthrelease.synthesis.generators.private import domain_learning
-from synthrelease.workflows import prepare_tables
+from synthrelease.workflows import asked_rows, prepare_tables
 from synthrelease.workflows.made_to_order import Order
 from synthrelease.workflows.prepare_tables import RealRows
 from synthrelease.workflows.run_context import Run
-from synthrelease.workflows.run_options import BuildOptions
+from synthrelease.workflows.run_options import BuildOptions, Multiple
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ class PrivatePreparation:
     _real: RealRows = field(repr=False)
     _schema: LearnedSchema
     _budget: PrivacyBudget
-    _asked_rows: int | None = None
+    _asked_rows: int | Multiple | None = None
 
     def schema(self) -> Public[LearnedSchema] | Paid[LearnedSchema]:
         """What the columns mean: declared, or learned with noise."""
@@ -159,6 +159,9 @@ class PrivatePreparation:
 
     def rows(self, fitted: Fitted) -> Public[int] | Paid[int]:
         """As many rows as the steward says, as is public, or as noise says there are."""
+        if isinstance(self._asked_rows, Multiple):
+            facts = (ASKED_ROWS, NUMBER_OF_ROWS)  # a multiple of what is not public was refused
+            return Public(asked_rows.multiplied(self._asked_rows, self._real.table_rows), facts)
         if self._asked_rows is not None:
             return Public(self._asked_rows, (ASKED_ROWS,))
         if self._budget.rows_are_public:
@@ -171,7 +174,9 @@ class PrivatePreparation:
 
     def planned_rows(self) -> Internal[int]:
         """Return the number of rows that the report's settings state: as asked for, or else as the table has."""
-        return Internal(self._asked_rows or self._real.table_rows, "settings in the internal report")
+        asked, there = self._asked_rows, self._real.table_rows
+        rows = asked_rows.multiplied(asked, there) if isinstance(asked, Multiple) else asked or there
+        return Internal(rows, "settings in the internal report")
 
     def fingerprint(self) -> Internal[bytes]:
         """Return the SHA-256 of a database's rows; empty where the table is a file."""

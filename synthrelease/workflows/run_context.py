@@ -122,7 +122,7 @@ class Production:
 
     ``was_made_here``: whether this run trained the generator. ``claim`` is what a differentially private build
     promises, ``canary`` what planted rows say of that. ``labels_are_sharpened``: whether labels of the target were
-    drawn more decisively than they were learned.
+    drawn more decisively than they were learned. ``copies``: how many there are of the table.
     """
 
     generator: str
@@ -133,6 +133,7 @@ class Production:
     claim: PrivacyClaim | None = None
     canary: CanaryFinding | None = None
     labels_are_sharpened: bool = False
+    copies: int = 1
 
 
 def begun(

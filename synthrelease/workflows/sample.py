@@ -13,8 +13,9 @@ from synthrelease.report.foremost_warnings import SHARPENED
 from synthrelease.schema import row_conditions
 from synthrelease.synthesis import label_sharpening
 from synthrelease.synthesis import maker as makers
-from synthrelease.synthesis.maker import Wish
+from synthrelease.synthesis.maker import Maker, Wish
 from synthrelease.workflows.run_context import NOTABLE_SHARE, derived
+from synthrelease.workflows.run_options import NOT_PUBLIC, Multiple
 
 NOT_AUDITED = "Nobody has audited these rows. Keep them inside; `synthrelease audit` judges them like any other table."
 IDENTIFIERS = (
@@ -25,25 +26,30 @@ IDENTIFIERS = (
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Where the rows lie, the seed that repeats them, and what the steward should know."""
+    """Where the rows lie and how many, the seed that repeats them, and what the steward should know."""
 
     path: Path
+    rows: int
     seed: int
     notices: tuple[str, ...]
 
 
-def sample(run: Path, rows: int, *, out: Path | None, seed: int | None, wanted: tuple[str, ...] = ()) -> Sampled:
+def sample(
+    run: Path, asked: int | Multiple, *, out: Path | None, seed: int | None, wanted: tuple[str, ...] = ()
+) -> Sampled:
     """Draw rows from the generator in a run folder and write them in the look of the run's synthetic table.
 
     They are written beside it, into ``quarantine/``, unless ``out`` says otherwise, with a JSON file of the same name
     that says what they are.
 
     Raises:
-        InputError: the folder holds no finished build, ``out`` is taken or has another format, or ``wanted`` is wrong.
+        InputError: the folder holds no finished build, ``out`` is taken or has another format, ``wanted`` is wrong, or
+            ``asked`` is a multiple of a number of rows that is not public.
         TrainingError: too few rows meet the conditions or obey the constraints.
     """
     maker = makers.load(run / "internal")
-    (table, *_) = [*run.glob("release/synthetic.*"), *run.glob("quarantine/synthetic.*"), None]
+    rows = asked if isinstance(asked, int) else _multiplied(asked, maker)
+    (table, *_) = [*_tables(run / "release"), *_tables(run / "quarantine"), None]
     if table is None or rows < 1:
         found = f"{rows} rows were asked for" if rows < 1 else f"{run} holds none"
         raise InputError(f"Rows are drawn, one or more, in the look of a run's synthetic table, however {found}.")
@@ -75,4 +81,22 @@ def sample(run: Path, rows: int, *, out: Path | None, seed: int | None, wanted: 
         "notices": notices,
     }
     files.write_json(path.with_name(f"{path.name}.json"), facts)
-    return Sampled(path, chosen, tuple(notices))
+    return Sampled(path, rows, chosen, tuple(notices))
+
+
+def _tables(folder: Path) -> list[Path]:
+    """The synthetic table, or the copies of it."""
+    return [path for path in sorted(folder.glob("synthetic[.-]*")) if path.suffix != ".json"]  # no list of copies
+
+
+def _multiplied(asked: Multiple, maker: Maker) -> int:
+    """So many times as many rows as the generator learned from.
+
+    Raises:
+        InputError: it learned under differential privacy, and how many there were is not public.
+    """
+    known = maker.fitted.description
+    real = known.get("training_rows", known.get("units") if maker.schema.rows_are_public else None)
+    if real is None:
+        raise InputError(f"--rows {asked} needs a number of real rows that is public. {NOT_PUBLIC}")
+    return round(asked.times * int(real))

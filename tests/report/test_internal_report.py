@@ -300,6 +300,36 @@ def test_the_card_says_what_left_and_under_which_policy():
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
 
 
+@pytest.mark.parametrize(
+    ("changes", "said", "unsaid"),
+    [
+        ({}, "v (400 / n) + v", "times the real ones"),
+        (
+            {"settings": {"multiple": 5.0}},
+            "multiply standard errors by 2.45, and divide chi-squared statistics by 6",
+            "/ n",
+        ),
+        ({"settings": {"multiple": 5.0, "balanced": "ward"}}, "intervals must not shrink", "standard errors"),
+        ({"was_made_here": False}, "intervals must not shrink", "variance"),
+    ],
+)
+def test_the_card_says_that_intervals_must_not_shrink_and_by_which_rule(changes, said, unsaid):
+    run = sample()
+    facts = replace(run.facts, privacy=None, rows={"train": 80, "holdout": 20, "synthetic": 400}, **changes)
+    html, plain = card(Sample(run.verdict, (), facts, {}))
+    told = " ".join(plain["limits"])
+    assert said in told
+    assert said in Page(html).words
+    assert unsaid not in told
+
+
+def test_with_privacy_noise_no_rule_is_given():
+    run = sample()
+    told = " ".join(card(Sample(run.verdict, (), replace(run.facts, privacy=claimed()), {}))[1]["limits"])
+    assert "no rule corrects" in told
+    assert "standard errors" not in told
+
+
 def test_the_card_holds_nothing_that_was_measured_or_counted_in_the_real_table():
     run = sample()
     secret = 0.123456789

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import pytest
@@ -13,9 +14,22 @@ from conftest import drafted, ward
 import synthrelease
 from synthrelease import BuildOptions, InputError
 from synthrelease.cli.main import main
+from synthrelease.core.contracts import Fitted
 from synthrelease.report import internal_report
 from synthrelease.synthesis import maker
 from synthrelease.workflows import sample
+from synthrelease.workflows.run_options import Multiple
+
+
+@dataclass(frozen=True)
+class Told:
+    """A trained generator that says other things of itself."""
+
+    fitted: Fitted
+    description: Mapping[str, object]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.fitted, name)
 
 
 def build(files, out, **changes):
@@ -100,6 +114,11 @@ def test_the_commands_answer_in_words(finished, tmp_path):
         (["--condition", "age=89.9..89.95"], "training patients"),
         (["--balance", "age"], "column with labels"),
         (["--balance", "sex", "--condition", "sex=F"], "not in both"),
+        (["--rows", "lots"], "neither a number of rows nor a multiple such as 5x"),
+        (["--rows", "-2x"], "a multiple above 0"),
+        (["--rows", "19"], "--rows must be at least 20"),
+        (["--rows", "0.01x"], "--rows must be at least 20"),
+        (["--rows", "1000000000x"], "must fit into memory"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_exit_code_2_and_nothing_is_left(ward_files, tmp_path, arguments, found):
@@ -134,3 +153,27 @@ def test_balanced_classes_are_equally_frequent_and_likeness_is_judged_on_real_sh
     _, card = internal_report.data_card(facts, result.verdict, released_rows=301)
     assert any("were made equally frequent" in text for text in card["limits"])
     assert any("made to meet: sex=F" in text for text in card["limits"])
+
+
+def test_a_multiple_counts_the_rows_that_were_learned_from(ward_files, tmp_path):
+    result = build(ward_files, tmp_path / "run", rows=Multiple(2))
+    train = result.facts.rows["train"]
+    assert len(made(result)) == result.facts.settings["rows"] == 2 * train
+    assert result.facts.settings["multiple"] == 2
+    done = sample.sample(result.folder, Multiple(1.5), out=None, seed=5)
+    assert len(pd.read_csv(done.path)) == done.rows == round(1.5 * train)
+
+
+@pytest.mark.parametrize("are_public", [False, True])
+def test_under_privacy_a_multiple_needs_a_public_number_of_rows(finished, monkeypatch, are_public):
+    """The check comes before any row is read, so that a maker that says so is enough."""
+    known = maker.load(finished / "internal")
+    schema = replace(known.schema, rows_are_public=are_public)
+    told = Told(known.fitted, {"generator": "marginals", "units": 300})
+    private = replace(known, fitted=told, plan=replace(known.plan, schema=schema))
+    monkeypatch.setattr(maker, "load", lambda _: private)
+    if are_public:
+        assert sample.sample(finished, Multiple(0.1), out=None, seed=9).rows == 30
+    else:
+        with pytest.raises(InputError, match=r"--rows 0\.1x needs a number of real rows that is public"):
+            sample.sample(finished, Multiple(0.1), out=None, seed=9)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import stats
@@ -26,6 +26,8 @@ from synthrelease.synthesis.encoding.number_bins import NumberCoding
 from synthrelease.synthesis.encoding.table_encoder import Coding, Encoded, Encoder
 
 Float32Array = np.ndarray[Any, np.dtype[np.float32]]
+Counts: TypeAlias = IntArray | FloatArray
+"""Rows in each cell of a column, or what they weigh together, (cells,)."""
 
 MAX_INDICATORS = 128
 """Values of one number column with an indicator of their own."""
@@ -83,18 +85,32 @@ class Cells:
     rows: int
 
     @classmethod
-    def fit(cls, encoder: Encoder, encoded: Encoded, *, order: Sequence[int], knots: int) -> Cells:
-        """Count training shares and describe every cell; ``order`` are the encoder's columns, first written first."""
-        counts = [np.bincount(encoded.codes[:, place], minlength=encoder.codings[place].size) for place in order]
+    def fit(
+        cls,
+        encoder: Encoder,
+        encoded: Encoded,
+        *,
+        order: Sequence[int],
+        knots: int,
+        weights: FloatArray | None = None,
+    ) -> Cells:
+        """Count training shares and describe every cell.
+
+        ``order``: the encoder's columns, first written first. ``weights``: how much each row counts, (rows,), 1 on
+        average; 1 each unless given.
+        """
+        counts = [
+            np.bincount(encoded.codes[:, place], weights, minlength=encoder.codings[place].size) for place in order
+        ]
         return cls.of_counts(encoder, counts, order=order, knots=knots)
 
     @classmethod
-    def of_counts(cls, encoder: Encoder, counts: Sequence[IntArray], *, order: Sequence[int], knots: int) -> Cells:
+    def of_counts(cls, encoder: Encoder, counts: Sequence[Counts], *, order: Sequence[int], knots: int) -> Cells:
         """Describe the cells from the number of training rows in each."""
         columns = tuple(
             _described(encoder.codings[place], each, knots) for place, each in zip(order, counts, strict=True)
         )
-        return cls(tuple(order), columns, knots, int(counts[0].sum()) if counts else 0)
+        return cls(tuple(order), columns, knots, round(float(counts[0].sum())) if counts else 0)
 
     @property
     def starts(self) -> IntArray:
@@ -135,7 +151,7 @@ def _weight(column: ColumnCells, rows: int) -> float:
     return rows + 0.5 * column.size
 
 
-def _described(coding: Coding, counts: IntArray, knots: int) -> ColumnCells:
+def _described(coding: Coding, counts: Counts, knots: int) -> ColumnCells:
     # Half a row is added to each cell, so that no cell is impossible before anything is learned.
     shares = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
     if isinstance(coding, NumberCoding):
@@ -151,7 +167,7 @@ def _described(coding: Coding, counts: IntArray, knots: int) -> ColumnCells:
     return ColumnCells(shares, features, learned, order.astype(np.int64), _ranks(shares, order), coding.emitted)
 
 
-def _number(coding: NumberCoding, counts: IntArray, shares: FloatArray, knots: int) -> ColumnCells:
+def _number(coding: NumberCoding, counts: Counts, shares: FloatArray, knots: int) -> ColumnCells:
     present = len(coding.lows) + len(coding.atoms)
     centres = np.concatenate(
         [np.asarray(coding.lows) / 2 + np.asarray(coding.highs) / 2, np.asarray(coding.atoms, dtype=np.float64)]
@@ -175,7 +191,7 @@ def _hats(ranks: FloatArray, knots: int) -> FloatArray:
     return np.asarray(np.clip(1.0 - np.abs(ranks[:, None] - at) * (knots - 1), 0.0, None))
 
 
-def _indicators(counts: IntArray, *, first: int, stop: int) -> FloatArray:
+def _indicators(counts: Counts, *, first: int, stop: int) -> FloatArray:
     """One column for each of the commonest heavy values (cells ``first`` to ``stop``) that enough rows hold."""
     commonest = first + np.argsort(-counts[first:stop], kind="stable")[:MAX_INDICATORS]
     chosen = np.sort(commonest[counts[commonest] >= INDICATOR_ROWS])

@@ -30,21 +30,25 @@ from synthrelease.core.contracts import (
     BoolArray,
     FitSettings,
     Fitted,
-    IntArray,
     ModelledSchema,
     OnStep,
     PrivacySpend,
     Table,
     TrainingStep,
 )
+from synthrelease.core.errors import TrainingError
 from synthrelease.synthesis.encoding.binning import FINE
 from synthrelease.synthesis.encoding.number_bins import NumberCoding
 from synthrelease.synthesis.encoding.table_encoder import Encoder
-from synthrelease.synthesis.generators import saved_model
+from synthrelease.synthesis.generators import patient_bootstrap, saved_model
 from synthrelease.synthesis.generators.argument_checks import check_training, chunk_sizes
 from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells
 from synthrelease.synthesis.generators.autoregressive_gan.config import SMALL_ROWS, Config, config_for
-from synthrelease.synthesis.generators.autoregressive_gan.label_correction import Correction, correction
+from synthrelease.synthesis.generators.autoregressive_gan.label_correction import (
+    Correction,
+    TrainingRows,
+    correction,
+)
 from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Width
 from synthrelease.synthesis.generators.autoregressive_gan.sampling import (
     Manner,
@@ -54,7 +58,13 @@ from synthrelease.synthesis.generators.autoregressive_gan.sampling import (
     piece_rows,
     settle,
 )
-from synthrelease.synthesis.generators.autoregressive_gan.training import SLOWER, Trained, UnstableError, train
+from synthrelease.synthesis.generators.autoregressive_gan.training import (
+    SLOWER,
+    Rows,
+    Trained,
+    UnstableError,
+    train,
+)
 from synthrelease.synthesis.generators.marginals import generator as marginals
 from synthrelease.synthesis.generators.progress import Progress
 from synthrelease.synthesis.generators.saved_model import SavedModel, history_facts
@@ -222,6 +232,7 @@ def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnSte
 
     Raises:
         InputError: the table has no rows or no columns, or a setting is unknown or out of its range.
+        TrainingError: a copy (``settings.bootstrap``) cannot be trained stably; no other generator takes its place.
     """
     check_training(train_rows, settings)
     config = config_for(
@@ -234,8 +245,11 @@ def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnSte
     encoder = Encoder.fit(train_rows, FINE)
     encoded = encoder.encode(train_rows.frame)
     order = _order(train_rows, settings.lead)
-    cells = Cells.fit(encoder, encoded, order=order, knots=config.knots)
-    codes = torch.from_numpy(cells.codes(encoded)).to("cuda" if torch.cuda.is_available() else "cpu")
+    weights = None if settings.bootstrap is None else patient_bootstrap.weights_of(train_rows, settings.bootstrap)
+    cells = Cells.fit(encoder, encoded, order=order, knots=config.knots, weights=weights)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    codes = torch.from_numpy(cells.codes(encoded)).to(device)
+    rows = Rows(codes, weights=None if weights is None else torch.from_numpy(weights).float().to(device))
     progress = Progress(config.steps * (1 + _is_fitted_twice(len(codes), config)), on_step)
     notices: list[str] = []
     for attempt in range(1 + RESTARTS):
@@ -246,7 +260,7 @@ def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnSte
         try:
             with _one_thread(cells), torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(settings.seed + attempt)  # what dropout draws from
-                trained = _fitted(cells, codes, train_rows, tried, seed=settings.seed + attempt, progress=progress)
+                trained = _fitted(cells, rows, train_rows, tried, seed=settings.seed + attempt, progress=progress)
         except UnstableError as trouble:
             notices.append(f"{trouble} Training began again from another seed with smaller learning rates.")
             progress.again()
@@ -265,18 +279,21 @@ def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnSte
             notices=tuple(notices),
             stopped_at=trained.stopped_at,
         )
-        return _corrected(fitted, codes.cpu().numpy(), train_rows.units)
+        counted = np.ones(len(codes)) if weights is None else weights
+        return _corrected(fitted, TrainingRows(codes.cpu().numpy(), train_rows.units, counted))
+    if settings.bootstrap is not None:
+        raise TrainingError(patient_bootstrap.NO_COPY)
     fallen = marginals.fit(train_rows, replace(settings, overrides={}), on_step)
     why = f"The GAN could not be trained stably in {1 + RESTARTS} attempts; the marginal-only generator took its place."
     return replace(fallen, notices=(*notices, why))
 
 
-def _corrected(fitted: FittedGan, codes: IntArray, units: IntArray | None) -> FittedGan:
+def _corrected(fitted: FittedGan, rows: TrainingRows) -> FittedGan:
     """Give the target its main effects back, unless it is to be sharpened, and every column its training shares."""
     writer, cells = fitted.writer, fitted.cells
     target, found = _place(fitted.encoder, cells, fitted.target), None
     if target is not None and fitted.config.target_temperature == 1.0:
-        found = correction(writer, cells, fitted.encoder, codes, target=target, units=units)
+        found = correction(writer, cells, fitted.encoder, rows, target=target)
     settle(writer, cells, Manner(target=target, correction=found))
     return replace(fitted, correction=found)
 
@@ -286,16 +303,24 @@ def _is_fitted_twice(rows: int, config: Config) -> bool:
 
 
 def _fitted(
-    cells: Cells, codes: torch.Tensor, table: Table[ModelledSchema], config: Config, *, seed: int, progress: Progress
+    cells: Cells, rows: Rows, table: Table[ModelledSchema], config: Config, *, seed: int, progress: Progress
 ) -> Trained:
     """Train with inner rows set apart; of a small table once more on all rows, for as long as was found best."""
-    inner = _inner_rows(table, config, seed=seed)
-    apart = codes[inner] if inner.any() else None
-    found = train(cells, codes[~inner], apart, config=config, seed=seed, report=progress.add)
-    if not _is_fitted_twice(len(codes), config):
+    found = train(
+        cells, _parted(rows, _inner_rows(table, config, seed=seed)), config=config, seed=seed, report=progress.add
+    )
+    if not _is_fitted_twice(len(rows.codes), config):
         return found
     progress.part(config.steps, found.stopped_at)
-    return train(cells, codes, None, config=replace(config, steps=found.stopped_at), seed=seed, report=progress.add)
+    return train(cells, rows, config=replace(config, steps=found.stopped_at), seed=seed, report=progress.add)
+
+
+def _parted(rows: Rows, is_inner: BoolArray) -> Rows:
+    """Set the inner rows apart."""
+    if not is_inner.any():
+        return rows
+    weights = None if rows.weights is None else rows.weights[~is_inner]
+    return Rows(rows.codes[~is_inner], inner=rows.codes[is_inner], weights=weights)
 
 
 def _inner_rows(table: Table[ModelledSchema], config: Config, *, seed: int) -> BoolArray:

@@ -46,6 +46,19 @@ _STEPS, _HALVINGS, _CLOSE = 50, 20, 1e-7
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """All training rows as cells in writing order, ``codes`` (rows, columns).
+
+    ``units``: the patient of each, (rows,), or None where each is one. ``weights``: how much each counts, (rows,), 1 on
+    average.
+    """
+
+    codes: IntArray
+    units: IntArray | None
+    weights: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class Correction:
     """What is added to the logits of the target's cells, by the cells of the columns written before it.
 
@@ -68,7 +81,7 @@ class Correction:
 
 
 def correction(
-    writer: RowWriter, cells: Cells, encoder: Encoder, codes: IntArray, *, target: int, units: IntArray | None
+    writer: RowWriter, cells: Cells, encoder: Encoder, rows: TrainingRows, *, target: int
 ) -> Correction | None:
     """Fit main effects beside a trained writer; None where nothing stands before the target, or too much would.
 
@@ -76,10 +89,10 @@ def correction(
         writer: the trained network.
         cells: what its cells are.
         encoder: which columns the cells are of.
-        codes: all training rows as cells in writing order, (rows, columns).
+        rows: all training rows.
         target: the target's place in writing order.
-        units: the patient of each row, (rows,), or None where each is one.
     """
+    codes = rows.codes
     size, labels = cells.columns[target].size, codes[:, target]
     blocks = _blocks(cells, encoder, target)
     effects = sum(block.shape[1] for block in blocks)
@@ -87,9 +100,9 @@ def correction(
         return None
     base = int(np.bincount(labels, minlength=size).argmax())
     others = np.delete(np.arange(size), base)
-    first = once_a_patient(labels, units)
+    first = once_a_patient(labels, rows.units)
     held = _held(_events(blocks, codes[first], np.eye(size)[labels[first]]), base)[:, others]
-    fit = _Regression(blocks, codes, labels, _logits(writer, codes, target), others, held)
+    fit = _Regression(blocks, rows, labels, _logits(writer, codes, target), others, held)
     found = np.zeros((1 + effects, size))
     found[:, others] = fit.solved()
     stops = 1 + np.cumsum([0, *(block.shape[1] for block in blocks)])
@@ -167,13 +180,13 @@ def _logits(writer: RowWriter, codes: IntArray, target: int) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class _Regression:
-    """``labels`` (rows,) on the main effects of ``codes`` beside ``offset`` (rows, classes).
+    """``labels`` (rows,) on the main effects of the columns of ``rows`` beside ``offset`` (rows, classes).
 
     ``others``: the classes but the commonest. ``held``: precisions of the prior, (1 + effects, others).
     """
 
     blocks: Sequence[FloatArray]
-    codes: IntArray
+    rows: TrainingRows
     labels: IntArray
     offset: FloatArray
     others: IntArray
@@ -208,21 +221,25 @@ class _Regression:
     def _loss(self, effects: FloatArray) -> float:
         """The negative log posterior."""
         loss = 0.5 * float((self.held * effects**2).sum())
-        for design, offset, labels in _chunks(self.blocks, self.codes, self.offset, self.labels):
+        for design, offset, labels, weights in self._parts():
             logs = self._chances(design, offset, effects)[1]
-            loss -= float(logs[np.arange(len(logs)), labels].sum())
+            loss -= float((weights * logs[np.arange(len(logs)), labels]).sum())
         return loss
+
+    def _parts(self) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
+        """Yield design, offset, labels and weights of some rows at a time."""
+        return _chunks(self.blocks, self.rows.codes, self.offset, self.labels, self.rows.weights)
 
     def _bend(self, effects: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Its slope, (1 + effects, others), and its second derivatives, class by class, (all effects, all effects)."""
         count, classes = effects.shape
         slope, bend = self.held * effects, np.diag(self.held.T.ravel())
-        for design, offset, labels in _chunks(self.blocks, self.codes, self.offset, self.labels):
+        for design, offset, labels, weights in self._parts():
             chances = self._chances(design, offset, effects)[0][:, self.others]  # (rows, others)
-            slope = slope + design.T @ (chances - (labels[:, None] == self.others))
+            slope = slope + design.T @ (weights[:, None] * (chances - (labels[:, None] == self.others)))
             for one in range(classes):
                 for two in range(one + 1):
-                    weight = chances[:, one] * (float(one == two) - chances[:, two])
+                    weight = weights * chances[:, one] * (float(one == two) - chances[:, two])
                     part = design.T @ (weight[:, None] * design)
                     at, to = (slice(each * count, (each + 1) * count) for each in (one, two))
                     bend[at, to] += part
@@ -231,4 +248,4 @@ class _Regression:
         return slope, bend
 
 
-__all__ = ["Correction", "correction"]
+__all__ = ["Correction", "TrainingRows", "correction"]

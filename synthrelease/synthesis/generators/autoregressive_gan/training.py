@@ -67,6 +67,29 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """Training rows as cells, ``codes`` (rows, columns), int64, on the training device.
+
+    ``inner``: further ones, (rows, columns), that are not learned from and say when to stop. ``weights``: how much each
+    of ``codes`` counts, (rows,), 1 on average; None: 1 each.
+    """
+
+    codes: Tensor
+    inner: Tensor | None = None
+    weights: Tensor | None = None
+
+    def mean(self, losses: Tensor, chosen: Tensor | slice) -> Tensor:
+        """Return the mean of the losses of the chosen rows, (chosen,)."""
+        return losses.mean() if self.weights is None else (self.weights[chosen] * losses).mean()
+
+    def drawn(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return the places of rows drawn with replacement, (count,), by how much they count."""
+        if self.weights is not None:
+            return torch.multinomial(self.weights, count, replacement=True, generator=rng)
+        return torch.randint(len(self.codes), (count,), generator=rng, device=self.codes.device)
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """Weights to go back to."""
 
@@ -93,14 +116,13 @@ class Contest:
 
 
 def train(  # the loop is written out, top to bottom
-    cells: Cells, rows: Tensor, inner: Tensor | None, *, config: Config, seed: int, report: Report
+    cells: Cells, rows: Rows, *, config: Config, seed: int, report: Report
 ) -> Trained:
-    """Train a row writer on rows of cells, (rows, columns).
+    """Train a row writer on rows of cells.
 
     Args:
         cells: what the cells are.
-        rows: int64, on the training device.
-        inner: further training rows, (rows, columns), that are not learned from and say when to stop; or None.
+        rows: what is learned from, and what says when to stop.
         config: the settings.
         seed: of weights and batches.
         report: hears losses; likelihoods are in nats a row.
@@ -108,14 +130,15 @@ def train(  # the loop is written out, top to bottom
     Raises:
         UnstableError: losses or rows went wrong twice.
     """
-    device, count = rows.device, len(rows)
+    codes, inner = rows.codes, rows.inner
+    device, count = codes.device, len(codes)
     rng = torch.Generator(device=device).manual_seed(seed)
     state = _begun(cells, config, report, seed=seed, device=device)
     writer, average, critic = state.loop.network, state.loop.average, state.critic
     good, mended = state.kept(), ""
     watch = InnerWatch(inner) if inner is not None and len(inner) else None
     contest: dict[str, Tensor] = {}  # the losses of its last update, which need not be one that is looked at
-    first, signs, ranks = math.nan, [], _ranks(cells, rows[:LOOK_ROWS].cpu().numpy())
+    first, signs, ranks = math.nan, [], _ranks(cells, codes[:LOOK_ROWS].cpu().numpy())
     every = max(1, config.steps // LOOKS)
 
     for step in state.loop:
@@ -124,7 +147,8 @@ def train(  # the loop is written out, top to bottom
 
         # The likelihood of a batch of training rows, and the prior on the weights.
         chosen = torch.randint(count, (config.batch_size,), generator=rng, device=device)
-        likelihood = writer.surprise(rows[chosen] if count > config.batch_size else rows, weights).sum(1).mean()
+        batch = chosen if count > config.batch_size else slice(None)
+        likelihood = rows.mean(writer.surprise(codes[batch], weights).sum(1), batch)
         prior = sum((each.square().sum() for each in writer.parameters() if each.ndim > 1), torch.zeros(()))
         loss = likelihood + config.weight_decay / (2 * count) * prior
         losses = {"likelihood": likelihood}
@@ -134,8 +158,7 @@ def train(  # the loop is written out, top to bottom
         if is_contest and step % config.adversarial_every == 0:
             pairs = min(config.adversarial_batch, count)
             made = writer.relaxed(pairs, weights, tau=config.gumbel_temperature, rng=rng)  # (pairs, features)
-            chosen = torch.randint(count, (pairs,), generator=rng, device=device)
-            real = writer.features(rows[chosen], weights).detach()  # (pairs, features)
+            real = writer.features(codes[rows.drawn(pairs, rng)], weights).detach()  # (pairs, features)
             judged = _judged(critic, state.judge, real, made.detach(), config.gradient_penalty)
             fooling = _fooled(critic, real, made, config.feature_matching)
             contest = {"critic": judged, "writer": fooling.detach()}

@@ -19,7 +19,7 @@ from synthrelease.synthesis.encoding.binning import FINE
 from synthrelease.synthesis.encoding.table_encoder import Encoder
 from synthrelease.synthesis.generators.autoregressive_gan import generator as gan
 from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells
-from synthrelease.synthesis.generators.autoregressive_gan.label_correction import correction
+from synthrelease.synthesis.generators.autoregressive_gan.label_correction import TrainingRows, correction
 from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Width
 
 EFFECTS = np.array([0.9, -0.6, 1.0])
@@ -147,10 +147,14 @@ def untrained(table: Table, target: str) -> tuple[RowWriter, Cells, Encoder, np.
     return writer, cells, encoder, cells.codes(encoded), len(order) - 1
 
 
+def counted(codes: np.ndarray, units: np.ndarray | None) -> TrainingRows:
+    return TrainingRows(codes, units, np.ones(len(codes)))
+
+
 def corrected_chances(table: Table, target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Real rows as cells, the corrected probability of each of the target's cells, and the effects."""
     writer, cells, encoder, codes, last = untrained(table, target)
-    found = correction(writer, cells, encoder, codes, target=last, units=table.units)
+    found = correction(writer, cells, encoder, counted(codes, table.units), target=last)
     assert found is not None
     weights = writer.weights()
     span = slice(writer.feature_starts[last], writer.feature_starts[last + 1])
@@ -185,7 +189,18 @@ def test_patients_are_counted_and_not_their_rows():
     repeated = cohort(300).take(np.repeat(np.arange(60), 5))
     writer, cells, encoder, codes, last = untrained(repeated, "ill")
     loose, held = (
-        np.abs(correction(writer, cells, encoder, codes, target=last, units=units).effects).max()
+        np.abs(correction(writer, cells, encoder, counted(codes, units), target=last).effects).max()
         for units in (None, np.repeat(np.arange(60), 5))
     )
     assert held < 0.95 * loose
+
+
+def test_weights_count_as_repeated_rows_do():
+    table = cohort(400)
+    writer, cells, encoder, codes, last = untrained(table, "ill")
+    times = np.random.default_rng(0).integers(1, 4, len(codes))
+    weighted = correction(writer, cells, encoder, TrainingRows(codes, None, times.astype(float)), target=last)
+    repeated = correction(writer, cells, encoder, counted(np.repeat(codes, times, axis=0), None), target=last)
+    assert weighted.effects == pytest.approx(repeated.effects, abs=1e-5)
+    alike = correction(writer, cells, encoder, counted(codes, None), target=last)
+    assert np.abs(weighted.effects - alike.effects).max() > 0.01

@@ -19,7 +19,7 @@ from synthrelease.synthesis.generators.autoregressive_gan.config import Config, 
 from synthrelease.synthesis.generators.autoregressive_gan.critic import Critic
 from synthrelease.synthesis.generators.autoregressive_gan.early_stopping import PATIENCE, InnerWatch
 from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter
-from synthrelease.synthesis.generators.autoregressive_gan.training import UnstableError, train
+from synthrelease.synthesis.generators.autoregressive_gan.training import Rows, UnstableError, train
 
 
 def coded(rows: int = 300, *, seed: int = 0) -> tuple[Cells, torch.Tensor]:
@@ -46,8 +46,8 @@ def likelihood_of(writer: RowWriter, rows: torch.Tensor) -> float:
 def test_training_lowers_the_surprise_and_the_state_is_healthy():
     cells, rows = coded()
     config = settings()
-    done = train(cells, rows, None, config=config, seed=1, report=nothing)
-    before = train(cells, rows, None, config=replace(config, generator_lr=1e-6), seed=1, report=nothing)
+    done = train(cells, Rows(rows), config=config, seed=1, report=nothing)
+    before = train(cells, Rows(rows), config=replace(config, generator_lr=1e-6), seed=1, report=nothing)
     assert likelihood_of(done.writer, rows) < likelihood_of(before.writer, rows) - 0.5
     assert (done.stopped_at, done.mended) == (100, "")
     assert all(sign.coverage > 0.9 and sign.spread > 0.8 for sign in done.signs)
@@ -55,8 +55,8 @@ def test_training_lowers_the_surprise_and_the_state_is_healthy():
 
 def test_a_learning_rate_a_hundred_times_too_high_still_teaches():
     cells, rows = coded()
-    plain = train(cells, rows, None, config=settings(), seed=1, report=nothing)
-    fast = train(cells, rows, None, config=settings(generator_lr=100 * 3e-3), seed=1, report=nothing)
+    plain = train(cells, Rows(rows), config=settings(), seed=1, report=nothing)
+    fast = train(cells, Rows(rows), config=settings(generator_lr=100 * 3e-3), seed=1, report=nothing)
     assert likelihood_of(fast.writer, rows) < likelihood_of(plain.writer, rows) + 0.2
 
 
@@ -65,7 +65,7 @@ def test_a_learning_rate_ten_thousand_times_too_high_is_given_up(seed):
     cells, rows = coded()
     config = replace(settings(), generator_lr=30.0)  # beyond what the range of the setting allows
     with pytest.raises(UnstableError, match="diverged at update"):
-        train(cells, rows, None, config=config, seed=seed, report=nothing)
+        train(cells, Rows(rows), config=config, seed=seed, report=nothing)
 
 
 def test_going_back_takes_smaller_learning_rates_from_the_last_good_state(monkeypatch):
@@ -90,7 +90,7 @@ def test_going_back_takes_smaller_learning_rates_from_the_last_good_state(monkey
     monkeypatch.setattr(training, "_look", look)
     monkeypatch.setattr(training, "_diagnosis", diagnosed)
     monkeypatch.setattr(training, "_set_rate", rated)
-    done = train(cells, rows, None, config=settings(adversarial_weight=0), seed=1, report=nothing)
+    done = train(cells, Rows(rows), config=settings(adversarial_weight=0), seed=1, report=nothing)
     assert len(broken) == 1
     assert "diverged" in done.mended
     assert max(rates[60:]) < 0.3 * max(rates)
@@ -101,7 +101,7 @@ def test_a_critic_that_is_switched_off_is_noticed(monkeypatch):
     monkeypatch.setattr(Critic, "forward", lambda self, rows: (0.0 * rows).sum(1))
     cells, rows = coded()
     with pytest.raises(UnstableError, match="critic has no gradient"):
-        train(cells, rows, None, config=settings(adversarial_start=0.0), seed=1, report=nothing)
+        train(cells, Rows(rows), config=settings(adversarial_start=0.0), seed=1, report=nothing)
 
 
 def test_a_generator_that_writes_one_row_only_is_noticed(monkeypatch):
@@ -111,7 +111,7 @@ def test_a_generator_that_writes_one_row_only_is_noticed(monkeypatch):
     monkeypatch.setattr(training, "draw", constant)
     cells, rows = coded()
     with pytest.raises(UnstableError, match=r"collapsed|diverged"):
-        train(cells, rows, None, config=settings(), seed=1, report=nothing)
+        train(cells, Rows(rows), config=settings(), seed=1, report=nothing)
 
 
 def test_training_that_stays_unstable_ends_with_the_marginal_only_generator_and_says_so(monkeypatch):
@@ -152,16 +152,16 @@ def test_learning_by_heart_is_stopped_and_the_better_state_kept():
     _, inner = coded(400, seed=8)
     inner = torch.minimum(inner, torch.tensor([len(each.shares) - 1 for each in cells.columns]))
     config = settings(steps=1_500, weight_decay=0, hidden=256, adversarial_weight=0)
-    stopped = train(cells, rows, inner, config=config, seed=1, report=nothing)
-    to_the_end = train(cells, rows, None, config=config, seed=1, report=nothing)
+    stopped = train(cells, Rows(rows, inner), config=config, seed=1, report=nothing)
+    to_the_end = train(cells, Rows(rows), config=config, seed=1, report=nothing)
     assert stopped.stopped_at < 750
     assert likelihood_of(stopped.writer, inner) < likelihood_of(to_the_end.writer, inner) - 1
 
 
 def test_the_watch_keeps_a_state_until_it_is_surely_worse():
     cells, rows = coded(60)
-    good = train(cells, rows, None, config=settings(steps=60, generator_lr=0.01), seed=1, report=nothing).writer
-    worse = train(cells, rows, None, config=settings(steps=1), seed=1, report=nothing).writer
+    good = train(cells, Rows(rows), config=settings(steps=60, generator_lr=0.01), seed=1, report=nothing).writer
+    worse = train(cells, Rows(rows), config=settings(steps=1), seed=1, report=nothing).writer
     watch = InnerWatch(rows)
     assert not watch.is_over(good, step=1)
     assert [watch.is_over(worse, step=step) for step in range(2, 2 + PATIENCE)] == [False] * (PATIENCE - 1) + [True]
@@ -177,5 +177,21 @@ def test_a_critic_costs_at_most_a_fifth_of_the_updates(monkeypatch):
     for size in (1_000, 100_000):
         calls.clear()
         config = config_for(size, overrides={"steps": 64, "hidden": 16, "batch_size": 64})
-        train(cells, rows, None, config=config, seed=1, report=nothing)
+        train(cells, Rows(rows), config=config, seed=1, report=nothing)
         assert 0 < len(calls) / 64 <= 0.15
+
+
+def test_rows_count_by_their_weights():
+    cells, codes = coded()
+    is_ill = codes[:, 4] == codes[0, 4]
+    weights = torch.where(is_ill, 2.0, 0.0)
+    rows = Rows(codes, weights=weights / weights.mean())
+    drawn = rows.drawn(200, torch.Generator().manual_seed(0))
+    assert bool(is_ill[drawn].all())
+    losses = is_ill.float()
+    assert float(rows.mean(losses, slice(None))) == pytest.approx(1.0)
+    assert float(Rows(codes).mean(losses, slice(None))) == pytest.approx(float(losses.mean()))
+    alone = train(cells, rows, config=settings(), seed=1, report=nothing).writer
+    alike = train(cells, Rows(codes), config=settings(), seed=1, report=nothing).writer
+    assert likelihood_of(alone, codes[is_ill]) < likelihood_of(alike, codes[is_ill])
+    assert likelihood_of(alone, codes[~is_ill]) > likelihood_of(alike, codes[~is_ill])
