@@ -35,11 +35,13 @@ from synthrelease.core.privacy_types import PublicFact as PublicFact
 from synthrelease.core.schema_types import MOMENTS as MOMENTS
 from synthrelease.core.schema_types import NO_TREATMENT as NO_TREATMENT
 from synthrelease.core.schema_types import NUMBERS as NUMBERS
+from synthrelease.core.schema_types import Analysis as Analysis
 from synthrelease.core.schema_types import Column as Column
 from synthrelease.core.schema_types import Constraint as Constraint
 from synthrelease.core.schema_types import DeclaredSchema as DeclaredSchema
 from synthrelease.core.schema_types import Kind as Kind
 from synthrelease.core.schema_types import LearnedSchema as LearnedSchema
+from synthrelease.core.schema_types import Model as Model
 from synthrelease.core.schema_types import ModelledSchema as ModelledSchema
 from synthrelease.core.schema_types import OpenedSchema as OpenedSchema
 from synthrelease.core.schema_types import Role as Role
