@@ -343,6 +343,15 @@ class Utility:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysisFinding:
+    """One planned analysis; ``words`` say what it is, and ``metrics`` are named as the worst ones of their check."""
+
+    name: str
+    words: str
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """What one check found; anything but ``measured`` carries no metrics and so can pass no rule."""
 
@@ -354,6 +363,7 @@ class CheckResult:
     figures: tuple[Figure, ...] = ()
     note: str = ""
     utility: Utility | None = None
+    analyses: tuple[AnalysisFinding, ...] = ()
 
     def metric(self, name: str) -> Metric | None:
         """Return the metric called ``name``, or None."""
