@@ -344,11 +344,12 @@ class Utility:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisFinding:
-    """One planned analysis; ``words`` say what it is, and ``metrics`` are named as the worst ones of their check."""
+    """One planned analysis: what it is, its own metrics under the check's names, and a sentence that sums it up."""
 
     name: str
     words: str
     metrics: tuple[Metric, ...]
+    reading: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +417,15 @@ class RuleOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysisOutcome:
+    """Whether one planned analysis agrees with real rows: the worst of the policy's rules, held against it alone."""
+
+    name: str
+    words: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The sum of all rules, worst first. ``deciding`` is the sentence that decided it."""
 
@@ -423,6 +433,7 @@ class Verdict:
     outcomes: tuple[RuleOutcome, ...]
     deciding: str
     policy: Policy
+    analyses: tuple[AnalysisOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

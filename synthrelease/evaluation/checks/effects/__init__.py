@@ -144,6 +144,7 @@ def _finding(found: Found) -> AnalysisFinding:
         found.analysis.name,
         found.analysis.words,
         tuple(_metric(spec, [found.figure_of(spec.name)]) for spec in _COMPARED),
+        found.sentence,
     )
 
 

@@ -30,10 +30,11 @@ class Figured:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An analysis with its numbers by the names of the check's metrics, and what the report draws."""
+    """An analysis with its numbers by the names of the check's metrics, a sentence, and what the report draws."""
 
     analysis: Analysis
     numbers: dict[str, Figured]
+    sentence: str
     figures: tuple[Figure, ...] = ()
 
     def figure_of(self, metric: str) -> Figured:
@@ -66,11 +67,11 @@ def compared(design: Design, sides: Sides) -> Found:
         agreement = dict.fromkeys(
             ("slope", "slope_corrected", "overlap", "kept", "turned", "calibration_shift"), missing
         )
-        return Found(design.analysis, {**agreement, "survival_gap": gap}, curves)
+        return Found(design.analysis, {**agreement, "survival_gap": gap}, missing.reading, curves)
     agreement = _agreement(design, pair, sides, n)
     sentence = " ".join(agreement[name].reading for name in ("slope", "overlap", "kept"))
-    forest = pictures.forest(design, pair, sentence)
-    return Found(design.analysis, {**agreement, "survival_gap": gap}, (forest, *curves))
+    forest = pictures.forest(design, pair)
+    return Found(design.analysis, {**agreement, "survival_gap": gap}, sentence, (forest, *curves))
 
 
 def _fit(design: Design, table: Table, who: str) -> Fit:

@@ -23,7 +23,7 @@ _EFFECTS = {
 MOST_POINTS = 40
 
 
-def forest(design: Design, pair: Pair, sentence: str) -> Figure:
+def forest(design: Design, pair: Pair) -> Figure:
     """Coefficients with their 95% intervals, side by side (a forest plot)."""
     sides = ((pair.real, pair.real_errors), (pair.made, pair.made_errors * pair.widening**2))
     people = tuple(term.people for term in design.terms)
@@ -32,7 +32,10 @@ def forest(design: Design, pair: Pair, sentence: str) -> Figure:
         name=f"effects_{design.analysis.name}",
         kind="dots",
         title=f"Effects in {design.analysis.name!r} ({MODELS[design.analysis.model]})",
-        caption=f"{sentence} Numbers are per standard deviation, levels against the most frequent one.",
+        caption=(
+            "Where the two marks of a line agree, the synthetic table gives the effect of the real rows. Numbers are "
+            "per standard deviation, levels against the most frequent one."
+        ),
         x_label="",
         y_label=f"{_EFFECTS[design.analysis.model]}, 95% interval; 0 is no effect",
         lines=tuple(_line(label, words, side, people) for label, side in zip(SIDES, sides, strict=True)),
