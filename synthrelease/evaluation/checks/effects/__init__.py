@@ -21,7 +21,7 @@ from synthrelease.core.contracts import (
 from synthrelease.evaluation.checks.effects.comparison import Figured, Found, Sides, compared
 from synthrelease.evaluation.checks.effects.design import learned
 from synthrelease.evaluation.checks.effects.planned_regressions import NOTHING, planned
-from synthrelease.evaluation.statistics.confidence_intervals import draw
+from synthrelease.evaluation.statistics.confidence_intervals import draw, patients
 
 SPEC = CheckSpec(
     name="effects",
@@ -127,16 +127,16 @@ def measure(evidence: Evidence) -> CheckResult:
         SPEC.name,
         "measured",
         min(each.figure_of("slope").n for each in found),
-        metrics=(*metrics, _invented()),
+        metrics=(*metrics, _invented(patients(evidence.train))),
         figures=tuple(figure for each in found for figure in each.figures),
         analyses=tuple(_finding(each) for each in found),
     )
 
 
-def _invented() -> Metric:
+def _invented(n: int) -> Metric:
     """Nothing yet: a finished table alone cannot show it."""
     unknown = float("nan")
-    return Metric("invented", unknown, unknown, unknown, SPEC.metrics[-1].unit, 0, UNPLANTED, 0.05)
+    return Metric("invented", unknown, unknown, unknown, SPEC.metrics[-1].unit, n, UNPLANTED, 0.05)
 
 
 def _finding(found: Found) -> AnalysisFinding:
