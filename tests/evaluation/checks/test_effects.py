@@ -179,7 +179,7 @@ def test_an_outcome_that_covariates_tell_apart_is_refused_before_training():
 def test_fewer_events_than_covariates_are_refused_with_their_number():
     train = patients(200, 68)
     train["died"] = pd.Categorical(["1"] * 3 + ["0"] * 197, categories=["0", "1"])
-    assert "'survival': 3 patients with an event for 5 coefficients" in refused(train, "months")
+    assert "'survival': coefficients: 5, patients with an event: 3." in refused(train, "months")
 
 
 def test_an_event_that_is_neither_0_nor_1_is_counted_and_not_quoted():

@@ -69,7 +69,12 @@ def compared(design: Design, sides: Sides) -> Found:
         )
         return Found(design.analysis, {**agreement, "survival_gap": gap}, missing.reading, curves)
     agreement = _agreement(design, pair, sides, n)
-    sentence = " ".join(agreement[name].reading for name in ("slope", "overlap", "kept"))
+    told = [agreement[name].reading for name in ("slope", "overlap", "kept")]
+    if design.left_out:
+        told.append(
+            f"{design.left_out} more coefficients were left out: there are ten patients for each of the others."
+        )
+    sentence = " ".join(told)
     forest = pictures.forest(design, pair)
     return Found(design.analysis, {**agreement, "survival_gap": gap}, sentence, (forest, *curves))
 

@@ -71,10 +71,11 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """An analysis with its terms."""
+    """An analysis with its terms; ``left_out`` counts those for which there are too few patients."""
 
     analysis: Analysis
     terms: tuple[Term, ...]
+    left_out: int = 0
 
     def matrix(self, table: Table) -> FloatArray:
         """The terms in each row: (rows, terms)."""
@@ -136,9 +137,8 @@ def learned(analysis: Analysis, train: Table, *, events_per_level: int = EVENTS_
     candidates = [term for name in analysis.covariates for term in _terms(train.schema.column(name), rows)]
     firm = [term for term in candidates if not term.level or _has_events(term, rows, outcome, events_per_level)]
     kept = _independent(firm, rows, left=EXACT if analysis.is_declared else NEAR_COPY)
-    if not analysis.is_declared:
-        kept = kept[: weight_of_evidence(analysis, train) // EVENTS_PER_TERM]
-    return Design(analysis, tuple(kept))
+    most = len(kept) if analysis.is_declared else weight_of_evidence(analysis, train) // EVENTS_PER_TERM
+    return Design(analysis, tuple(kept[:most]), max(0, len(kept) - most))
 
 
 def _has_events(term: Term, rows: Table, outcome: BoolArray | None, fewest: int) -> bool:

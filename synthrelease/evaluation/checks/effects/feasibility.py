@@ -41,7 +41,7 @@ def _problems(analysis: Analysis, split: Split) -> Iterator[str]:
     if len(design.terms) > events:
         counted = "patients" if analysis.model in UNCOUNTED else "patients with the rarer outcome"
         counted = "patients with an event" if analysis.model == "cox" else counted
-        yield f"{events:,} {counted} for {len(design.terms):,} coefficients. Name fewer covariates"
+        yield f"coefficients: {len(design.terms):,}, {counted}: {events:,}. Name fewer covariates"
         return
     try:
         fit(design, split.train)
