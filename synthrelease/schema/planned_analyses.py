@@ -91,6 +91,8 @@ def _problems(analysis: Analysis, schema: Schema) -> Iterator[str]:
 def _outcome_problems(analysis: Analysis, columns: dict[str, Column]) -> Iterator[str]:
     """Whether the outcome is of the kind that the model explains."""
     outcome = columns[analysis.outcome]
+    if any(columns[name].treatment.merge for name in (analysis.outcome, analysis.event) if name):
+        yield "outcome: its labels are merged before anything is learned. Leave out the merge, or the analysis"
     if analysis.model == "logistic" and (outcome.is_number or len(outcome.categories) != 2):
         yield f"outcome: a logistic model explains a column of two listed labels. {_LISTED}"
     if analysis.model == "poisson" and outcome.kind != "integer":

@@ -31,6 +31,8 @@ categories = ["yes", "no"]
 kind = "integer"
 """
 
+MERGED = 'kind = "categorical"\ncategories = ["yes", "no"]\nmerge = { known = ["yes"] }'
+
 
 def block(name="a", model="logistic", outcome='"answer"', covariates='["age"]') -> str:
     return f'[[analyses]]\nname = "{name}"\nmodel = "{model}"\noutcome = {outcome}\ncovariates = {covariates}\n'
@@ -109,6 +111,14 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, blocks, said):
     with pytest.raises(SchemaError) as caught:
         loaded(tmp_path, *blocks)
     assert said in str(caught.value)
+
+
+def test_an_outcome_whose_labels_are_merged_is_refused(tmp_path):
+    merged = COLUMNS.replace('kind = "boolean"\ncategories = ["yes", "no"]', MERGED)
+    path = tmp_path / "merged.toml"
+    path.write_text(merged + block(), encoding="utf-8")
+    with pytest.raises(SchemaError, match="its labels are merged before anything is learned"):
+        load(path)
 
 
 def test_every_mistake_of_a_file_is_named_at_once(tmp_path):

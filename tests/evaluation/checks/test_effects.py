@@ -198,3 +198,20 @@ def test_an_event_that_is_neither_0_nor_1_is_counted_and_not_quoted():
 def test_what_real_rows_can_bear_is_not_refused():
     plan = schema(*OUTCOMES)
     feasibility.check(Split(Table(patients(400, 70), plan, "real"), Table(patients(200, 71), plan, "real")))
+
+
+def test_a_table_without_known_outcomes_is_not_measured_and_crashes_nothing():
+    made = patients(300, 72).assign(months=np.nan)
+    result = measured(made, "months")
+    assert result.status == "measured"
+    assert all(np.isnan(metric.value) for metric in result.metrics)
+
+
+def test_a_synthetic_outcome_that_is_constant_or_told_apart_without_error_passes_nothing():
+    made = patients(400, 73)
+    apart = np.where(made["age"] > 60, "yes", "no")
+    for cells in (apart, np.full(400, "no")):
+        result = measured(made.assign(ill=pd.Categorical(cells, categories=["no", "yes"])), "ill")
+        assert np.isnan(result.metric("slope").value)
+        assert "cannot be fitted to the synthetic rows" in result.metric("slope").reading
+    assert np.isnan(measured(made.assign(stay=1.0), "stay").metric("overlap").high)

@@ -30,7 +30,7 @@ def shift(design: Design, pair: Pair, holdout: Table, confidence: float) -> tupl
     nothing = float("nan")
     try:
         tested = [_slope(design, matrix @ side, known, owner) for side in (pair.real, pair.made)]
-    except (NotEstimableError, np.linalg.LinAlgError):
+    except (NotEstimableError, ValueError, np.linalg.LinAlgError):
         return Bounds(nothing, nothing, nothing), (nothing, nothing)
     (first, one), (second, other) = tested
     both = one - other if design.analysis.model != "cox" else np.concatenate([one, other])

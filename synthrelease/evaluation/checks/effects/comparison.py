@@ -10,7 +10,7 @@ import numpy as np
 from synthrelease.core.contracts import Analysis, Figure, Table
 from synthrelease.evaluation.checks.effects import calibration, pictures, survival
 from synthrelease.evaluation.checks.effects.agreement import Pair, Slopes, overlap, signs, slopes
-from synthrelease.evaluation.checks.effects.design import Design, weight_of_evidence
+from synthrelease.evaluation.checks.effects.design import Design, response, weight_of_evidence
 from synthrelease.evaluation.checks.effects.fits import Fit, NotEstimableError, fit
 from synthrelease.evaluation.statistics.confidence_intervals import Bounds, exactly
 
@@ -142,6 +142,8 @@ def _survival(analysis: Analysis, sides: Sides, n: int) -> tuple[Figured, tuple[
     """The gap of survival curves, and their drawing; for analyses of survival alone."""
     if analysis.model != "cox":
         return Figured(exactly(0.0), n, NO_SURVIVAL, applies=False), ()
+    if min(int(response(analysis, table).known.sum()) for table in (sides.train, sides.made)) < survival.FEWEST_AT_RISK:
+        return Figured(_UNKNOWN, n, "Not measured: too few rows have a time and an event."), ()
     times = survival.grid(analysis, sides.train)
     curves = [survival.curve(analysis, table, times) for table in (sides.train, sides.made)]
     gap = survival.gap(sides.rng, curves[0], curves[1], sides.confidence)

@@ -17,6 +17,8 @@ LARGEST_ERROR = 10.0
 """A standard error above this, per standard deviation or level, is that of an effect that runs off to infinity: the
 covariate tells the outcomes apart (Albert & Anderson 1984, Biometrika 71)."""
 
+_ENDLESS = "the fit does not end: covariates determine each other or the outcome"
+
 
 class NotEstimableError(Exception):
     """The regression has no finite answer on these rows; the message says why, and names no cell."""
@@ -87,7 +89,10 @@ def _linear(design: Design, values: FloatArray, known: Response, owner: IntArray
         model = glm(design, known.outcome, values)
         by_row = len(np.unique(owner)) == len(owner)
         how = {} if by_row else {"groups": owner}
-        found = model.fit(cov_type="HC0" if by_row else "cluster", cov_kwds=how)
+        try:
+            found = model.fit(cov_type="HC0" if by_row else "cluster", cov_kwds=how)
+        except (ValueError, np.linalg.LinAlgError):
+            raise NotEstimableError(_ENDLESS) from None
     naive = np.sqrt(np.diag(np.asarray(found.normalized_cov_params)) * float(found.scale))[1:]
     if design.analysis.model == "logistic":
         _check_separation(naive)
@@ -122,7 +127,7 @@ def proportional_hazards(values: FloatArray, known: Response) -> tuple[FloatArra
         NotEstimableError: the fit does not end.
     """
     from lifelines import CoxPHFitter  # takes a while to load, and only who fits needs it
-    from lifelines.exceptions import ConvergenceError
+    from lifelines.exceptions import ConvergenceError, StatError
 
     frame = pd.DataFrame(values, columns=[f"x{at}" for at in range(values.shape[1])])
     frame = frame.assign(time=known.outcome, event=known.happened.astype(np.float64))
@@ -130,8 +135,6 @@ def proportional_hazards(values: FloatArray, known: Response) -> tuple[FloatArra
         warnings.simplefilter("ignore")
         try:
             found = CoxPHFitter().fit(frame, duration_col="time", event_col="event")
-        except ConvergenceError:
-            raise NotEstimableError(
-                "the fit does not end: covariates determine each other or the order of events"
-            ) from None
+        except (ConvergenceError, StatError, ValueError, np.linalg.LinAlgError):
+            raise NotEstimableError(_ENDLESS) from None
     return found.params_.to_numpy(np.float64), found.variance_matrix_.to_numpy(np.float64)
