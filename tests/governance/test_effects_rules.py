@@ -29,7 +29,7 @@ def policy(name: str) -> Policy:
 
 def by_effects_alone(name: str) -> Policy:
     """The policy's rules on effects, each of them blocking: so that nothing else decides."""
-    rules = [rule for rule in policy(name).rules if rule.check == "effects"]
+    rules = [rule for rule in policy(name).rules if rule.check == "effects" and rule.metric != "invented"]
     always = tuple(replace(rule, severity="block", if_nothing_declared="undecided") for rule in rules)
     return replace(policy(name), rules=always)
 
@@ -62,9 +62,10 @@ def test_effects_that_are_tripled_halved_or_turned_do_not_pass_and_honest_rows_d
 
 @pytest.mark.parametrize("name", SEVERITIES)
 def test_what_leaves_the_house_is_held_back_by_every_figure_and_the_sandbox_warns(name):
-    rules = [rule for rule in policy(name).rules if rule.check == "effects"]
-    assert {rule.severity for rule in rules} == {SEVERITIES[name]}
-    assert {rule.metric for rule in rules} == {spec.name for spec in effects.SPEC.metrics} - {"invented"}
+    rules = {rule.metric: rule.severity for rule in policy(name).rules if rule.check == "effects"}
+    invented = rules.pop("invented", "warn")  # nobody can plant columns for a table that is finished
+    assert invented == "warn"
+    assert rules == {spec.name: SEVERITIES[name] for spec in effects.SPEC.metrics[:-1]}
 
 
 @pytest.mark.parametrize("name", SEVERITIES)

@@ -12,10 +12,10 @@ from lifelines import KaplanMeierFitter
 from made_effects import Effects, evidence, patients, schema
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from synthrelease.core.contracts import Column, Schema, Split, Table
+from synthrelease.core.contracts import Column, Refits, Schema, Split, Table
 from synthrelease.core.errors import InputError
 from synthrelease.evaluation.checks import effects
-from synthrelease.evaluation.checks.effects import design, feasibility, fits, planned_regressions, survival
+from synthrelease.evaluation.checks.effects import design, feasibility, fits, invented, planned_regressions, survival
 from synthrelease.evaluation.checks.effects.agreement import Pair, overlap, signs, slopes
 
 OUTCOMES = ("ill", "stay", "falls", "months")
@@ -99,9 +99,47 @@ def test_a_regression_of_a_few_events_is_not_measured_and_passes_nothing():
 
 
 def test_invented_effects_are_not_measured_on_a_finished_table():
-    metric = measured(patients(300, 61), "ill").metric("invented")
-    assert np.isnan(metric.value)
-    assert metric.reading.startswith("Not measured")
+    for refits in (None, Refits(honest), Refits(honest, null_columns=3)):
+        told = replace(evidence(patients(300, 61), schema("ill")), refits=refits)
+        metric = effects.measure(told).metric("invented")
+        assert np.isnan(metric.value)
+        assert metric.reading.startswith("Not measured")
+
+
+def honest(train: Table, rows: int, seed: int) -> pd.DataFrame:
+    """A generator that gives the real rows back: drawn with replacement they would find twice as much in chance."""
+    return train.frame.iloc[np.random.default_rng(seed).permutation(len(train))[:rows]].reset_index(drop=True)
+
+
+def inventing(train: Table, rows: int, seed: int) -> pd.DataFrame:
+    """One that lets every planted column follow the first, which itself follows age."""
+    frame, rng = honest(train, rows, seed), np.random.default_rng(seed)
+    for name in frame.columns[len(cases.COLUMNS) :]:
+        labels = frame[name].cat.categories
+        older = (frame["age"] + rng.normal(0, 20, rows) > 60) + 0
+        frame[name] = pd.Categorical.from_codes(older, dtype=frame[name].dtype) if len(labels) == 2 else frame[name]
+    return frame
+
+
+def test_a_generator_that_invents_effects_shows_and_an_honest_one_does_not():
+    found = {}
+    for name, refit in (("honest", honest), ("inventing", inventing)):
+        told = replace(evidence(patients(1_000, 74), schema("ill"), rows=1_000), refits=Refits(refit, null_columns=8))
+        found[name] = effects.measure(told).metric("invented")
+    assert found["honest"].low < 0.05 < found["honest"].high < 0.15
+    assert found["inventing"].low > 0.15
+    assert found["honest"].reading.count("of 72 tests of 8 planted columns") == 1
+
+
+def test_planted_columns_are_shuffled_copies_under_names_of_their_own():
+    columns = (*cases.COLUMNS, Column("null_0", "numeric"))
+    table = Table(patients(200, 75).assign(null_0=1.0), Schema(columns), "real")
+    wider, planted = invented.plant(np.random.default_rng(0), table, 5)
+    assert [column.name for column in planted] == ["null_0_", "null_1", "null_2", "null_3", "null_4"]
+    assert [*wider.frame] == [column.name for column in wider.schema.learned]
+    for column, source in zip(planted, ("sex", "ward", "ill", "died", "sex"), strict=True):
+        assert wider.frame[column.name].value_counts().equals(table.frame[source].value_counts().rename(column.name))
+        assert not (wider.frame[column.name].to_numpy() == table.frame[source].to_numpy()).all()
 
 
 def test_a_synthetic_table_that_lost_a_term_shows_no_effect_of_it():

@@ -18,6 +18,7 @@ from synthrelease.core.contracts import (
     Metric,
     MetricSpec,
 )
+from synthrelease.evaluation.checks.effects import invented
 from synthrelease.evaluation.checks.effects.comparison import Figured, Found, Sides, compared
 from synthrelease.evaluation.checks.effects.design import learned
 from synthrelease.evaluation.checks.effects.planned_regressions import NOTHING, planned
@@ -96,7 +97,9 @@ SPEC = CheckSpec(
         "for each unit of the real ones (1 is right, 3 is three times as large on the log scale). Two samples of real "
         "patients do not agree fully either: the slope of unseen real rows lies below 1 by what chance adds to the "
         "real effects, which the corrected slope takes off, and their intervals overlap by about 0.7. Calibration is "
-        "tested on holdout patients. With several analyses the worst one counts, and each stands by itself below."
+        "tested on holdout patients. With several analyses the worst one counts, and each stands by itself below. "
+        "Invented effects are looked for where the policy or the steward asks for one more training, with columns "
+        "planted that depend on nothing."
     ),
     cost=4,
 )
@@ -104,9 +107,10 @@ SPEC = CheckSpec(
 MOST_ROWS = 20_000
 _COMPARED = SPEC.metrics[:-1]
 """What is measured of each analysis; the last metric is about none of them."""
+FEWEST_PLANTED = 4
 UNPLANTED = (
-    "Not measured: it takes columns that depend on nothing, planted before the generator is trained. Columns shuffled "
-    "in the finished table depend on nothing by construction and would prove nothing."
+    "Not measured: it takes one more training, with planted columns that depend on nothing (build --null-columns, "
+    f"{FEWEST_PLANTED} or more). Columns shuffled in the finished table depend on nothing by construction."
 )
 RIGHT = {"slope": 1.0, "slope_corrected": 1.0, "overlap": 1.0, "kept": 1.0}
 
@@ -127,16 +131,24 @@ def measure(evidence: Evidence) -> CheckResult:
         SPEC.name,
         "measured",
         min(each.figure_of("slope").n for each in found),
-        metrics=(*metrics, _invented(patients(evidence.train))),
+        metrics=(*metrics, _invented(evidence)),
         figures=tuple(figure for each in found for figure in each.figures),
         analyses=tuple(_finding(each) for each in found),
     )
 
 
-def _invented(n: int) -> Metric:
-    """Nothing yet: a finished table alone cannot show it."""
-    unknown = float("nan")
-    return Metric("invented", unknown, unknown, unknown, SPEC.metrics[-1].unit, n, UNPLANTED, 0.05)
+def _invented(evidence: Evidence) -> Metric:
+    """What a training with planted columns invents; not measured where nobody asked for one."""
+    refits, unit, unknown = evidence.refits, SPEC.metrics[-1].unit, float("nan")
+    n = patients(evidence.train)
+    if refits is None or refits.null_columns < FEWEST_PLANTED:
+        return Metric("invented", unknown, unknown, unknown, unit, n, UNPLANTED, invented.LEVEL)
+    bounds, tests = invented.share(evidence, refits)
+    reading = (
+        f"{bounds.value:.1%} of {tests:,} tests of {refits.null_columns} planted columns that depend on nothing are "
+        "significant at 5% in a table that the generator made of them; 5% is right."
+    )
+    return Metric("invented", bounds.value, bounds.low, bounds.high, unit, n, reading, invented.LEVEL)
 
 
 def _finding(found: Found) -> AnalysisFinding:
