@@ -446,3 +446,53 @@ def _(folder: Path) -> Path:
 @case("quotes inside cells")
 def _(folder: Path) -> Path:
     return as_bytes(folder, csv_bytes().replace(b"cellnorth", b'cell"no"rth'))
+
+
+# Planned analyses
+SURVIVAL = """[columns.score]
+kind = "integer"
+[columns.weight]
+kind = "numeric"
+[columns.place]
+kind = "categorical"
+categories = ["cellnorth", "cellsouth"]
+[columns.result]
+kind = "integer"
+[[analyses]]
+name = "survival"
+model = "cox"
+outcome = { time = "weight", event = "result" }
+covariates = ["score", "place"]
+"""
+
+
+def event(rows: int = ROWS) -> np.ndarray:
+    """An event that a third of the rows have."""
+    return (np.arange(rows) % 3 == 0).astype(int)
+
+
+@case(
+    "a time below 0", "build", "1 row breaks the rule '`weight` >= 0', which the analysis 'survival'", schema=SURVIVAL
+)
+def _(folder: Path) -> Path:
+    table = frame(result=event())
+    table.loc[3, "weight"] = -77.125
+    return as_csv(folder, table)
+
+
+@case("an event that is neither 0 nor 1", "build", "cells are neither 0 nor 1 in the event 'result'", schema=SURVIVAL)
+def _(folder: Path) -> Path:
+    return as_csv(folder, frame(result=np.where(event() == 1, 77125, 0)))
+
+
+@case(
+    "covariates that tell the outcomes apart",
+    "build",
+    "the covariates tell the outcomes apart",
+    schema=SURVIVAL.replace("cox", "logistic")
+    .replace('{ time = "weight", event = "result" }', '"place"')
+    .replace('["score", "place"]', '["score"]'),
+)
+def _(folder: Path) -> Path:
+    table = frame(result=0)
+    return as_csv(folder, table.assign(place=np.where(table["score"] > 50, "cellnorth", "cellsouth")))

@@ -79,6 +79,10 @@ def with_named_columns(block: str) -> str:
         block += "".join(f'\n[columns.{name}]\nkind = "numeric"\n' for name in numbers)
         labels = {"sex": ["F", "M"], "ward": ["A", "B"], "clinic": ["x"], "education": ["e"], "education-num": ["1"]}
         block += "".join(f'\n[columns.{n}]\nkind = "categorical"\ncategories = {v!r}\n' for n, v in labels.items())
+    if block.startswith("[[analyses]]"):
+        block += "".join(f'\n[columns.{name}]\nkind = "numeric"\n' for name in ("age", "months"))
+        labels = {"readmitted": ["no", "yes"], "died": ["0", "1"], "sex": ["F", "M"], "ward": ["A"], "stage": ["I"]}
+        block += "".join(f'\n[columns.{n}]\nkind = "categorical"\ncategories = {v!r}\n' for n, v in labels.items())
     if block.startswith("[audit]"):
         for name in re.findall(r'"(\w+)"', block):
             block += f'\n[columns.{name}]\nkind = "numeric"\n'

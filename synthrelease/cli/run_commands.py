@@ -71,6 +71,11 @@ def _rows(value: Any) -> int | Multiple:
 )
 @click.option("--shadow-models", type=click.IntRange(0, 256), help="Trainings for the shadow-model attack (0 or 8 up).")
 @click.option("--folds", type=click.IntRange(0, 50), help="Trainings for the cross-audit of small tables.")
+@click.option(
+    "--null-columns",
+    type=click.IntRange(0, 50),
+    help="Train once more with so many columns that depend on nothing: which effects are invented (0 or 4 up).",
+)
 @SOURCE
 @REGISTER
 @click.option("--force", is_flag=True, help="Replace a finished run in the run folder.")

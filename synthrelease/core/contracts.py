@@ -18,6 +18,8 @@ import pandas as pd
 from synthrelease.core.canary_types import CanaryFinding as CanaryFinding
 from synthrelease.core.canary_types import Place as Place
 from synthrelease.core.canary_types import Witness as Witness
+from synthrelease.core.figure_types import Figure as Figure
+from synthrelease.core.figure_types import Line as Line
 from synthrelease.core.policy_types import Caps as Caps
 from synthrelease.core.policy_types import Coarsening as Coarsening
 from synthrelease.core.policy_types import Policy as Policy
@@ -35,11 +37,13 @@ from synthrelease.core.privacy_types import PublicFact as PublicFact
 from synthrelease.core.schema_types import MOMENTS as MOMENTS
 from synthrelease.core.schema_types import NO_TREATMENT as NO_TREATMENT
 from synthrelease.core.schema_types import NUMBERS as NUMBERS
+from synthrelease.core.schema_types import Analysis as Analysis
 from synthrelease.core.schema_types import Column as Column
 from synthrelease.core.schema_types import Constraint as Constraint
 from synthrelease.core.schema_types import DeclaredSchema as DeclaredSchema
 from synthrelease.core.schema_types import Kind as Kind
 from synthrelease.core.schema_types import LearnedSchema as LearnedSchema
+from synthrelease.core.schema_types import Model as Model
 from synthrelease.core.schema_types import ModelledSchema as ModelledSchema
 from synthrelease.core.schema_types import OpenedSchema as OpenedSchema
 from synthrelease.core.schema_types import Role as Role
@@ -219,6 +223,7 @@ class Refits:
     """What an audit of a release made here may do beside looking at the table: train its generator again.
 
     ``shadow_models`` and ``folds`` are how many times for the shadow-model attack and for the cross-audit; 0 for not.
+    ``null_columns``: once more with so many columns that depend on nothing, to see what is invented; 0 for not.
     ``seconds``: how long the release's own training took, for telling how much time is left.
     """
 
@@ -226,6 +231,7 @@ class Refits:
     shadow_models: int = 0
     folds: int = 0
     seconds: float = 0.0
+    null_columns: int = 0
 
 
 MINIMUM_ROWS = 20
@@ -283,45 +289,6 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One curve, or one series of bars when ``x`` holds labels.
-
-    ``people`` counts the patients (of a synthetic series: the rows) behind each point, so that the report can mask
-    those behind which fewer stand than its policy allows; in a curve they count up. Empty where every point rests on
-    all rows. ``row``: in a grid, the label of each point's row; ``x`` is that of its column.
-    """
-
-    label: str
-    x: tuple[float | str, ...]
-    y: tuple[float, ...]
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
-    people: tuple[int, ...] = ()
-    row: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """Aggregates that the report draws; never a value or a distance that belongs to one patient.
-
-    ``kind``: "curve" (x numeric, one line a series), "bars" (x labels, grouped bars), "histogram" (x ranges of one
-    number, in order), "dots" (x labels, a dot with a whisker from low to high), "grid" (squares whose area is the
-    value, in columns and rows). ``caption`` is the plain sentence that says what to see in it.
-    """
-
-    name: str
-    kind: Literal["curve", "bars", "histogram", "dots", "grid"]
-    title: str
-    caption: str
-    x_label: str
-    y_label: str
-    lines: tuple[Line, ...]
-    log_x: bool = False
-    diagonal: bool = False
-    log_y: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Score:
     """One classifier's or regressor's quality on the holdout, with one-sided bounds."""
 
@@ -345,6 +312,16 @@ class Utility:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysisFinding:
+    """One planned analysis: what it is, its own metrics under the check's names, and a sentence that sums it up."""
+
+    name: str
+    words: str
+    metrics: tuple[Metric, ...]
+    reading: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """What one check found; anything but ``measured`` carries no metrics and so can pass no rule."""
 
@@ -356,6 +333,7 @@ class CheckResult:
     figures: tuple[Figure, ...] = ()
     note: str = ""
     utility: Utility | None = None
+    analyses: tuple[AnalysisFinding, ...] = ()
 
     def metric(self, name: str) -> Metric | None:
         """Return the metric called ``name``, or None."""
@@ -408,6 +386,15 @@ class RuleOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysisOutcome:
+    """Whether one planned analysis agrees with real rows: the worst of the policy's rules, held against it alone."""
+
+    name: str
+    words: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The sum of all rules, worst first. ``deciding`` is the sentence that decided it."""
 
@@ -415,6 +402,7 @@ class Verdict:
     outcomes: tuple[RuleOutcome, ...]
     deciding: str
     policy: Policy
+    analyses: tuple[AnalysisOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

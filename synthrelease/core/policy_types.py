@@ -93,6 +93,8 @@ class Policy:
     """How many times the generator is trained again for the shadow-model attack."""
     folds: int = 0
     """How many times it is trained again for the cross-audit."""
+    null_columns: int = 0
+    """How many columns that depend on nothing are planted for one more training, to see which effects are invented."""
     signing: Signing = field(default_factory=Signing)
     caps: Caps = field(default_factory=Caps)
     derived_from: str = ""

@@ -10,6 +10,7 @@ A schema passes through states, each a type of its own, so that none is taken fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal, Self
 
@@ -26,6 +27,7 @@ Kind = Literal[
     "text",
     "identifier",
 ]
+Model = Literal["logistic", "linear", "poisson", "cox"]
 Role = Literal["feature", "quasi_identifier", "sensitive", "target", "unit", "identifier", "excluded"]
 
 MOMENTS: frozenset[str] = frozenset({"datetime", "date", "time", "duration"})
@@ -117,16 +119,51 @@ class Constraint:
 
     ``rule`` is a sentence in the language of ``constraints``. ``combination`` names columns whose values occur together
     only as in the training rows. ``tolerance`` is how far the two sides of an equation may lie apart, in their unit.
+    ``analysis`` names the planned analysis that the rule follows from, where the steward wrote none.
     """
 
     rule: str = ""
     combination: tuple[str, ...] = ()
     tolerance: float = 0.0
+    analysis: str = ""
 
     @property
     def words(self) -> str:
         """The constraint as messages name it."""
         return self.rule or f"combination of {', '.join(self.combination)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """A regression that people are going to fit to the table, as the steward plans it.
+
+    ``outcome`` is the column that is explained; in a Cox regression it is the time until the event or the end of
+    observation, and ``event`` the column that says which of the two. ``happened`` is the label of the outcome, or of
+    ``event``, that stands for the event; empty where numbers are explained, where 0 and 1 are written as numbers, or
+    where labels are learned. ``is_declared``: False for the regression of the target that stands in for a plan.
+    """
+
+    name: str
+    model: Model
+    outcome: str
+    covariates: tuple[str, ...]
+    event: str = ""
+    happened: str = ""
+    is_declared: bool = True
+
+    @property
+    def words(self) -> str:
+        """The analysis as reports name it."""
+        count = len(self.covariates)
+        return f"{MODELS[self.model]} of {self.outcome!r} on {count} column{'s' * (count != 1)}"
+
+
+MODELS: Mapping[Model, str] = {
+    "logistic": "logistic regression",
+    "linear": "linear regression",
+    "poisson": "Poisson regression",
+    "cox": "Cox regression",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +195,8 @@ class Schema:
     """Whom the recipient asks; stands on the data card."""
     terms: str = ""
     """Licence or terms of use, as they stand on the data card."""
+    analyses: tuple[Analysis, ...] = ()
+    """The regressions that are planned; without any, the audit fits one of the target."""
 
     @classmethod
     def of(cls, schema: Schema, columns: tuple[Column, ...]) -> Self:

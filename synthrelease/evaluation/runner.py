@@ -66,7 +66,7 @@ def _trainings(evidence: Evidence) -> dict[str, float]:
     refits = evidence.refits
     if refits is None:
         return {}
-    times = {"shadow": refits.shadow_models, "cross_audit": refits.folds}
+    times = {"shadow": refits.shadow_models, "cross_audit": refits.folds, "effects": int(refits.null_columns > 0)}
     return {name: count * refits.seconds for name, count in times.items()}
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from synthrelease.core.contracts import (
+    AnalysisFinding,
+    AnalysisOutcome,
     CheckResult,
     CheckSpec,
     Decision,
@@ -47,7 +49,16 @@ def decide(policy: Policy, results: Sequence[CheckResult], known: Mapping[str, C
     breached = [outcome for outcome in blocking if outcome.outcome == "breached"]
     unproven = [outcome for outcome in blocking if outcome.outcome != "met"]
     decision: Decision = "refuse" if breached else "undecided" if unproven else "release"
-    return Verdict(decision, tuple(outcomes), verdict_words.deciding(decision, outcomes), policy)
+    analyses = tuple(_agreement(policy, result, each) for result in results for each in result.analyses)
+    return Verdict(decision, tuple(outcomes), verdict_words.deciding(decision, outcomes), policy, analyses)
+
+
+def _agreement(policy: Policy, result: CheckResult, found: AnalysisFinding) -> AnalysisOutcome:
+    """Hold the rules on a check against one of its analyses: what is not shown by all of them is not shown."""
+    rules = {rule.metric: rule for rule in policy.rules if rule.check == result.check}
+    held = [_judge(rules[metric.name], metric)[0] for metric in found.metrics if metric.name in rules]
+    worst: Outcome = "breached" if "breached" in held else "met" if held and set(held) == {"met"} else "no_evidence"
+    return AnalysisOutcome(found.name, found.words, worst)
 
 
 _WORST_FIRST = (

@@ -101,6 +101,7 @@ class _PolicyFile(BaseModel):
     min_cell: Annotated[int, Field(ge=2)] = 10
     shadow_models: Annotated[int, Field(ge=0, le=256)] = 0
     folds: Annotated[int, Field(ge=0, le=50)] = 0
+    null_columns: Annotated[int, Field(ge=0, le=50)] = 0
     rules: Annotated[list[_RuleFile], Field(min_length=1)]
     generalise: _GeneraliseFile = _GeneraliseFile()
     signing: _SigningFile = _SigningFile()
@@ -121,6 +122,7 @@ class _DerivedFile(BaseModel):
     min_cell: Annotated[int, Field(ge=2)] | None = None
     shadow_models: Annotated[int, Field(ge=0, le=256)] | None = None
     folds: Annotated[int, Field(ge=0, le=50)] | None = None
+    null_columns: Annotated[int, Field(ge=0, le=50)] | None = None
     rules: list[_RuleFile] = []
     without: list[_Text] = []
     generalise: _GeneraliseFile | None = None
@@ -182,6 +184,7 @@ def load(name_or_file: str, known: Mapping[str, CheckSpec]) -> Policy:
         min_cell=parsed.min_cell,
         shadow_models=parsed.shadow_models,
         folds=parsed.folds,
+        null_columns=parsed.null_columns,
         signing=parsed.signing.as_signing(),
         caps=parsed.caps.as_caps(),
         may_sharpen_labels=parsed.labels.may_be_sharpened,
@@ -224,7 +227,8 @@ def _derived(file: _DerivedFile, content: bytes, known: Mapping[str, CheckSpec])
     problems += _nothing_blocks(rules)
     if problems:
         raise PolicyError(listing(f"The policy {file.name} has problems:", problems))
-    changed = {key: getattr(file, key) for key in ("title", "recipient", "min_cell", "shadow_models", "folds")}
+    keys = ("title", "recipient", "min_cell", "shadow_models", "folds", "null_columns")
+    changed = {key: getattr(file, key) for key in keys}
     derived = replace(
         base,
         name=file.name,
@@ -250,6 +254,15 @@ def _key(rule: _RuleFile) -> str:
 _HELD: Mapping[str, str] = {"undecided": "left undecided", "refuse": "refused"}
 
 
+_COUNTS: Mapping[str, str] = {
+    "min_cell": "the smallest group",
+    "shadow_models": "shadow models",
+    "folds": "folds",
+    "null_columns": "planted columns that depend on nothing",
+}
+"""What a policy counts, of which fewer is looser."""
+
+
 def _loosened(base: Policy, derived: Policy) -> Iterator[str]:
     """Everything in which a derived policy asks for less than the one it came from, in words."""
     now = {(rule.check, rule.metric): rule for rule in derived.rules}
@@ -273,7 +286,7 @@ def _loosened(base: Policy, derived: Policy) -> Iterator[str]:
             yield f"{name}: {other.min_n:,} rows suffice in place of {rule.min_n:,}"
         if other.confidence < rule.confidence:
             yield f"{name}: {other.confidence:.1%} confidence in place of {rule.confidence:.1%}"
-    for key, words in {"min_cell": "the smallest group", "shadow_models": "shadow models", "folds": "folds"}.items():
+    for key, words in _COUNTS.items():
         if getattr(derived, key) < getattr(base, key):
             yield f"{words}: {getattr(derived, key)} in place of {getattr(base, key)}"
     missing = [who for who in base.sign_off if who not in derived.sign_off]

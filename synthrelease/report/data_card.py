@@ -135,8 +135,12 @@ def data_card(
             "digest": verdict.policy.digest,
         },
         "rules": [_card_rule(outcome) for outcome in verdict.outcomes],
-        "differential_privacy": _card_privacy(facts),
+        "differential_privacy": _card_privacy(facts, len(verdict.analyses)),
         "utility": _card_utility(verdict.outcomes),
+        "analyses": [
+            {"name": each.name, "model": each.words, "agreement": outcome_terms.AGREEMENT[each.outcome]}
+            for each in verdict.analyses
+        ],
         "limits": [
             MADE_UP if facts.was_made_here else MADE_ELSEWHERE,
             *_to_order(facts),
@@ -210,14 +214,20 @@ def _card_utility(outcomes: Sequence[RuleOutcome]) -> list[dict[str, str]]:
     ]
 
 
-def _card_privacy(facts: RunFacts) -> dict[str, Any]:
+def _card_privacy(facts: RunFacts, answers: int) -> dict[str, Any]:
+    """The claim, and what on the card lies outside it: ``answers`` on planned analyses, yes or no each."""
     privacy = facts.privacy
     if privacy is None:
         why = "" if facts.was_made_here else ": whether any was used elsewhere is not known"
         return {"claimed": False, "statement": f"No differential privacy: no (epsilon, delta) claim is made{why}."}
+    outside = "The verdict and the outcome of each rule rest on real rows and are no part of the claim."
+    if answers:
+        counted = "1 answer on a planned analysis" if answers == 1 else f"{answers} answers on planned analyses"
+        outside = f"{outside} Nor {'is' if answers == 1 else 'are'} {counted}, yes or no each."
     return {
         "claimed": True,
         "statement": "Made under differential privacy.",
+        "outside_the_claim": outside,
         "epsilon": privacy.epsilon,
         "delta": privacy.delta,
         "unit": privacy.unit,

@@ -178,6 +178,10 @@ def _check(result: CheckResult) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "note": result.note,
         "metrics": [_metric(metric) for metric in result.metrics],
+        "analyses": [
+            {"name": each.name, "words": each.words, "metrics": [_metric(metric) for metric in each.metrics]}
+            for each in result.analyses
+        ],
     }
 
 

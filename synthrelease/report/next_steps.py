@@ -40,6 +40,10 @@ REMEDIES: Mapping[str, Remedy] = {
     **dict.fromkeys(_BY_HEART, _LESS_BY_HEART),
     **dict.fromkeys(_TELLING, _COARSER),
     **dict.fromkeys(("fidelity", "realism", "impossible", "utility", "downstream"), _BETTER_LEARNED),
+    "effects": Remedy(
+        "Give the analyses effects of their own: labels as learned, or more rows to learn from",
+        "without --sharpen-labels; --effort thorough; [[analyses]] in the schema says which",
+    ),
     "validity": Remedy("Correct the schema, or whatever wrote such cells"),
     "self_test": Remedy("Keep more real rows apart, so that the audit can see more", "--holdout"),
     "privacy_budget": Remedy("Train under differential privacy, with an epsilon within the limit", "--epsilon"),

@@ -28,6 +28,12 @@ MEANINGS: Mapping[str, str] = {
 WORST_FIRST = (BREACHED, UNDECIDED, NOT_MEASURED, MET, NOT_APPLICABLE)
 WEIGHTS: Mapping[Severity, str] = {"block": "Blocking", "warn": "Advisory"}
 WEIGHED = "A blocking rule that is not met holds the table back; an advisory rule is for people to weigh."
+AGREEMENT: Mapping[Outcome, str] = {
+    "met": "Agrees with real rows",
+    "breached": "Does not agree",
+    "no_evidence": "Not shown to agree",
+}
+"""Whether a planned analysis agrees with real rows within the policy's limits; no figure."""
 COULD_NOT_TELL = "Could not tell"
 _ANSWERS: Mapping[tuple[str, Outcome], str] = {
     ("no", "met"): "No more than allowed",
@@ -37,6 +43,7 @@ _ANSWERS: Mapping[tuple[str, Outcome], str] = {
 }
 _COUNTED: Mapping[str, str] = {
     "shadow": "shadow model",
+    "effects": "patient",
     "self_test": "patient",
     "membership": "patient",
     "near_tail": "patient",

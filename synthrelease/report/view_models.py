@@ -10,6 +10,8 @@ from typing import Any
 from markupsafe import Markup
 
 from synthrelease.core.contracts import (
+    AnalysisFinding,
+    AnalysisOutcome,
     CheckResult,
     CheckSpec,
     Figure,
@@ -114,6 +116,17 @@ class UtilityView:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysisView:
+    """One planned analysis: what it is, whether it agrees with real rows, and what was found in a sentence."""
+
+    name: str
+    words: str
+    outcome: Outcome
+    agreement: str
+    reading: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckView:
     """A check with its findings; ``is_loud`` where nothing was measured although something should have been."""
 
@@ -129,6 +142,7 @@ class CheckView:
     rules: tuple[RuleView, ...] = ()
     figures: tuple[FigureView, ...] = ()
     utility: UtilityView | None = None
+    analyses: tuple[AnalysisView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +240,8 @@ def families(
         mine = tuple(rule_view(outcome, specs) for outcome in verdict.outcomes if outcome.rule.check == name)
         spec = specs.get(name)
         view = _check_view(name, ran.get(name), spec, rules=mine, smallest=verdict.policy.min_cell)
+        if name in ran and ran[name].analyses:
+            view = replace(view, analyses=_analyses(ran[name].analyses, verdict.analyses))
         placed[spec.family if spec else "other"].append(view)
     return tuple(FamilyView(key, *FAMILIES[key], tuple(checks)) for key, checks in placed.items() if checks)
 
@@ -253,6 +269,22 @@ def _check_view(
         metrics=tuple(_metric_view(name, metric, spec) for metric in result.metrics),
         figures=tuple(figure_view(figure, smallest) for figure in figures),
         utility=_utility_view(result.utility) if result.utility else None,
+    )
+
+
+def _analyses(found: Sequence[AnalysisFinding], judged: Sequence[AnalysisOutcome]) -> tuple[AnalysisView, ...]:
+    """Every planned analysis with how the policy's rules came out for it."""
+    outcomes = {each.name: each.outcome for each in judged}
+    return tuple(
+        AnalysisView(
+            each.name,
+            each.words,
+            outcomes[each.name],
+            outcome_terms.AGREEMENT[outcomes[each.name]],
+            each.reading,
+        )
+        for each in found
+        if each.name in outcomes
     )
 
 

@@ -404,7 +404,8 @@ def check(table: Table[Schema]) -> None:
         count = int(broken(table.frame, constraint, table.schema).sum()) + _ambiguous(table.frame, constraint)
         if count:
             rows = "1 row breaks" if count == 1 else f"{count:,} rows break"
-            found.append(f"{rows} the rule {constraint.words!r}")
+            why = f", which the analysis {constraint.analysis!r} needs" if constraint.analysis else ""
+            found.append(f"{rows} the rule {constraint.words!r}{why}")
     if found:
         title = "Real rows must obey the schema's constraints. Correct the rows, or the rule (or its tolerance):"
         raise InputError(listing(title, found))

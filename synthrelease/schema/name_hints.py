@@ -49,6 +49,27 @@ _QUASI = word_set(
 )
 _SENSITIVE = word_set("hiv aids std psychiatric mental suicide abuse alcohol genetic pregnancy abortion")
 
+_TIMES = word_set("time months days weeks years survival followup follow futime duration os pfs dfs rfs efs tte tenure")
+_CENSORED = word_set("censored censoring cens censor")
+_EVENTS = _CENSORED | word_set(
+    "event status death died dead deceased relapse recurrence progression fustat mortality uncensored"
+)
+
+
+def is_time(words: Sequence[str]) -> bool:
+    """Whether a number of this name may be the time until an event."""
+    return bool(_TIMES.intersection(words))
+
+
+def is_event(words: Sequence[str]) -> bool:
+    """Whether a truth value of this name may say if an event happened or observation ended before it."""
+    return bool(_EVENTS.intersection(words))
+
+
+def is_censoring(words: Sequence[str]) -> bool:
+    """Whether the name speaks of the end of observation, not of the event."""
+    return bool(_CENSORED.intersection(words))
+
 
 def binary(labels: Sequence[str]) -> tuple[int, int] | None:
     """Positions of the negative and the positive of two lower-case truth values; None if they are no such pair."""

@@ -28,8 +28,8 @@ from pydantic_core import PydanticCustomError
 
 from synthrelease.core.contracts import MOMENTS, Column, Constraint, DeclaredSchema, Kind, Role, Treatment
 from synthrelease.core.errors import SchemaError, listing
-from synthrelease.schema import constraints, datetimes, generalisation
-from synthrelease.schema.schema_file_blocks import AuditEntry, ConstraintEntry, ReleaseEntry
+from synthrelease.schema import constraints, datetimes, generalisation, planned_analyses
+from synthrelease.schema.schema_file_blocks import AnalysisEntry, AuditEntry, ConstraintEntry, ReleaseEntry
 from synthrelease.schema.schema_file_messages import dotted as dotted
 from synthrelease.schema.schema_file_messages import quoted as quoted
 from synthrelease.schema.schema_file_messages import sentence
@@ -124,6 +124,7 @@ class _SchemaFile(BaseModel):
     dates: Literal["year", "month", "day", "shift"] | None = None
     columns: dict[str, _ColumnEntry]
     constraints: list[ConstraintEntry] = []
+    analyses: list[AnalysisEntry] = []
     audit: AuditEntry = AuditEntry()
     release: ReleaseEntry = ReleaseEntry()
 
@@ -148,8 +149,11 @@ def load(path: Path, *, target: str | None = None) -> DeclaredSchema:
         problems += [*_file_problems(entry, overridden=target is not None), *_column_problems(entry, spoilt)]
     if entry is None or problems:
         raise SchemaError(listing(_title(path, len(problems)), problems))
+    columns = tuple(_column(name, column, entry) for name, column in entry.columns.items())
+    analyses = tuple(planned_analyses.declared(each, columns) for each in entry.analyses)
+    written = tuple(Constraint(c.rule, tuple(c.combination), c.tolerance) for c in entry.constraints)
     schema = DeclaredSchema(
-        columns=tuple(_column(name, column, entry) for name, column in entry.columns.items()),
+        columns=columns,
         target=entry.target,
         unit=entry.unit,
         unit_is_row=is_row,
@@ -159,12 +163,13 @@ def load(path: Path, *, target: str | None = None) -> DeclaredSchema:
         purpose=entry.purpose,
         digest=hashlib.sha256(content).hexdigest(),
         dates=entry.dates or "",
-        constraints=tuple(Constraint(c.rule, tuple(c.combination), c.tolerance) for c in entry.constraints),
+        constraints=(*written, *planned_analyses.constraints(analyses, columns)),
         linkability=tuple(map(tuple, entry.audit.linkability)),
         contact=entry.release.contact,
         terms=entry.release.terms,
+        analyses=analyses,
     )
-    wrong = list(constraints.problems(schema))
+    wrong = [*planned_analyses.problems(schema)] or [*constraints.problems(schema)]
     if wrong:
         raise SchemaError(listing(_title(path, len(wrong)), wrong))
     return schema

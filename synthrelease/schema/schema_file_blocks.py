@@ -1,10 +1,13 @@
-"""The blocks of a schema file beside its columns, as written: ``[[constraints]]``, ``[audit]`` and ``[release]``."""
+"""The blocks of a schema file beside its columns, as written: constraints, planned analyses, audit and release."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
+from pydantic_core import PydanticCustomError
+
+from synthrelease.core.contracts import Model
 
 
 class ConstraintEntry(BaseModel):
@@ -15,6 +18,28 @@ class ConstraintEntry(BaseModel):
     rule: StrictStr = ""
     combination: list[StrictStr] = []
     tolerance: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0.0
+
+
+def _outcome(value: object) -> object:
+    """Take a column, or the two columns of a survival time, as (outcome, event)."""
+    if isinstance(value, str):
+        return (value, "")
+    if isinstance(value, dict) and set(value) == {"time", "event"}:
+        both = (value["time"], value["event"])
+        if all(isinstance(each, str) for each in both):
+            return both
+    raise PydanticCustomError("outcome_type", 'must be a column, or {time = "a column", event = "a column"}')
+
+
+class AnalysisEntry(BaseModel):
+    """One ``[[analyses]]`` block, as written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: StrictStr
+    model: Model
+    outcome: Annotated[tuple[str, str], BeforeValidator(_outcome)]
+    covariates: list[StrictStr]
 
 
 class AuditEntry(BaseModel):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from synthrelease.core import diagnostics
-from synthrelease.core.contracts import MINIMUM_ROWS, DigestName, Evidence
+from synthrelease.core.contracts import MINIMUM_ROWS, DigestName, Evidence, Split
 from synthrelease.data import learned_categories, splitting, table_reader, table_writer
 from synthrelease.data.formats import Place
 from synthrelease.governance import policy_file
@@ -14,7 +14,14 @@ from synthrelease.schema import constraints
 from synthrelease.schema import schema_file as schema_reader
 from synthrelease.workflows import record_run
 from synthrelease.workflows.finish_run import Outcome, input_digests, judge, known_checks, read_back, source_of
-from synthrelease.workflows.prepare_tables import check_are_files, coarse, coded, kept_apart, training_table
+from synthrelease.workflows.prepare_tables import (
+    check_analyses,
+    check_are_files,
+    coarse,
+    coded,
+    kept_apart,
+    training_table,
+)
 from synthrelease.workflows.record_run import Filing
 from synthrelease.workflows.run_context import MADE_ELSEWHERE, Listener, Production, begun, without_shifts
 from synthrelease.workflows.run_options import AuditTables, BuildOptions
@@ -61,6 +68,7 @@ def audit(
         if made.style.format.notice:
             run.recorder.notice(made.style.format.notice)
         real = [learned_categories.coded(each, known) for each in (train, *(coarse(run, each).table for each in apart))]
+        check_analyses(Split(real[0], real[1]))
     content = exact.digest or files.train
     noted = source_of(run, options, content)
     with record_run.opened(run, Path(out), noted, force=options.force, event="audit") as (folder, attempts):

@@ -210,4 +210,5 @@ def _refits(run: Run, options: BuildOptions, again: Refitting, seconds: float) -
         run.policy.shadow_models if options.shadow_models is None else options.shadow_models,
         run.policy.folds if options.folds is None else options.folds,
         seconds,
+        run.policy.null_columns if options.null_columns is None else options.null_columns,
     )

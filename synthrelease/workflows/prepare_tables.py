@@ -11,6 +11,7 @@ from synthrelease.data import learned_categories, splitting, table_reader, table
 from synthrelease.data.file_style import FileStyle
 from synthrelease.data.formats import Place
 from synthrelease.data.table_reader import Source
+from synthrelease.evaluation.checks.effects import feasibility
 from synthrelease.schema import constraints, generalisation
 from synthrelease.schema.identifiers import screening
 from synthrelease.workflows.run_context import Run
@@ -90,10 +91,24 @@ def parted(run: Run, table: RealTable, holdout_file: Path | Place | None) -> Spl
 
 
 def coded_by(meaning: LearnedSchema, table: RealTable, split: Split[OpenedSchema]) -> RealRows:
-    """Code both sides by the labels that ``meaning`` has; any other label becomes the one that stands for the rest."""
+    """Code both sides by the labels that ``meaning`` has; any other label becomes the one that stands for the rest.
+
+    Raises:
+        InputError: the training rows cannot bear an analysis that the schema plans.
+    """
     both = Split(learned_categories.coded(split.train, meaning), learned_categories.coded(split.holdout, meaning))
+    check_analyses(both)
     table_writer.check(meaning, table.coarse.style)
     return RealRows(both, table.coarse.style, len(table.coarse.table), table.exact.digest)
+
+
+def check_analyses(split: Split) -> None:
+    """Refuse real rows that cannot bear an analysis that the schema plans, before anything is trained.
+
+    Raises:
+        InputError: see ``feasibility.check``.
+    """
+    feasibility.check(split)
 
 
 def with_learned_labels(run: Run, table: RealTable, split: Split[OpenedSchema]) -> RealRows:

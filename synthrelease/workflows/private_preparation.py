@@ -169,8 +169,13 @@ class PrivatePreparation:
         return Paid(max(MINIMUM_ROWS, int(fitted.description["units"])), fitted.spends)
 
     def on(self, train: Table) -> PrivatePreparation:
-        """Return the same preparation on other training rows: nothing in it but the rows themselves changes."""
-        return replace(self, _real=self._real.on(train))
+        """Return the same preparation on other training rows, and on columns that an audit has planted among them.
+
+        Raises:
+            ValueError: a planted column has a domain that no column of the schema has, so that it could tell of rows.
+        """
+        schema = with_planted(self._schema, train.schema)
+        return replace(self, _real=self._real.on(train), _schema=schema)
 
     def planned_rows(self) -> Internal[int]:
         """Return the number of rows that the report's settings state: as asked for, or else as the table has."""
@@ -209,6 +214,24 @@ class PrivatePreparation:
     def _by_schema(self, value: T, *facts: PublicFact) -> Public[T] | Paid[T]:
         """Give out what follows from the schema: public, unless a part of the schema was learned with noise."""
         return Paid(value, self._budget.spent) if self._budget.spent else Public(value, facts)
+
+
+def with_planted(schema: LearnedSchema, wider: Schema) -> LearnedSchema:
+    """Return the schema with the columns that ``wider`` has beside it, each of which has the domain of one in it.
+
+    Raises:
+        ValueError: one has another domain.
+    """
+    known = {column.name for column in schema.columns}
+    domains = {_domain(column) for column in schema.columns}
+    planted = tuple(column for column in wider.columns if column.name not in known)
+    if any(_domain(column) not in domains for column in planted):
+        raise ValueError("a planted column must have the domain of a column of the schema; copy one")
+    return replace(schema, columns=(*schema.columns, *planted))
+
+
+def _domain(column: Column) -> tuple[object, ...]:
+    return (column.kind, column.bounds, column.categories, column.decimals, column.treatment)
 
 
 def wanted(epsilon: float, delta: float | None, train: Table[Schema]) -> PrivacyBudget:

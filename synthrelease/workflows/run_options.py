@@ -40,9 +40,10 @@ class BuildOptions:
     differential privacy. ``effort`` multiplies the training time, ``overrides`` are single settings of the generator.
     ``conditions``: what every row must meet, as ``row_conditions.parsed`` reads it; ``balance``: a column whose classes
     are made equally frequent. ``shadow_models`` and ``folds``: how many times the generator is trained again
-    for the shadow-model attack and the cross-audit (as the policy says, unless given). ``register``: the folder of the
-    register (``register.place`` says which unless given); ``source``: under which name several extracts of the same
-    patients count as one. ``audit``: "canary" trains once more, with planted rows, to test the claim of ``epsilon``.
+    for the shadow-model attack and the cross-audit, ``null_columns``: how many columns that depend on nothing are
+    planted for one more training (as the policy says, unless given). ``register``: the folder of the register
+    (``register.place`` says which unless given); ``source``: under which name several extracts of the same patients
+    count as one. ``audit``: "canary" trains once more, with planted rows, to test the claim of ``epsilon``.
     ``sharpen_labels``: labels of the target are drawn more decisively than they were learned, for machine learning
     alone; effects come out too large, and policies may refuse it. ``copies``: make so many tables, each from a
     generator that learned from another bootstrap of the patients, so that their spread says what is not known.
@@ -62,6 +63,7 @@ class BuildOptions:
     force: bool = False
     shadow_models: int | None = None
     folds: int | None = None
+    null_columns: int | None = None
     register: Path | None = None
     source: str | None = None
     audit: str | None = None

@@ -371,6 +371,7 @@ def test_the_card_holds_nothing_that_was_measured_or_counted_in_the_real_table()
         "limits",
         "files",
         "utility",
+        "analyses",
         "terms",
         "contact",
     }

@@ -25,6 +25,7 @@ from private_tables import table
 from synthrelease.core.contracts import CanaryFinding, FitSettings, Fitted, PublicFact, Schema, Table
 from synthrelease.core.errors import InputError
 from synthrelease.core.preparation import Internal, Paid, Public
+from synthrelease.evaluation.checks.effects import invented
 from synthrelease.governance import policy_file
 from synthrelease.privacy import claim as privacy_claim
 from synthrelease.privacy import noise
@@ -341,6 +342,22 @@ def test_a_refit_learns_by_the_same_schema_and_budget(worlds):
     (one, fitted), (other, _) = worlds
     again = one.on(other._real.split.train.take(np.arange(400)))
     assert differing(given(one, fitted), given(again, trained(again))) == []
+
+
+def test_a_refit_with_planted_columns_learns_them_by_domains_that_are_known(worlds):
+    (one, _), _ = worlds
+    train = one._real.split.train
+    wider, planted = invented.plant(np.random.default_rng(0), train, 4)
+    again = one.on(wider)
+    assert [column.name for column in again.schema().value.columns[-4:]] == [column.name for column in planted]
+    assert type(again.schema()) is type(one.schema())
+    assert {column.name for column in planted} <= {column.name for column in again.transform().value.modelled.columns}
+    strange = dataclasses.replace(planted[0], categories=(*planted[0].categories, "seen in one row"))
+    told = dataclasses.replace(
+        wider, schema=dataclasses.replace(wider.schema, columns=(*train.schema.columns, strange))
+    )
+    with pytest.raises(ValueError, match="domain of a column of the schema"):
+        one.on(told)
 
 
 def test_real_rows_come_out_only_against_a_synthetic_table(tmp_path):

@@ -355,6 +355,8 @@ def _draw_rows(figure: Figure, labels: Sequence[str], series: Sequence[Mapping[s
     top += 24 if figure.x_label else 8
     bottom = top + row * len(shown)
     parts = [legend, svg.x_axis(x, figure.y_label, y=bottom, grid_top=top)]
+    if low < 0 < high:
+        parts.append(svg.stroke(((x(0), top), (x(0), bottom)), MUTED, width=1.4))
     if figure.x_label:
         parts.append(svg.text(8, top - 10, figure.x_label, letters=70))
     for place, label in enumerate(shown):

@@ -21,7 +21,7 @@ from synthrelease.data.raw_table import Codes, Flags, Floats, RawColumn, TableFi
 from synthrelease.schema import name_hints
 from synthrelease.schema.identifiers import detection
 from synthrelease.schema.schema_file import ANY_OTHER, LEARN, dotted, quoted
-from synthrelease.workflows.inspect import cell_anomalies, column_dependencies, date_inference
+from synthrelease.workflows.inspect import cell_anomalies, column_dependencies, date_inference, survival_pairs
 
 RARE_ROWS = 11
 """A level held by fewer rows than this is never named: the customary smallest cell of published health tables."""
@@ -145,7 +145,21 @@ def draft_of(
     guess = target if target is not None else _guessed_target(proposals)
     head = _head(guess, unit, missing, is_guess=target is None)
     blocks = [line for each in proposals for line in _block(each, guess, unit)]
-    return "\n".join([*head, *blocks, *column_dependencies.offers(values.labels, values.numbers)]) + "\n"
+    offers = [*column_dependencies.offers(values.labels, values.numbers), *_survival(proposals)]
+    return "\n".join([*head, *blocks, *offers]) + "\n"
+
+
+def _survival(proposals: Sequence[_Proposal]) -> list[str]:
+    """An analysis of survival where the columns' names suggest one."""
+    lows = {
+        each.name: float(each.bounds[0]) for each in proposals if each.kind in ("numeric", "integer") and each.bounds
+    }
+    times = [name for name, low in lows.items() if low >= 0 and name_hints.is_time(detection.words(name))]
+    events = [p.name for p in proposals if p.kind == "boolean" and name_hints.is_event(detection.words(p.name))]
+    if not times or not events:
+        return []
+    says_censored = name_hints.is_censoring(detection.words(events[0]))
+    return survival_pairs.offer(quoted(times[0]), quoted(events[0]), says_censored=says_censored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,3 +211,17 @@ def test_known_tables(tmp_path, name):
     assert meaning.target == {"wdbc": "diagnosis", "pima": "Outcome", "stroke": "stroke", "adult": "income"}[name]
     assert [c.name for c in meaning.columns if not c.is_learned] == (["id"] if name in ("wdbc", "stroke") else [])
     assert len(table_reader.read(path, meaning).table) > 500
+
+
+def test_a_time_and_its_event_are_offered_as_a_commented_analysis(tmp_path):
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"survival_months": rng.integers(0, 90, 60), "died": rng.integers(0, 2, 60)})
+    path = tmp_path / "trial.csv"
+    frame.to_csv(path, index=False)
+    text = draft(path)
+    assert '# outcome = { time = "survival_months", event = "died" }' in text
+    assert "analyses" not in tomllib.loads(text)
+    frame.rename(columns={"died": "smoker"}).to_csv(path, index=False)
+    assert "[[analyses]]" not in draft(path)
+    frame.rename(columns={"died": "censored"}).to_csv(path, index=False)
+    assert '# Check "censored": 1 must mean that the event happened' in draft(path)
