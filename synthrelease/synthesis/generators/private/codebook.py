@@ -72,19 +72,22 @@ def spread(weights: FloatArray, choices: IntArray, rows: int, rng: np.random.Gen
     return rng.permutation(choices[np.minimum(places, len(choices) - 1)])
 
 
-def codes_of(cells: Cells, noisy: FloatArray, *, noise: float, most: int) -> Codes:
-    """Make about ``most`` codes or fewer from a noisy histogram, (cells,); ``noise`` is its standard deviation."""
+def codes_of(cells: Cells, noisy: FloatArray, *, noise: float, most: int, expected: FloatArray | None = None) -> Codes:
+    """Make about ``most`` codes or fewer from a noisy histogram, (cells,); ``noise`` is its standard deviation.
+
+    ``expected``: what earlier counts make one expect in each cell of a number but missing, (cells - 1,).
+    """
     present, missing = noisy[:-1], float(noisy[-1])
     has_missing = missing > CLEAR * noise
     if cells.is_number:
-        inside = smoothed(present, noise)
+        inside = smoothed(present, noise, expected)
         code = _runs(inside, most, least=2.0 * noise)
     else:
         inside = np.maximum(present, 0.0)
         code = _labels(present, noise)
     count = int(code.max()) + 1
     shares = np.bincount(code, inside, minlength=count)
-    inside = inside if cells.is_number else expected(present, noise)
+    inside = inside if cells.is_number else at_least_0(present, noise)
     shares = np.append(shares, missing) if has_missing else shares
     shares = np.maximum(shares, 0.5)
     return Codes(
@@ -96,7 +99,7 @@ def codes_of(cells: Cells, noisy: FloatArray, *, noise: float, most: int) -> Cod
     )
 
 
-def expected(noisy: FloatArray, noise: float) -> FloatArray:
+def at_least_0(noisy: FloatArray, noise: float) -> FloatArray:
     """What counts are to be expected behind noisy ones, if any count from 0 up was as likely before: above 0, (n,).
 
     A declared label whose noisy count lies below 0 may well have patients; at a weight of 0 it would never be drawn.
@@ -152,23 +155,25 @@ def _without_thin(code: IntArray, mass: FloatArray, least: float) -> IntArray:
         code = np.unique(code, return_inverse=True)[1].astype(np.int64)
 
 
-def smoothed(noisy: FloatArray, noise: float) -> FloatArray:
+def smoothed(noisy: FloatArray, noise: float, expected: FloatArray | None = None) -> FloatArray:
     """Return non-negative counts of ordered cells with the noise taken down, (cells,).
 
-    From the whole to ever smaller halves, the difference between two neighbouring stretches is kept as far as it stands
-    out of the noise (James-Stein shrinkage of Haar wavelets), so that heaps stay and noise on empty stretches goes.
+    From the whole to ever smaller halves, how much fuller than ``expected`` (cells,) one stretch is than its neighbour
+    is kept as far as it stands out of the noise (James-Stein shrinkage of Haar wavelets), so that heaps stay and noise
+    on empty stretches goes. Without ``expected`` all cells should be equally full.
     """
     out = np.zeros(len(noisy))
     sums = np.concatenate([[0.0], np.cumsum(noisy)])
+    wanted = np.concatenate([[0.0], np.cumsum(np.ones(len(noisy)) if expected is None else expected)])
 
     def share_out(start: int, stop: int, total: float) -> None:
         if stop - start == 1:
             out[start] = total
             return
         middle = (start + stop) // 2
-        left, right = middle - start, stop - middle
+        left, right = wanted[middle] - wanted[start], wanted[stop] - wanted[middle]
         gap = (sums[middle] - sums[start]) / left - (sums[stop] - sums[middle]) / right
-        variance = noise**2 * (1 / left + 1 / right)
+        variance = noise**2 * ((middle - start) / left**2 + (stop - middle) / right**2)
         kept = gap * max(0.0, 1.0 - SHRINK * variance / gap**2) if gap else 0.0
         on_left = min(max((total + kept * right) * left / (left + right), 0.0), total)
         share_out(start, middle, on_left)
@@ -182,3 +187,8 @@ def as_frame(columns: list[Codes], codes: IntArray, rng: np.random.Generator) ->
     """Return a canonical frame of sampled codes, (rows, columns)."""
     cells = {each.cells.name: each.decode(codes[:, place], rng) for place, each in enumerate(columns)}
     return pd.DataFrame(cells, index=pd.RangeIndex(len(codes)))
+
+
+def starts_of(columns: tuple[Codes, ...]) -> IntArray:
+    """Where each column's codes begin in tables, and their end, (columns + 1,)."""
+    return np.concatenate([[0], np.cumsum([each.size for each in columns])]).astype(np.int64)

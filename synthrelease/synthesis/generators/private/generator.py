@@ -1,9 +1,9 @@
 """The marginal generator under differential privacy: noisy tables are counted once, all else is made from them.
 
-Real rows are touched in ``noisy_counts`` alone: histograms of public cells, tables of every column with the target, and
-tables of all pairs of columns. Codes, smoothing, the network, the model of the target and the rows are
-post-processing. What is counted, and how finely, follows from the number of rows (public, or counted with noise),
-epsilon and the schema.
+Real rows are touched in ``noisy_counts`` alone: histograms of single columns, in cells that are public or follow from
+earlier noisy counts; tables of every column with the target, and tables of all pairs of columns. Codes, smoothing, the
+network, the model of the target and the rows are post-processing. What is counted, and how finely, follows from the
+number of rows (public, or counted with noise), epsilon, the schema and what was counted before.
 
 Source: marginal-based synthesis (McKenna, Miklau & Sheldon 2021, arXiv:2108.04978) with a generator network (Liu,
 Vietri & Wu 2021, arXiv:2106.07153).
@@ -33,14 +33,20 @@ from synthrelease.core.contracts import (
     TrainingStep,
     Witness,
 )
-from synthrelease.core.errors import InputError
 from synthrelease.synthesis.generators.argument_checks import chunk_sizes
-from synthrelease.synthesis.generators.private import denoising, mixture_network, noisy_counts, target_model
-from synthrelease.synthesis.generators.private.codebook import Codes, as_frame, codes_of
+from synthrelease.synthesis.generators.private import (
+    denoising,
+    mixture_network,
+    noisy_counts,
+    single_columns,
+    target_model,
+)
+from synthrelease.synthesis.generators.private.codebook import Codes, as_frame, starts_of
 from synthrelease.synthesis.generators.private.denoising import Slope
 from synthrelease.synthesis.generators.private.mixture_network import Mixture, Recipe, Wanted
-from synthrelease.synthesis.generators.private.noisy_counts import Noise
+from synthrelease.synthesis.generators.private.noisy_counts import Counted, Noise
 from synthrelease.synthesis.generators.private.public_domain import cells_of
+from synthrelease.synthesis.generators.private.single_columns import Single
 from synthrelease.synthesis.generators.private.target_model import Seen
 from synthrelease.synthesis.generators.private.target_sampling import Labels
 from synthrelease.synthesis.generators.progress import Progress
@@ -53,7 +59,6 @@ ROWS_SHARE = 0.01
 """Of the budget, for the number of rows where the schema does not say that it is public."""
 DRAWN_FOR_LABELS = 20_000
 MOST_CLASSES = 64
-MOST_NOISE = 0.1
 FEW = 15_000
 """Below so many units times epsilon the target is what the budget is kept for."""
 CHUNK = 65_536
@@ -130,11 +135,6 @@ class FittedPrivate:
             "history": history_facts(self.history),
         }
         SavedModel(facts, tensors).write(folder)
-
-
-def starts_of(columns: tuple[Codes, ...]) -> IntArray:
-    """Where each column's codes begin in tables, and their end, (columns + 1,)."""
-    return np.concatenate([[0], np.cumsum([each.size for each in columns])]).astype(np.int64)
 
 
 def built(model: SavedModel) -> FittedPrivate:
@@ -223,14 +223,19 @@ class Coded:
     ``left``: share of the budget that shares of the plan are of. ``units``: how many there are, public or noisy.
     """
 
-    rows: noisy_counts.Counted
+    rows: Counted
     codes: IntArray
-    columns: tuple[Codes, ...]
+    single: Single
     target: int | None
     plan: Plan
     noises: tuple[Noise, ...]
     units: float
     left: float
+
+    @property
+    def columns(self) -> tuple[Codes, ...]:
+        """What the codes are."""
+        return self.single.columns
 
     @property
     def starts(self) -> IntArray:
@@ -268,27 +273,17 @@ def coded(
         units, left = noisy_counts.noisy_units(rows, noises[0]), 1.0 - ROWS_SHARE
     left *= share(units, len(names))
     plan = plan_for(units, budget.epsilon, has_target=target is not None and len(names) > 1)
-    first = Noise.of("histograms of single columns", len(names), budget, plan.histograms * left)
-    _refuse_if_drowned(first, units, budget)
-    counts = noisy_counts.histograms(rows, domains, first)
-    columns = tuple(
-        codes_of(cells, noisy, noise=first.scale, most=plan.codes) for cells, noisy in zip(domains, counts, strict=True)
-    )
+    single = single_columns.counted(
+        rows, domains, budget, units=units, share=plan.histograms * left, most=plan.codes
+    ).rounded(train.schema.learned)
     if witness is not None:
         witness.known(rows.cells, rows.weights / rows.whole, rows.kept)
         for noise in noises:
             witness.released(
                 np.array([units]), noise.scale, lambda cells: noisy_counts.in_histograms(cells[:, :1] * 0, [1])
             )
-        sizes = [each.size for each in domains]
-        witness.released(np.concatenate(counts), first.scale, lambda cells: noisy_counts.in_histograms(cells, sizes))
-        witness.coded(lambda cells: _codes(columns, cells), starts_of(columns))
-    return Coded(rows, _codes(columns, rows.cells), columns, target, plan, (*noises, first), units, left)
-
-
-def _codes(columns: tuple[Codes, ...], cells: IntArray) -> IntArray:
-    """Return the codes of rows of cells, (rows, columns)."""
-    return np.stack([each.encode(cells[:, at]) for at, each in enumerate(columns)], axis=1)
+        single.show(witness)
+    return Coded(rows, single.codes_of(rows.cells), single, target, plan, (*noises, *single.noises), units, left)
 
 
 def measured(train: Table[ModelledSchema], budget: PrivacyBudget, witness: Witness | None = None) -> Measured:
@@ -305,7 +300,7 @@ def tables_of(seen: Coded, budget: PrivacyBudget, witness: Witness | None = None
     tables = counts / units
     if witness is not None:
         for noise, chosen in groups:
-            witness.released(counts.ravel(), noise.scale, _in_pairs(columns, chosen))
+            witness.released(counts.ravel(), noise.scale, _in_pairs(seen.single, chosen))
     target, plan, codes, ones = seen.target, seen.plan, seen.codes, seen.first_shares
     lines = _lines(columns, target)
     slopes = {}
@@ -314,7 +309,7 @@ def tables_of(seen: Coded, budget: PrivacyBudget, witness: Witness | None = None
         classes, noise = columns[target].size, noises[-1]
         totals = noisy_counts.target_moments(seen.rows, _on_lines(lines, codes), codes[:, target], classes, noise)
         if witness is not None:
-            witness.released(totals.ravel(), noise.scale, _in_sums(columns, lines, target))
+            witness.released(totals.ravel(), noise.scale, _in_sums(seen.single, lines, target))
         sums = totals / units
         variance = (noise.scale / units) ** 2
         slopes = {(at, target): Slope(line, sums[i], variance) for i, (at, line) in enumerate(lines.items())}
@@ -333,19 +328,6 @@ def tables_of(seen: Coded, budget: PrivacyBudget, witness: Witness | None = None
     wanted = Wanted.of(tables, variances, shares, starts)
     spends = tuple(noise.spend(budget) for noise in noises)
     return Measured(columns, wanted, known, target if is_label else None, plan, spends, round(units))
-
-
-def _refuse_if_drowned(noise: Noise, units: float, budget: PrivacyBudget) -> None:
-    """Refuse a budget under which not even single columns could be told from noise."""
-    share = noise.scale / units
-    if share > MOST_NOISE:
-        times = share / MOST_NOISE
-        raise InputError(
-            f"Noise may be at most {MOST_NOISE:.0%} of the {budget.unit}s in one cell of a histogram, or nothing is "
-            f"learned, however it is {share:.0%} of about {units:,.0f} with epsilon {budget.epsilon:g} and "
-            f"{noise.tables} columns. About {units * times:,.0f} {budget.unit}s or epsilon "
-            f"{budget.epsilon * times:.2g} would do; fewer columns help as well."
-        )
 
 
 def _groups(
@@ -382,13 +364,13 @@ def _on_lines(lines: Mapping[int, FloatArray], codes: IntArray) -> list[IntArray
     return [np.rint(line * noisy_counts.MOMENT_STEPS).astype(np.int64)[codes[:, at]] for at, line in lines.items()]
 
 
-def _in_pairs(columns: tuple[Codes, ...], chosen: NDArray[np.bool_]) -> Place:
-    return lambda cells: noisy_counts.in_pairs(_codes(columns, cells), starts_of(columns), chosen)
+def _in_pairs(single: Single, chosen: NDArray[np.bool_]) -> Place:
+    return lambda cells: noisy_counts.in_pairs(single.codes_of(cells), starts_of(single.columns), chosen)
 
 
-def _in_sums(columns: tuple[Codes, ...], lines: Mapping[int, FloatArray], target: int) -> Place:
+def _in_sums(single: Single, lines: Mapping[int, FloatArray], target: int) -> Place:
     def place(cells: IntArray) -> tuple[IntArray, FloatArray]:
-        codes = _codes(columns, cells)
-        return noisy_counts.in_sums(_on_lines(lines, codes), codes[:, target], columns[target].size)
+        codes = single.codes_of(cells)
+        return noisy_counts.in_sums(_on_lines(lines, codes), codes[:, target], single.columns[target].size)
 
     return place

@@ -304,8 +304,8 @@ def test_a_private_build_from_end_to_end(tmp_path):
 def test_a_declared_label_whose_noisy_count_is_below_zero_can_still_be_drawn():
     noisy = np.array([-60.0, -20.0, 0.0, 20.0, 500.0])
     cut = [stats.truncnorm.mean(-value / 20.0, np.inf, loc=value, scale=20.0) for value in noisy]
-    assert codebook.expected(noisy, 20.0) == pytest.approx(cut)
-    assert (codebook.expected(np.array([-1e3, -1e5]), 20.0) > 0).all()
+    assert codebook.at_least_0(noisy, 20.0) == pytest.approx(cut)
+    assert (codebook.at_least_0(np.array([-1e3, -1e5]), 20.0) > 0).all()
     column = Column("c", "categorical", categories=tuple("abcde"))
     codes = codebook.codes_of(cells_of(column), np.append(noisy[::-1], 0.0), noise=20.0, most=10)
     assert min(codes.inside[:-1]) > 0
