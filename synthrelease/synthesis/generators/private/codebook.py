@@ -25,6 +25,10 @@ THIN = 0.2
 """A code with less than this share of a full code's rows is merged with its neighbour."""
 SHRINK = 2.0
 """How strongly a difference between neighbouring stretches is distrusted, in variances of the noise."""
+EMPTY = 2.0
+"""So many standard deviations must lie between an end that is taken to be empty and its neighbour."""
+FALSE = 0.01
+"""The chance that in a column with no rows at all noise somewhere stands out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +164,22 @@ def smoothed(noisy: FloatArray, noise: float, expected: FloatArray | None = None
 
     From the whole to ever smaller halves, how much fuller than ``expected`` (cells,) one stretch is than its neighbour
     is kept as far as it stands out of the noise (James-Stein shrinkage of Haar wavelets), so that heaps stay and noise
-    on empty stretches goes. Without ``expected`` all cells should be equally full.
+    on empty stretches goes. Without ``expected`` all cells should be equally full. A stretch at either end that is
+    emptier than its neighbour, and in which nothing stands out, is empty: else what noise leaves between the bulk and
+    wide bounds would make a number's spread many times too large.
     """
     out = np.zeros(len(noisy))
     sums = np.concatenate([[0.0], np.cumsum(noisy)])
     wanted = np.concatenate([[0.0], np.cumsum(np.ones(len(noisy)) if expected is None else expected)])
+    clear = noise * float(stats.norm.isf(FALSE / (2 * len(noisy))))
 
-    def share_out(start: int, stop: int, total: float) -> None:
+    def stands_out(start: int, stop: int) -> bool:
+        if sums[stop] - sums[start] > clear * (stop - start) ** 0.5:
+            return True
+        middle = (start + stop) // 2
+        return stop - start > 1 and (stands_out(start, middle) or stands_out(middle, stop))
+
+    def share_out(start: int, stop: int, total: float, *, is_first: bool, is_last: bool) -> None:
         if stop - start == 1:
             out[start] = total
             return
@@ -174,12 +187,18 @@ def smoothed(noisy: FloatArray, noise: float, expected: FloatArray | None = None
         left, right = wanted[middle] - wanted[start], wanted[stop] - wanted[middle]
         gap = (sums[middle] - sums[start]) / left - (sums[stop] - sums[middle]) / right
         variance = noise**2 * ((middle - start) / left**2 + (stop - middle) / right**2)
+        if is_last and gap > EMPTY * variance**0.5 and not stands_out(middle, stop):
+            share_out(start, middle, total, is_first=is_first, is_last=True)
+            return
+        if is_first and -gap > EMPTY * variance**0.5 and not stands_out(start, middle):
+            share_out(middle, stop, total, is_first=True, is_last=is_last)
+            return
         kept = gap * max(0.0, 1.0 - SHRINK * variance / gap**2) if gap else 0.0
         on_left = min(max((total + kept * right) * left / (left + right), 0.0), total)
-        share_out(start, middle, on_left)
-        share_out(middle, stop, total - on_left)
+        share_out(start, middle, on_left, is_first=is_first, is_last=False)
+        share_out(middle, stop, total - on_left, is_first=False, is_last=is_last)
 
-    share_out(0, len(noisy), max(float(noisy.sum()), 1.0))
+    share_out(0, len(noisy), max(float(noisy.sum()), 1.0), is_first=True, is_last=True)
     return out
 
 

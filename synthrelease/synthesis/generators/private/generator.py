@@ -324,8 +324,8 @@ def tables_of(seen: Coded, budget: PrivacyBudget, witness: Witness | None = None
     if target is not None and is_label:
         sides = tables[:, int(starts[target]) : int(starts[target + 1])]
         known = Seen(sides, variances[:, target], {at: slope for (at, _), slope in slopes.items()}, units)
-    tables = denoising.denoised(tables, shares, starts, variances, columns, slopes)
-    wanted = Wanted.of(tables, variances, shares, starts)
+    better = denoising.denoised(denoising.Noisy(tables, shares, starts, variances, slopes, units), columns)
+    wanted = Wanted.of(better.tables, better.variances, shares, starts)
     spends = tuple(noise.spend(budget) for noise in noises)
     return Measured(columns, wanted, known, target if is_label else None, plan, spends, round(units))
 

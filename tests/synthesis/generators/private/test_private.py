@@ -254,7 +254,8 @@ def test_denoised_tables_are_nearer_to_the_truth_than_noisy_ones():
     noisy[12:, :12] = noisy[:12, 12:].T
     shares = np.concatenate([exact.sum(1), exact.sum(0)])
     variances = np.array([[np.inf, noise**2], [noise**2, np.inf]])
-    found = denoising.denoised(noisy, shares, np.array([0, 12, 24]), variances, columns, {})[:12, 12:]
+    seen = denoising.Noisy(noisy, shares, np.array([0, 12, 24]), variances, {}, 20_000)
+    found = denoising.denoised(seen, columns).tables[:12, 12:]
     assert abs(found - exact).sum() < 0.6 * abs(noisy[:12, 12:] - exact).sum()
 
 
