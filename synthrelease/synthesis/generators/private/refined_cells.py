@@ -168,7 +168,7 @@ def _with_heaps(cells: Cells, inside: FloatArray) -> Cells:
 
 def _roundest(start: int, end: int) -> int:
     """Return the grid value from ``start`` on and before ``end`` that ends in the most zeros."""
-    power = 10 ** len(str(max(abs(start), abs(end))))
+    power = int(10 ** len(str(max(abs(start), abs(end)))))
     while -(-start // power) * power >= end:
         power //= 10
     return -(-start // power) * power
