@@ -7,7 +7,7 @@ from typing import Any
 
 from synthrelease.core.contracts import Outcome, RuleOutcome, RunFacts, Verdict
 from synthrelease.core.formatting import limit_in_words, moment, number, plain, plain_key
-from synthrelease.report import outcome_terms
+from synthrelease.report import outcome_terms, pair_signals
 from synthrelease.report.foremost_warnings import warnings
 from synthrelease.report.signatures_section import NOTHING, Decided, placed
 from synthrelease.report.templating import environment
@@ -98,6 +98,7 @@ def data_card(
         },
         "rules": [_card_rule(outcome) for outcome in verdict.outcomes],
         "differential_privacy": _card_privacy(facts),
+        "dependences": pair_signals.dependences(facts.signals),
         "utility": _card_utility(verdict.outcomes),
         "limits": [MADE_UP if facts.was_made_here else MADE_ELSEWHERE, *_to_order(facts), *CARD_LIMITS],
         "terms": facts.terms or NO_TERMS,
@@ -116,6 +117,7 @@ def data_card(
             privacy=[
                 (plain_key(key), plain(value)) for key, value in promise.items() if key not in ("claimed", "statement")
             ],
+            partners=pair_signals.by_column(facts.signals),
             rules=[_shown_rule(item) for item in verdict.outcomes],
             meanings=outcome_terms.MEANINGS,
             weighed=outcome_terms.WEIGHED,

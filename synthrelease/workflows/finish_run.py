@@ -133,4 +133,5 @@ def _facts(run: Run, filed: Filing, produced: Production, evidence: Evidence) ->
         privacy=claim.facts(produced.claim),
         canary=None if produced.canary is None else produced.canary.facts(),
         labels_are_sharpened=produced.labels_are_sharpened,
+        signals=produced.signals,
     )

@@ -14,7 +14,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from synthrelease.core import files
-from synthrelease.core.contracts import CanaryFinding, DeclaredSchema, Figure, Policy, PrivacyClaim, TrainingStep
+from synthrelease.core.contracts import (
+    CanaryFinding,
+    DeclaredSchema,
+    Figure,
+    PairSignal,
+    Policy,
+    PrivacyClaim,
+    TrainingStep,
+)
 from synthrelease.schema import generalisation
 from synthrelease.workflows.run_options import BuildOptions
 
@@ -122,7 +130,7 @@ class Production:
 
     ``was_made_here``: whether this run trained the generator. ``claim`` is what a differentially private build
     promises, ``canary`` what planted rows say of that. ``labels_are_sharpened``: whether labels of the target were
-    drawn more decisively than they were learned.
+    drawn more decisively than they were learned. ``signals``: see ``RunFacts``.
     """
 
     generator: str
@@ -133,6 +141,7 @@ class Production:
     claim: PrivacyClaim | None = None
     canary: CanaryFinding | None = None
     labels_are_sharpened: bool = False
+    signals: tuple[PairSignal, ...] = ()
 
 
 def begun(
