@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from synthrelease.core.contracts import FloatArray, IntArray
+from synthrelease.core.contracts import BoolArray, FloatArray, IntArray
 from synthrelease.synthesis.encoding.column_codec import Values, fields_from
 from synthrelease.synthesis.generators.private.public_domain import Cells
 
@@ -25,8 +25,9 @@ THIN = 0.2
 """A code with less than this share of a full code's rows is merged with its neighbour."""
 SHRINK = 2.0
 """How strongly a difference between neighbouring stretches is distrusted, in variances of the noise."""
-EMPTY = 2.0
-"""So many standard deviations must lie between an end that is taken to be empty and its neighbour."""
+FENCES = 3.0
+HEAPED = 0.1
+"""A single value with more than this share of the rows is a heap, and no part of the bulk."""
 FALSE = 0.01
 """The chance that in a column with no rows at all noise somewhere stands out."""
 
@@ -84,7 +85,7 @@ def codes_of(cells: Cells, noisy: FloatArray, *, noise: float, most: int, expect
     present, missing = noisy[:-1], float(noisy[-1])
     has_missing = missing > CLEAR * noise
     if cells.is_number:
-        inside = smoothed(present, noise, expected)
+        inside = counts_of(cells, present, noise, expected)
         code = _runs(inside, most, least=2.0 * noise)
     else:
         inside = np.maximum(present, 0.0)
@@ -159,27 +160,51 @@ def _without_thin(code: IntArray, mass: FloatArray, least: float) -> IntArray:
         code = np.unique(code, return_inverse=True)[1].astype(np.int64)
 
 
+def counts_of(cells: Cells, noisy: FloatArray, noise: float, expected: FloatArray | None = None) -> FloatArray:
+    """Return non-negative counts of the ordered cells of a number from noisy ones, (cells,) without missing.
+
+    They are smoothed, and far from the bulk only what stands out of the noise is kept: beyond the outer fences, three
+    interquartile ranges from the quartiles. A little noise there would make a number's spread many times too large
+    where bounds are wide. ``expected``: see ``smoothed``.
+
+    Source of the fences: Tukey 1977, Exploratory Data Analysis, section 2D.
+    """
+    better = smoothed(noisy, noise, expected)
+    starts, stops = np.array(cells.starts), np.array([*cells.starts[1:], cells.stop + 1])
+    is_heap = (stops - starts == 1) & (better > HEAPED * better.sum())
+    bulk = np.where(is_heap, 0.0, better)  # with most rows on one value, quartiles would lie on it and fences as well
+    bulk = bulk if bulk.any() else better
+    low, high = np.searchsorted(np.cumsum(bulk) / bulk.sum(), (0.25, 0.75))
+    reach = FENCES * (stops[high] - starts[low])
+    is_far = (stops <= starts[low] - reach) | (starts >= stops[high] + reach)
+    kept = np.where(is_far & ~is_heap & ~_standing_out(noisy, noise), 0.0, better)
+    return kept if kept.any() else better
+
+
+def _standing_out(noisy: FloatArray, noise: float) -> BoolArray:
+    """Which cells lie in a stretch, of 1, 2, 4, ... cells, whose noisy count stands out of the noise, (cells,)."""
+    clear = noise * float(stats.norm.isf(FALSE / (2 * len(noisy))))
+    out = np.zeros(len(noisy), dtype=np.bool_)
+    length = 1
+    while length <= len(noisy):
+        blocks = np.add.reduceat(noisy, np.arange(0, len(noisy), length))
+        out |= np.repeat(blocks > clear * length**0.5, length)[: len(noisy)]
+        length *= 2
+    return out
+
+
 def smoothed(noisy: FloatArray, noise: float, expected: FloatArray | None = None) -> FloatArray:
     """Return non-negative counts of ordered cells with the noise taken down, (cells,).
 
     From the whole to ever smaller halves, how much fuller than ``expected`` (cells,) one stretch is than its neighbour
     is kept as far as it stands out of the noise (James-Stein shrinkage of Haar wavelets), so that heaps stay and noise
-    on empty stretches goes. Without ``expected`` all cells should be equally full. A stretch at either end that is
-    emptier than its neighbour, and in which nothing stands out, is empty: else what noise leaves between the bulk and
-    wide bounds would make a number's spread many times too large.
+    on empty stretches goes. Without ``expected`` all cells should be equally full.
     """
     out = np.zeros(len(noisy))
     sums = np.concatenate([[0.0], np.cumsum(noisy)])
     wanted = np.concatenate([[0.0], np.cumsum(np.ones(len(noisy)) if expected is None else expected)])
-    clear = noise * float(stats.norm.isf(FALSE / (2 * len(noisy))))
 
-    def stands_out(start: int, stop: int) -> bool:
-        if sums[stop] - sums[start] > clear * (stop - start) ** 0.5:
-            return True
-        middle = (start + stop) // 2
-        return stop - start > 1 and (stands_out(start, middle) or stands_out(middle, stop))
-
-    def share_out(start: int, stop: int, total: float, *, is_first: bool, is_last: bool) -> None:
+    def share_out(start: int, stop: int, total: float) -> None:
         if stop - start == 1:
             out[start] = total
             return
@@ -187,18 +212,12 @@ def smoothed(noisy: FloatArray, noise: float, expected: FloatArray | None = None
         left, right = wanted[middle] - wanted[start], wanted[stop] - wanted[middle]
         gap = (sums[middle] - sums[start]) / left - (sums[stop] - sums[middle]) / right
         variance = noise**2 * ((middle - start) / left**2 + (stop - middle) / right**2)
-        if is_last and gap > EMPTY * variance**0.5 and not stands_out(middle, stop):
-            share_out(start, middle, total, is_first=is_first, is_last=True)
-            return
-        if is_first and -gap > EMPTY * variance**0.5 and not stands_out(start, middle):
-            share_out(middle, stop, total, is_first=True, is_last=is_last)
-            return
         kept = gap * max(0.0, 1.0 - SHRINK * variance / gap**2) if gap else 0.0
         on_left = min(max((total + kept * right) * left / (left + right), 0.0), total)
-        share_out(start, middle, on_left, is_first=is_first, is_last=False)
-        share_out(middle, stop, total - on_left, is_first=False, is_last=is_last)
+        share_out(start, middle, on_left)
+        share_out(middle, stop, total - on_left)
 
-    share_out(0, len(noisy), max(float(noisy.sum()), 1.0), is_first=True, is_last=True)
+    share_out(0, len(noisy), max(float(noisy.sum()), 1.0))
     return out
 
 

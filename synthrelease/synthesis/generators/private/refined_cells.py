@@ -18,7 +18,7 @@ import numpy as np
 
 from synthrelease.core.contracts import Column, FloatArray, IntArray, PrivacyBudget
 from synthrelease.synthesis.generators.private import noisy_counts
-from synthrelease.synthesis.generators.private.codebook import Codes, smoothed
+from synthrelease.synthesis.generators.private.codebook import Codes, counts_of
 from synthrelease.synthesis.generators.private.noisy_counts import Counted, Noise
 from synthrelease.synthesis.generators.private.public_domain import (
     Cells,
@@ -67,7 +67,7 @@ class Folded:
         """Return finer cells where noisy counts, (cells,) a column, say that many rows lie."""
         counted, expected = [], {}
         for at, (cells, noisy) in enumerate(zip(self.counted, counts, strict=True)):
-            starts, expected[at] = _cut(cells, smoothed(noisy[:-1], CAUTION * noise, self.expected.get(at)))
+            starts, expected[at] = _cut(cells, counts_of(cells, noisy[:-1], CAUTION * noise, self.expected.get(at)))
             counted.append(replace(cells, starts=starts))
         return Folded(self.public, tuple(counted), expected)
 
