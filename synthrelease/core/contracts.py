@@ -28,6 +28,7 @@ from synthrelease.core.policy_types import Severity as Severity
 from synthrelease.core.policy_types import Signing as Signing
 from synthrelease.core.privacy_types import AttackBound as AttackBound
 from synthrelease.core.privacy_types import CanaryFacts as CanaryFacts
+from synthrelease.core.privacy_types import PairSignal as PairSignal
 from synthrelease.core.privacy_types import PrivacyBudget as PrivacyBudget
 from synthrelease.core.privacy_types import PrivacyClaim as PrivacyClaim
 from synthrelease.core.privacy_types import PrivacyFacts as PrivacyFacts
@@ -442,6 +443,7 @@ class RunFacts:
     ``was_made_here``: False where another tool made the table, and nothing is known of how. ``labels_are_sharpened``:
     labels of the target were drawn more decisively than they were learned, so that effects are too large. ``copies``:
     how many copies of the table there are, of equal size; ``rows["synthetic"]`` counts the rows of all.
+    ``signals``: under differential privacy, which pairs of columns depend on each other by what was counted with noise.
     """
 
     run: str
@@ -469,3 +471,4 @@ class RunFacts:
     terms: str = ""
     labels_are_sharpened: bool = False
     copies: int = 1
+    signals: tuple[PairSignal, ...] = ()

@@ -72,6 +72,23 @@ class PrivacyClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class PairSignal:
+    """How likely two columns depend on each other by noisy tables alone, ``chance`` in 0..1; post-processing of these.
+
+    Above one half the synthetic table has something of it; else no dependence was put in for this pair.
+    """
+
+    first: str
+    second: str
+    chance: float
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a dependence is likelier than none."""
+        return self.chance > 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class AttackBound:
     """What ``epsilon`` allows any attack on membership: its largest AUC, and true positive rate at 1% false alarms."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from synthrelease.core.contracts import Outcome, RuleOutcome, RunFacts, Verdict
 from synthrelease.core.formatting import limit_in_words, moment, number, plain, plain_key
-from synthrelease.report import outcome_terms
+from synthrelease.report import outcome_terms, pair_signals
 from synthrelease.report.foremost_warnings import warnings
 from synthrelease.report.signatures_section import NOTHING, Decided, placed
 from synthrelease.report.templating import environment
@@ -136,6 +136,7 @@ def data_card(
         },
         "rules": [_card_rule(outcome) for outcome in verdict.outcomes],
         "differential_privacy": _card_privacy(facts, len(verdict.analyses)),
+        "dependences": pair_signals.dependences(facts.signals),
         "utility": _card_utility(verdict.outcomes),
         "analyses": [
             {"name": each.name, "model": each.words, "agreement": outcome_terms.AGREEMENT[each.outcome]}
@@ -163,6 +164,7 @@ def data_card(
             privacy=[
                 (plain_key(key), plain(value)) for key, value in promise.items() if key not in ("claimed", "statement")
             ],
+            partners=pair_signals.by_column(facts.signals),
             rules=[_shown_rule(item) for item in verdict.outcomes],
             meanings=outcome_terms.MEANINGS,
             weighed=outcome_terms.WEIGHED,

@@ -22,7 +22,14 @@ from synthrelease.data.formats import Place, place_of
 from synthrelease.governance import policy_file
 from synthrelease.report.figures import training_curves
 from synthrelease.schema import schema_file as schema_reader
-from synthrelease.synthesis import canary_audit, generators, label_sharpening, patient_grouping, private_requirements
+from synthrelease.synthesis import (
+    canary_audit,
+    generators,
+    label_sharpening,
+    pair_signals,
+    patient_grouping,
+    private_requirements,
+)
 from synthrelease.synthesis.maker import Learner, Maker, Wish
 from synthrelease.synthesis.refit import Refitting
 from synthrelease.workflows import (
@@ -139,6 +146,7 @@ def build(
             canary=canary,
             labels_are_sharpened=label_sharpening.is_done(maker.fitted),
             copies=len(written.copies) or 1,
+            signals=pair_signals.of(maker.fitted),
         )
         return judge(run, Filing(folder, written.path, noted, attempts, digests), produced=produced, evidence=evidence)
 

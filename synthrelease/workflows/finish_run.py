@@ -147,4 +147,5 @@ def _facts(run: Run, filed: Filing, produced: Production, evidence: Evidence) ->
         canary=None if produced.canary is None else produced.canary.facts(),
         labels_are_sharpened=produced.labels_are_sharpened,
         copies=produced.copies,
+        signals=produced.signals,
     )

@@ -14,7 +14,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from synthrelease.core import files
-from synthrelease.core.contracts import CanaryFinding, DeclaredSchema, Figure, Policy, PrivacyClaim, TrainingStep
+from synthrelease.core.contracts import (
+    CanaryFinding,
+    DeclaredSchema,
+    Figure,
+    PairSignal,
+    Policy,
+    PrivacyClaim,
+    TrainingStep,
+)
 from synthrelease.schema import generalisation
 from synthrelease.workflows.run_options import BuildOptions
 
@@ -122,7 +130,8 @@ class Production:
 
     ``was_made_here``: whether this run trained the generator. ``claim`` is what a differentially private build
     promises, ``canary`` what planted rows say of that. ``labels_are_sharpened``: whether labels of the target were
-    drawn more decisively than they were learned. ``copies``: how many there are of the table.
+    drawn more decisively than they were learned. ``copies``: how many there are of the table. ``signals``: see
+    ``RunFacts``.
     """
 
     generator: str
@@ -134,6 +143,7 @@ class Production:
     canary: CanaryFinding | None = None
     labels_are_sharpened: bool = False
     copies: int = 1
+    signals: tuple[PairSignal, ...] = ()
 
 
 def begun(

@@ -356,6 +356,7 @@ def test_the_card_holds_nothing_that_was_measured_or_counted_in_the_real_table()
         for hidden in ("918273645", "secret-run", "dr_house", "d1ge57", "55.1", "a reading", "an exact", "3.99.1"):
             assert hidden not in text
     assert set(plain) == {
+        "dependences",
         "label",
         "warnings",
         "title",

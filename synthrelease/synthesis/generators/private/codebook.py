@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from synthrelease.core.contracts import FloatArray, IntArray
+from synthrelease.core.contracts import BoolArray, FloatArray, IntArray
 from synthrelease.synthesis.encoding.column_codec import Values, fields_from
 from synthrelease.synthesis.generators.private.public_domain import Cells
 
@@ -25,6 +25,11 @@ THIN = 0.2
 """A code with less than this share of a full code's rows is merged with its neighbour."""
 SHRINK = 2.0
 """How strongly a difference between neighbouring stretches is distrusted, in variances of the noise."""
+FENCES = 3.0
+HEAPED = 0.1
+"""A single value with more than this share of the rows is a heap, and no part of the bulk."""
+FALSE = 0.01
+"""The chance that in a column with no rows at all noise somewhere stands out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def codes_of(cells: Cells, noisy: FloatArray, *, noise: float, most: int, expect
     present, missing = noisy[:-1], float(noisy[-1])
     has_missing = missing > CLEAR * noise
     if cells.is_number:
-        inside = smoothed(present, noise, expected)
+        inside = counts_of(cells, present, noise, expected)
         code = _runs(inside, most, least=2.0 * noise)
     else:
         inside = np.maximum(present, 0.0)
@@ -153,6 +158,39 @@ def _without_thin(code: IntArray, mass: FloatArray, least: float) -> IntArray:
         into = min(beside, key=lambda at: held[at])
         code = np.where(code == thin, into, code)
         code = np.unique(code, return_inverse=True)[1].astype(np.int64)
+
+
+def counts_of(cells: Cells, noisy: FloatArray, noise: float, expected: FloatArray | None = None) -> FloatArray:
+    """Return non-negative counts of the ordered cells of a number from noisy ones, (cells,) without missing.
+
+    They are smoothed, and far from the bulk only what stands out of the noise is kept: beyond the outer fences, three
+    interquartile ranges from the quartiles. A little noise there would make a number's spread many times too large
+    where bounds are wide. ``expected``: see ``smoothed``.
+
+    Source of the fences: Tukey 1977, Exploratory Data Analysis, section 2D.
+    """
+    better = smoothed(noisy, noise, expected)
+    starts, stops = np.array(cells.starts), np.array([*cells.starts[1:], cells.stop + 1])
+    is_heap = (stops - starts == 1) & (better > HEAPED * better.sum())
+    bulk = np.where(is_heap, 0.0, better)  # with most rows on one value, quartiles would lie on it and fences as well
+    bulk = bulk if bulk.any() else better
+    low, high = np.searchsorted(np.cumsum(bulk) / bulk.sum(), (0.25, 0.75))
+    reach = FENCES * (stops[high] - starts[low])
+    is_far = (stops <= starts[low] - reach) | (starts >= stops[high] + reach)
+    kept = np.where(is_far & ~is_heap & ~_standing_out(noisy, noise), 0.0, better)
+    return kept if kept.any() else better
+
+
+def _standing_out(noisy: FloatArray, noise: float) -> BoolArray:
+    """Which cells lie in a stretch, of 1, 2, 4, ... cells, whose noisy count stands out of the noise, (cells,)."""
+    clear = noise * float(stats.norm.isf(FALSE / (2 * len(noisy))))
+    out = np.zeros(len(noisy), dtype=np.bool_)
+    length = 1
+    while length <= len(noisy):
+        blocks = np.add.reduceat(noisy, np.arange(0, len(noisy), length))
+        out |= np.repeat(blocks > clear * length**0.5, length)[: len(noisy)]
+        length *= 2
+    return out
 
 
 def smoothed(noisy: FloatArray, noise: float, expected: FloatArray | None = None) -> FloatArray:

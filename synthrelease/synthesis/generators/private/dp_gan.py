@@ -164,7 +164,8 @@ def _refined(
     if found.target is not None:
         facts["target_temperature"] = private.temperature_of(found, settings)
     progress.end()
-    return FittedPrivate(found.columns, network, labels, spends, tuple(progress.history), facts, (notice,))
+    history = tuple(progress.history)
+    return FittedPrivate(found.columns, network, labels, spends, history, facts, (notice,), found.signals)
 
 
 _NOT_WORTH = "A critic was not trained: at this budget its noise would drown what it could learn; all went into tables."

@@ -26,6 +26,7 @@ from synthrelease.core.contracts import (
     FloatArray,
     IntArray,
     ModelledSchema,
+    PairSignal,
     Place,
     PrivacyBudget,
     PrivacySpend,
@@ -45,7 +46,7 @@ from synthrelease.synthesis.generators.private.codebook import Codes, as_frame, 
 from synthrelease.synthesis.generators.private.denoising import Slope
 from synthrelease.synthesis.generators.private.mixture_network import Mixture, Recipe, Wanted
 from synthrelease.synthesis.generators.private.noisy_counts import Counted, Noise
-from synthrelease.synthesis.generators.private.public_domain import cells_of
+from synthrelease.synthesis.generators.private.public_domain import Cells, cells_of
 from synthrelease.synthesis.generators.private.single_columns import Single
 from synthrelease.synthesis.generators.private.target_model import Seen
 from synthrelease.synthesis.generators.private.target_sampling import Labels
@@ -75,11 +76,17 @@ class Plan:
     pairs: float
 
 
-def plan_for(units: float, epsilon: float, *, has_target: bool) -> Plan:
-    """Choose by the number of units and epsilon, which are public or noisy: the less is known, the coarser."""
+def plan_for(units: float, epsilon: float, *, has_target: bool, has_sums: bool = True) -> Plan:
+    """Choose by the number of units and epsilon, which are public or noisy: the less is known, the coarser.
+
+    ``has_sums``: whether there are numbers to sum by the classes of a target that is no number itself; without, the
+    tables get what sums would have cost.
+    """
     codes = int(np.clip(round((units * epsilon) ** (1 / 3)), 6, 32))
     if not has_target:
         return Plan(codes, 0.25, 0.0, 0.0, 0.75)
+    if not has_sums:
+        return Plan(codes, 0.15, 0.45, 0.0, 0.4) if units * epsilon < FEW else Plan(codes, 0.15, 0.35, 0.0, 0.5)
     if units * epsilon < FEW:
         return Plan(codes, 0.15, 0.3, 0.2, 0.35)
     return Plan(codes, 0.15, 0.3, 0.05, 0.5)
@@ -96,6 +103,7 @@ class FittedPrivate:
     history: tuple[TrainingStep, ...] = ()
     facts: Mapping[str, Any] | None = None
     notices: tuple[str, ...] = ()
+    signals: tuple[PairSignal, ...] = ()
 
     @property
     def description(self) -> Mapping[str, Any]:
@@ -132,6 +140,7 @@ class FittedPrivate:
             "spends": [asdict(each) for each in self.spends],
             "facts": dict(self.facts or {}),
             "notices": list(self.notices),
+            "signals": [asdict(each) for each in self.signals],
             "history": history_facts(self.history),
         }
         SavedModel(facts, tensors).write(folder)
@@ -157,6 +166,7 @@ def built(model: SavedModel) -> FittedPrivate:
         history=model.history,
         facts=facts["facts"],
         notices=model.notices,
+        signals=tuple(PairSignal(**each) for each in facts.get("signals", ())),
     )
 
 
@@ -178,7 +188,8 @@ def fit(
     facts = {"units": found.units, "codes_a_column": found.plan.codes, **asdict(recipe)}
     if found.target is not None:
         facts["target_temperature"] = temperature_of(found, settings)
-    return FittedPrivate(found.columns, network, labels, found.spends, tuple(progress.history), facts)
+    history = tuple(progress.history)
+    return FittedPrivate(found.columns, network, labels, found.spends, history, facts, signals=found.signals)
 
 
 def temperature_of(found: Measured, settings: FitSettings) -> float:
@@ -209,6 +220,7 @@ class Measured:
     plan: Plan
     spends: tuple[PrivacySpend, ...]
     units: int
+    signals: tuple[PairSignal, ...]
 
     @property
     def steps(self) -> int:
@@ -272,7 +284,8 @@ def coded(
         noises.append(Noise.of(f"number of {budget.unit}s", 1, budget, ROWS_SHARE))
         units, left = noisy_counts.noisy_units(rows, noises[0]), 1.0 - ROWS_SHARE
     left *= share(units, len(names))
-    plan = plan_for(units, budget.epsilon, has_target=target is not None and len(names) > 1)
+    has_target = target is not None and len(names) > 1
+    plan = plan_for(units, budget.epsilon, has_target=has_target, has_sums=_has_sums(domains, target))
     single = single_columns.counted(
         rows, domains, budget, units=units, share=plan.histograms * left, most=plan.codes
     ).rounded(train.schema.learned)
@@ -324,10 +337,30 @@ def tables_of(seen: Coded, budget: PrivacyBudget, witness: Witness | None = None
     if target is not None and is_label:
         sides = tables[:, int(starts[target]) : int(starts[target + 1])]
         known = Seen(sides, variances[:, target], {at: slope for (at, _), slope in slopes.items()}, units)
-    tables = denoising.denoised(tables, shares, starts, variances, columns, slopes)
-    wanted = Wanted.of(tables, variances, shares, starts)
+    better = denoising.denoised(denoising.Noisy(tables, shares, starts, variances, slopes, units), columns)
+    wanted = Wanted.of(better.tables, better.variances, shares, starts)
     spends = tuple(noise.spend(budget) for noise in noises)
-    return Measured(columns, wanted, known, target if is_label else None, plan, spends, round(units))
+    modelled = target if is_label else None
+    signals = _signals(columns, better.signals, modelled)
+    return Measured(columns, wanted, known, modelled, plan, spends, round(units), signals)
+
+
+def _signals(columns: tuple[Codes, ...], chances: FloatArray, target: int | None) -> tuple[PairSignal, ...]:
+    """How likely columns depend on each other, (columns, columns), as it is told; NaN where they were not counted.
+
+    The model of the ``target`` is surer beforehand that a column has no effect on it, so that chances are turned into
+    those of its prior.
+    """
+    found = []
+    for a, b in zip(*np.triu_indices(len(columns), 1), strict=True):
+        chance = float(chances[a, b])
+        if target in (a, b):
+            odds = chance / max(1.0 - chance, 1e-12) * denoising.NOTHING / (1.0 - denoising.NOTHING)
+            odds *= (1.0 - target_model.NOTHING) / target_model.NOTHING
+            chance = odds / (1.0 + odds)
+        if np.isfinite(chance):
+            found.append(PairSignal(columns[a].cells.name, columns[b].cells.name, round(chance, 4)))
+    return tuple(found)
 
 
 def _groups(
@@ -346,6 +379,13 @@ def _groups(
         count = int(both.sum()) // 2
         groups.append((Noise.of("tables of pairs of columns", count, budget, plan.pairs * left), both))
     return groups
+
+
+def _has_sums(domains: list[Cells], target: int | None) -> bool:
+    """Whether numbers can be summed by the target's classes, by what is public."""
+    if target is None or domains[target].is_number:
+        return False
+    return any(each.ordered for at, each in enumerate(domains) if at != target)
 
 
 def _lines(columns: tuple[Codes, ...], target: int | None) -> dict[int, FloatArray]:

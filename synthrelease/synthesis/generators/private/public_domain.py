@@ -69,8 +69,8 @@ class Cells:
         numbers = numbers_of(values)
         gaps = np.isnan(numbers)
         scaled = np.clip(np.where(gaps, self.starts[0], numbers * 10.0**self.decimals), self.starts[0], self.stop)
-        values = np.rint(scaled).astype(np.int64)
-        cells = values - self.starts[0] if self.by_value else self.cell_of(values)
+        steps = np.rint(scaled).astype(np.int64)
+        cells = steps - self.starts[0] if self.by_value else self.cell_of(steps)
         return np.where(gaps, self.size - 1, cells).astype(np.int64)
 
     def cell_of(self, values: IntArray) -> IntArray:

@@ -18,7 +18,7 @@ import numpy as np
 
 from synthrelease.core.contracts import Column, FloatArray, IntArray, PrivacyBudget
 from synthrelease.synthesis.generators.private import noisy_counts
-from synthrelease.synthesis.generators.private.codebook import Codes, smoothed
+from synthrelease.synthesis.generators.private.codebook import Codes, counts_of
 from synthrelease.synthesis.generators.private.noisy_counts import Counted, Noise
 from synthrelease.synthesis.generators.private.public_domain import (
     Cells,
@@ -67,7 +67,7 @@ class Folded:
         """Return finer cells where noisy counts, (cells,) a column, say that many rows lie."""
         counted, expected = [], {}
         for at, (cells, noisy) in enumerate(zip(self.counted, counts, strict=True)):
-            starts, expected[at] = _cut(cells, smoothed(noisy[:-1], CAUTION * noise, self.expected.get(at)))
+            starts, expected[at] = _cut(cells, counts_of(cells, noisy[:-1], CAUTION * noise, self.expected.get(at)))
             counted.append(replace(cells, starts=starts))
         return Folded(self.public, tuple(counted), expected)
 
@@ -168,7 +168,7 @@ def _with_heaps(cells: Cells, inside: FloatArray) -> Cells:
 
 def _roundest(start: int, end: int) -> int:
     """Return the grid value from ``start`` on and before ``end`` that ends in the most zeros."""
-    power = 10 ** len(str(max(abs(start), abs(end))))
+    power = int(10 ** len(str(max(abs(start), abs(end)))))
     while -(-start // power) * power >= end:
         power //= 10
     return -(-start // power) * power

@@ -144,8 +144,24 @@ def test_a_model_comes_back_as_it_was_saved(tmp_path):
     frames = [pd.concat(list(each.sample(300, seed=2, chunk_rows=200))) for each in (fitted, again)]
     pd.testing.assert_frame_equal(*frames)
     assert again.spends == fitted.spends
+    assert again.signals == fitted.signals
+    assert len(fitted.signals) == 6
     assert frames[0]["age"].between(0, 100).all()
     assert list(frames[0]["ward"].cat.categories) == list(LETTERS)
+
+
+def test_a_number_as_target_spends_the_whole_budget_and_is_followed():
+    columns = [dataclasses.replace(column, role="feature") for column in COLUMNS]
+    columns[0] = dataclasses.replace(columns[0], role="target")
+    schema = dataclasses.replace(SCHEMA, columns=tuple(columns), target="age")
+    data = dataclasses.replace(table(4_000), schema=schema)
+    fitted = private_fit(data)
+    assert accounting.epsilon(fitted.spends, ROW.delta) == pytest.approx(ROW.epsilon, rel=0.03)
+    frame = next(fitted.sample(4_000, seed=1))
+    real, made = (each.groupby("ill", observed=True)["age"].mean() for each in (data.frame, frame))
+    assert made["yes"] - made["no"] > 0.7 * (real["yes"] - real["no"])
+    signals = {(each.first, each.second): each.is_there for each in fitted.signals}
+    assert signals["age", "ill"]
 
 
 # Broken builds must be caught: 5,000 canaries, one in each cell of a table of two columns.
@@ -254,7 +270,8 @@ def test_denoised_tables_are_nearer_to_the_truth_than_noisy_ones():
     noisy[12:, :12] = noisy[:12, 12:].T
     shares = np.concatenate([exact.sum(1), exact.sum(0)])
     variances = np.array([[np.inf, noise**2], [noise**2, np.inf]])
-    found = denoising.denoised(noisy, shares, np.array([0, 12, 24]), variances, columns, {})[:12, 12:]
+    seen = denoising.Noisy(noisy, shares, np.array([0, 12, 24]), variances, {}, 20_000)
+    found = denoising.denoised(seen, columns).tables[:12, 12:]
     assert abs(found - exact).sum() < 0.6 * abs(noisy[:12, 12:] - exact).sum()
 
 

@@ -127,3 +127,27 @@ def test_smoothing_towards_what_is_expected_leaves_empty_stretches_empty():
     assert np.delete(better, np.arange(100, 120)).sum() < 0.2 * np.delete(plain, np.arange(100, 120)).sum() + 40
     exact[200] = 3_000  # and what nobody expected is found all the same
     assert codebook.smoothed(exact + rng.normal(0, 40, 300), 40, expected)[200] > 2_300
+
+
+def test_far_from_the_bulk_only_what_stands_out_is_kept_and_near_it_everything():
+    rng = np.random.default_rng(1)
+    cells = Cells("x", starts=tuple(range(0, 3_000, 10)), stop=2_999, ordered=True)
+    exact = np.zeros(300)
+    exact[10:20], exact[20:40] = 900, 40  # a tail of single cells within the noise
+    noisy = exact + rng.normal(0, 40, 300)
+    found = codebook.counts_of(cells, noisy, 40)
+    assert 100 < found[20:40].sum() < 1_300
+    assert found[80:].sum() == 0
+    exact[250] = 1_000
+    far = codebook.counts_of(cells, exact + rng.normal(0, 40, 300), 40)
+    assert far[250] > 500
+    assert far[80:240].sum() == 0
+
+
+def test_heaps_do_not_decide_what_is_far():
+    cells = Cells("x", starts=(0, 1, *range(11, 1_000, 10)), stop=1_010, ordered=True)
+    exact = np.concatenate([[9_000.0], np.full(100, 0.0)])
+    exact[1:40] = 40
+    found = codebook.counts_of(cells, exact + np.random.default_rng(2).normal(0, 20, 101), 20)
+    assert found[0] > 8_500
+    assert found[1:40].sum() > 1_200
