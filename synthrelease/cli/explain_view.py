@@ -81,7 +81,7 @@ def _of_rule(rule: Rule, check: CheckSpec) -> Iterator[str]:
 
 def _counted(rule: Rule) -> str:
     """What a rule's smallest number counts."""
-    return {"shadow": "shadow models", "self_test": "patients"}.get(rule.check, "rows")
+    return {"shadow": "shadow models", "self_test": "patients", "effects": "patients"}.get(rule.check, "rows")
 
 
 def _first_sentence(text: str) -> str:

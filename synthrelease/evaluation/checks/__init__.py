@@ -1,11 +1,11 @@
 """The checks: one file a question.
 
-Each file here that does not start with an underscore has
+Each file (or package) here that does not start with an underscore has
 
 - ``SPEC``: a ``CheckSpec`` (name equal to the file's, what it asks, which metrics it promises), and
 - ``measure(evidence) -> CheckResult``: the measurement.
 
-Putting a file into this folder registers it. Checks hold no thresholds: those live in policies.
+Putting it into this folder registers it. Checks hold no thresholds: those live in policies.
 """
 
 from __future__ import annotations

@@ -118,7 +118,11 @@ class Signs:
 
 
 def signs(pair: Pair, confidence: float) -> Signs:
-    """Compare directions; the share's lower bound counts what is shown to be kept, the upper one what is not turned."""
+    """Compare directions of effects.
+
+    How many keep theirs is uncertain where synthetic effects are: each does with the probability that its estimate
+    gives (normal, flat prior), and the share's bounds are those of a sum of such coins.
+    """
     real, made = pair.z_values
     is_real = np.abs(real) > z_score(SIGNIFICANT)
     count = int(is_real.sum())
@@ -126,7 +130,9 @@ def signs(pair: Pair, confidence: float) -> Signs:
         nothing = float("nan")
         return Signs(0, Bounds(nothing, nothing, nothing), Bounds(nothing, nothing, nothing))
     along = (made * np.sign(real))[is_real]
+    chance = stats.norm.cdf(along)
+    middle, reach = float(chance.mean()), z_score(confidence) * float(np.sqrt((chance * (1 - chance)).sum())) / count
+    share = float((along > 0).mean())
+    kept = Bounds(share, max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach)))
     turned = int((along < -z_score(1 - (1 - confidence) / count)).sum())
-    shown = int((along > z_score(confidence)).sum())
-    kept = Bounds(float((along > 0).mean()), shown / count, (count - turned) / count)
     return Signs(count, kept, exactly(float(turned)))
