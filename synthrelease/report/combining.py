@@ -94,8 +94,8 @@ def combine(estimates: ArrayLike, variances: ArrayLike, *, rows: int, real_rows:
     copies = len(found)
     within = plain.mean(axis=0) * rows / real_rows
     between = found.var(axis=0, ddof=1)
-    with np.errstate(divide="ignore"):
-        freedom = (copies - 1) * (1 + copies * within / between) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = np.where(between > 0, (copies - 1) * (1 + copies * within / between) ** 2, np.inf)
     return Combined(np.asarray(found.mean(axis=0)), within + between / copies, np.asarray(freedom))
 
 

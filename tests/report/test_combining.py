@@ -126,6 +126,14 @@ def test_two_copies_worked_out_by_hand():
     assert float(combined.p_value(2.0)) == 1.0
 
 
+def test_copies_that_agree_leave_a_normal_interval_or_none_at_all():
+    alike = combining.combine([2.0, 2.0], [1.0, 1.0], rows=10, real_rows=10)
+    assert float(alike.degrees_of_freedom) == np.inf
+    assert float(alike.interval()[1]) == pytest.approx(2 + stats.norm.ppf(0.975))
+    low, high = combining.mean([[5.0, 5.0], [5.0, 5.0]], real_rows=2).interval()
+    assert float(low) == float(high) == 5.0
+
+
 def test_columns_give_what_their_means_and_shares_give():
     copies = [np.array([1.0, 2.0, np.nan, 4.0]), np.array([2.0, 2.0, 3.0, np.nan])]
     combined = combining.mean(copies, real_rows=8)
