@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -159,6 +160,14 @@ def test_chi_squared_of_one_table_twice_is_that_of_pearson_at_its_size():
     pearson = stats.chi2_contingency(table, correction=False)
     assert found.statistic == pytest.approx(pearson.statistic / (1 + 2 / 2))
     assert found.degrees_of_freedom == pearson.dof
+
+
+def test_tables_in_which_a_copy_lacks_a_label_are_put_in_line():
+    one = pd.crosstab(pd.Series(list("aabb")), pd.Series(list("xyxy")))
+    two = pd.crosstab(pd.Series(list("aabb")), pd.Series(list("yyxz")))
+    found = combining.chi_squared([one, two], real_rows=4)
+    by_hand = combining.chi_squared([[[1, 1, 0], [1, 1, 0]], [[0, 2, 0], [1, 0, 1]]], real_rows=4)
+    assert found == by_hand
 
 
 @pytest.mark.parametrize(
