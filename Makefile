@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo examples test check format-check lint types bench bench-audit bench-audit-peers bench-generator bench-dp clean
+.PHONY: help demo examples test check format-check lint types bench bench-audit bench-audit-peers bench-generator bench-dp bench-copies clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -63,6 +63,9 @@ bench-generator: $(STAMP)  ## the generators beside their peers on real tables (
 bench-dp: $(STAMP)  ## the private generators beside their peers at each epsilon (DATA=folder) -> reports/benchmarks/dp.html; goes on where it stopped; no part of CI
 	PYTHONPATH=tests/benchmarks $(BIN)/python -m generator.private --data "$(DATA)" --splits "$(SPLITS)" \
 	  --tables "$(TABLES)" --systems "$(SYSTEMS)" --seeds "$(SEEDS)"
+
+bench-copies: $(STAMP)  ## how often intervals from copies hold a known truth -> reports/benchmarks/copies.html; goes on where it stopped; no part of CI
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/copies_coverage.py --out reports/benchmarks
 
 clean:  ## remove what the other targets made, but no run of yours
 	rm -rf $(VENV) reports/demo reports/demo-register dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -94,8 +94,8 @@ def combine(estimates: ArrayLike, variances: ArrayLike, *, rows: int, real_rows:
     copies = len(found)
     within = plain.mean(axis=0) * rows / real_rows
     between = found.var(axis=0, ddof=1)
-    with np.errstate(divide="ignore"):
-        freedom = (copies - 1) * (1 + copies * within / between) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = np.where(between > 0, (copies - 1) * (1 + copies * within / between) ** 2, np.inf)
     return Combined(np.asarray(found.mean(axis=0)), within + between / copies, np.asarray(freedom))
 
 
@@ -136,7 +136,7 @@ def proportion(copies: Sequence[ArrayLike], label: object, *, real_rows: int) ->
     return combine(shares, shares * (1 - shares) / counts, rows=_rows(copies), real_rows=real_rows)
 
 
-def chi_squared(tables: ArrayLike, *, real_rows: int) -> Independence:
+def chi_squared(tables: Sequence[pd.DataFrame] | ArrayLike, *, real_rows: int) -> Independence:
     """Test whether two columns are independent, on the average of the copies' contingency tables.
 
     The average is as sure as a plain table of n / (1 + (1 + n / N) / m) patients would be: 1 / n for the sample, and
@@ -144,13 +144,14 @@ def chi_squared(tables: ArrayLike, *, real_rows: int) -> Independence:
     laid end to end, find what is not there.
 
     Args:
-        tables: counts, (copies, labels of one column, labels of the other), for example from ``pandas.crosstab``.
+        tables: counts, (copies, labels of one column, labels of the other); or what ``pandas.crosstab`` gives for each
+            copy, in which labels may be missing that a copy does not have.
         real_rows: that the copies were learned from (n).
 
     Raises:
         ValueError: there are fewer than two copies, or two labels of a column, or a count cannot be right.
     """
-    counts = np.asarray(tables, dtype=np.float64)
+    counts = _aligned(tables)
     if counts.ndim != 3 or len(counts) < 2 or real_rows < 1 or not (np.isfinite(counts) & (counts >= 0)).all():
         raise ValueError(
             "tables must be counts of two or more copies, (copies, labels, labels), and real_rows positive"
@@ -166,6 +167,16 @@ def chi_squared(tables: ArrayLike, *, real_rows: int) -> Independence:
     statistic = float(patients * ((shares - expected) ** 2 / expected).sum())
     freedom = (total.shape[0] - 1) * (total.shape[1] - 1)
     return Independence(statistic, freedom, float(stats.chi2.sf(statistic, freedom)))
+
+
+def _aligned(tables: Sequence[pd.DataFrame] | ArrayLike) -> Numbers:
+    """Counts as one array; tables with named labels have all labels that any of them has."""
+    frames = [each for each in tables if isinstance(each, pd.DataFrame)] if isinstance(tables, Sequence) else []
+    if not frames or not isinstance(tables, Sequence) or len(frames) < len(tables):
+        return np.asarray(tables, dtype=np.float64)
+    rows = sorted({label for each in frames for label in each.index}, key=str)
+    columns = sorted({label for each in frames for label in each.columns}, key=str)
+    return np.stack([each.reindex(index=rows, columns=columns, fill_value=0).to_numpy(float) for each in frames])
 
 
 def _rows(copies: Sequence[Any]) -> int:

@@ -25,7 +25,7 @@ MOST = 40
 """A package holds few files."""
 REFITTED = 2
 """Copies that each training of the audit makes. Attackers of all copies see each patient under several weights."""
-_KEPT = ("steps", "generator_lr", "discriminator_lr")
+_KEPT = ("generator_lr", "discriminator_lr")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from synthrelease.core import diagnostics
-from synthrelease.core.contracts import FitSettings, Generator, PrivacyClaim, Refits
+from synthrelease.core.contracts import DeclaredSchema, FitSettings, Generator, Policy, PrivacyClaim, Refits
 from synthrelease.core.errors import InputError
 from synthrelease.data import table_writer
 from synthrelease.data.formats import Place, place_of
@@ -48,6 +48,8 @@ from synthrelease.workflows.record_run import Filing
 from synthrelease.workflows.run_context import PACKAGES, Listener, Production, Run, begun
 from synthrelease.workflows.run_options import BuildOptions, Multiple
 
+Prepared: TypeAlias = OrdinaryPreparation | PrivatePreparation
+
 
 @diagnostics.recorded()
 def build(
@@ -78,15 +80,9 @@ def build(
     _check(options)
     rules = policy_file.load(policy_name, known_checks())
     meaning = schema_reader.load(Path(schema_file), target=options.target)
-    asked_rows.check(options, meaning)
     name = options.generator or (generators.DEFAULT if options.epsilon is None else generators.PRIVATE[0])
     fit = generators.load(name)
-    ordered = bool(options.conditions) or options.balance is not None
-    private_requirements.check(options.epsilon, options.delta, meaning, rules, generator=name, ordered=ordered)
-    is_sharpened = label_sharpening.asked(options.sharpen_labels, options.overrides)
-    if is_sharpened:
-        label_sharpening.check(meaning, rules, generator=name, epsilon=options.epsilon)
-    copies.check(copies.Asked(options.copies, name, options.epsilon is not None, ordered, is_sharpened))
+    _check_possible(options, meaning, rules=rules, generator=name)
     run = begun(meaning, rules, schema_file=Path(schema_file), source=table.name, options=options, listener=listener)
     with run.recorder.stage("Reading the table"):
         preparation = _prepared(run, table, options)
@@ -114,27 +110,14 @@ def build(
             with run.recorder.stage("Training once more with planted rows"):
                 step = run.recorder.listener.step
                 canary = canary_audit.audited(preparation, claim, fit=fit, settings=planted, on_step=step)
-        style, rows, wish = preparation.style().value, preparation.rows(maker.fitted).value, order.wish
-        learned, again = preparation.schema().value, Refitting(preparation, fit, settings)
-
-        def write(frames: Iterator[pd.DataFrame], path: Path, seed: int) -> None:
-            table_writer.write(frames, learned, style, path, seed=seed)
-
-        if options.copies is None:
-            with run.recorder.stage("Generating synthetic rows"):
-                path = folder.quarantine / f"synthetic.{style.format.suffix}"
-                frames = maker.frames(rows, wish, seed=run.derived, on_end=run.recorder.left_out)
-                write(frames, path, run.derived("surrogates"))
-                written = Written(path, *read_back(path, learned))
-        else:
-            recipe = copies.Recipe(preparation, fit, settings, maker)
-            asked, again = copies.Order(options.copies, rows, style.format.suffix, write), recipe.refitting()
-            written = copies.made(run, recipe, asked, schema=learned, folder=folder.quarantine)
+        wish, recipe = order.wish, copies.Recipe(preparation, fit, settings, maker)
+        written = _written(run, preparation, recipe=recipe, count=options.copies, folder=folder.quarantine)
         made = written.made
         evidence = made_to_order.evidence(run, preparation.for_audit(made).value, made=made, wish=wish)
         if written.copies:
             evidence = copies.evidence(run, evidence, written)
         if wish == Wish():
+            again = recipe.refitting() if written.copies else Refitting(preparation, fit, settings)
             evidence = replace(evidence, refits=_refits(run, options, again, took))
         digests = written.digests | input_digests(folder.internal, {"table": content, "holdout": options.holdout})
         produced = Production(
@@ -158,7 +141,18 @@ def _check(options: BuildOptions) -> None:
         raise InputError(f"--effort must lie above 0 and at most at 100, however it is {options.effort}. Try 1.")
 
 
-def _prepared(run: Run, table: Place, options: BuildOptions) -> OrdinaryPreparation | PrivatePreparation:
+def _check_possible(options: BuildOptions, schema: DeclaredSchema, *, rules: Policy, generator: str) -> None:
+    """Refuse what schema, policy, generator and other options do not allow, before any row is read."""
+    asked_rows.check(options, schema)
+    is_to_order = bool(options.conditions) or options.balance is not None
+    private_requirements.check(options.epsilon, options.delta, schema, rules, generator=generator, ordered=is_to_order)
+    is_sharpened = label_sharpening.asked(options.sharpen_labels, options.overrides)
+    if is_sharpened:
+        label_sharpening.check(schema, rules, generator=generator, epsilon=options.epsilon)
+    copies.check(copies.Asked(options.copies, generator, options.epsilon is not None, is_to_order, is_sharpened))
+
+
+def _prepared(run: Run, table: Place, options: BuildOptions) -> Prepared:
     """Put the real rows behind what may be known of them: the one place where the two kinds are told apart."""
     if options.epsilon is None:
         return ordinary_preparation.read(run, table, options=options)
@@ -177,6 +171,23 @@ def _trained(
     for text in _remarks(maker, claim):
         run.recorder.notice(text)
     return maker, claim
+
+
+def _written(run: Run, preparation: Prepared, *, recipe: copies.Recipe, count: int | None, folder: Path) -> Written:
+    """Make the synthetic table, or ``count`` copies of it, in a folder, and read back what was written."""
+    style, learned, maker = preparation.style().value, preparation.schema().value, recipe.first
+    rows = preparation.rows(maker.fitted).value
+
+    def write(frames: Iterator[pd.DataFrame], path: Path, seed: int) -> None:
+        table_writer.write(frames, learned, style, path, seed=seed)
+
+    if count is not None:
+        asked = copies.Order(count, rows, style.format.suffix, write)
+        return copies.made(run, recipe, asked, schema=learned, folder=folder)
+    path, wish = folder / f"synthetic.{style.format.suffix}", preparation.order().value.wish
+    with run.recorder.stage("Generating synthetic rows"):
+        write(maker.frames(rows, wish, seed=run.derived, on_end=run.recorder.left_out), path, run.derived("surrogates"))
+        return Written(path, *read_back(path, learned))
 
 
 def _remarks(maker: Maker, claim: PrivacyClaim | None) -> Iterator[str]:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -126,6 +127,14 @@ def test_two_copies_worked_out_by_hand():
     assert float(combined.p_value(2.0)) == 1.0
 
 
+def test_copies_that_agree_leave_a_normal_interval_or_none_at_all():
+    alike = combining.combine([2.0, 2.0], [1.0, 1.0], rows=10, real_rows=10)
+    assert float(alike.degrees_of_freedom) == np.inf
+    assert float(alike.interval()[1]) == pytest.approx(2 + stats.norm.ppf(0.975))
+    low, high = combining.mean([[5.0, 5.0], [5.0, 5.0]], real_rows=2).interval()
+    assert float(low) == float(high) == 5.0
+
+
 def test_columns_give_what_their_means_and_shares_give():
     copies = [np.array([1.0, 2.0, np.nan, 4.0]), np.array([2.0, 2.0, 3.0, np.nan])]
     combined = combining.mean(copies, real_rows=8)
@@ -151,6 +160,14 @@ def test_chi_squared_of_one_table_twice_is_that_of_pearson_at_its_size():
     pearson = stats.chi2_contingency(table, correction=False)
     assert found.statistic == pytest.approx(pearson.statistic / (1 + 2 / 2))
     assert found.degrees_of_freedom == pearson.dof
+
+
+def test_tables_in_which_a_copy_lacks_a_label_are_put_in_line():
+    one = pd.crosstab(pd.Series(list("aabb")), pd.Series(list("xyxy")))
+    two = pd.crosstab(pd.Series(list("aabb")), pd.Series(list("yyxz")))
+    found = combining.chi_squared([one, two], real_rows=4)
+    by_hand = combining.chi_squared([[[1, 1, 0], [1, 1, 0]], [[0, 2, 0], [1, 0, 1]]], real_rows=4)
+    assert found == by_hand
 
 
 @pytest.mark.parametrize(

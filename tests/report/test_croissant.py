@@ -67,3 +67,17 @@ def test_files_whose_columns_no_catalogue_reads_are_named_without_columns():
     described = croissant.metadata(carded(with_columns(), name="synthetic.dta"))
     assert described["recordSet"] == []
     assert described["distribution"][0]["encodingFormat"] == "application/octet-stream"
+
+
+def test_copies_are_described_one_by_one(tmp_path):
+    mlcroissant = pytest.importorskip("mlcroissant")
+    run = with_columns(ColumnFact("age", "integer", "feature", "0 to 120", "learned"))
+    files = {
+        name: hashlib.sha256(name.encode()).hexdigest()
+        for name in ("synthetic.json", "synthetic-01.csv", "synthetic-02.csv")
+    }
+    card = internal_report.data_card(run.facts, run.verdict, released_rows=6, files=files)[1]
+    described = croissant.metadata(card)
+    assert [each["@id"] for each in described["recordSet"]] == ["rows-1", "rows-2"]
+    (tmp_path / "croissant.json").write_text(json.dumps(described), encoding="utf-8")
+    assert not mlcroissant.Dataset(tmp_path / "croissant.json").metadata.ctx.issues.errors

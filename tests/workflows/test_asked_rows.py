@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from synthrelease import BuildOptions, InputError
 from synthrelease.schema import schema_file
 from synthrelease.workflows import asked_rows
+from synthrelease.workflows.private_preparation import NUMBER_OF_ROWS, PrivatePreparation
 from synthrelease.workflows.run_options import Multiple
 
 
@@ -43,3 +45,10 @@ def test_rows_must_fit_into_memory(monkeypatch):
 
 def test_the_memory_of_this_machine_is_a_number():
     assert asked_rows.memory() > 2**27
+
+
+def test_a_private_build_multiplies_what_the_schema_declares_public():
+    private = PrivatePreparation(SimpleNamespace(table_rows=300), None, None, Multiple(5))
+    given = private.rows(None)
+    assert given.value == private.planned_rows().value == 1_500
+    assert NUMBER_OF_ROWS in given.because

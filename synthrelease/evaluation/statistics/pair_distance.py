@@ -35,21 +35,20 @@ def distance(made: Table, real: Table) -> float:
     return float(np.mean([_apart(codes[one], codes[two]) for one, two in pairs]))
 
 
-def _codes(made: pd.Series, real: pd.Series) -> tuple[IntArray, IntArray]:
+def _codes(made: pd.Series, real: pd.Series) -> list[IntArray]:
     """Both sides as small whole numbers, by the ranges or the commonest labels of the real one; 0 is missing."""
     if isinstance(real.dtype, pd.CategoricalDtype):
         common = np.bincount(real.cat.codes[real.cat.codes >= 0], minlength=len(real.cat.categories))
         rank = np.argsort(np.argsort(-common, kind="stable"), kind="stable").clip(max=LABELS)
-        return tuple(np.append(rank + 1, 0)[side.cat.codes.to_numpy()] for side in (made, real))
+        codes = np.append(rank + 1, 0).astype(np.int64)  # the last one is that of a missing label, -1
+        return [codes[side.cat.codes.to_numpy()] for side in (made, real)]
     known = real.dropna().to_numpy()
     edges = np.unique(np.quantile(known, np.linspace(0, 1, RANGES + 1)[1:-1])) if len(known) else np.zeros(0)
-    return tuple(
-        np.where(side.isna(), 0, 1 + np.searchsorted(edges, side.to_numpy(), side="right")).astype(np.int64)
-        for side in (made, real)
-    )
+    ranges = [1 + np.searchsorted(edges, side.to_numpy(), side="right") for side in (made, real)]
+    return [np.where(side.isna(), 0, each) for side, each in zip((made, real), ranges, strict=True)]
 
 
-def _apart(one: tuple[IntArray, IntArray], two: tuple[IntArray, IntArray]) -> float:
+def _apart(one: list[IntArray], two: list[IntArray]) -> float:
     """The total variation distance of a pair of columns, each given on both sides."""
     width = 1 + max(int(side.max(initial=0)) for side in two)
     joint = [first * width + second for first, second in zip(one, two, strict=True)]

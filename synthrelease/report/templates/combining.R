@@ -14,7 +14,7 @@ combine_copies <- function(estimates, variances, rows, real_rows, confidence = 0
   estimate <- rowMeans(estimates)
   within <- rowMeans(variances) * rows / real_rows
   between <- apply(estimates, 1, var)
-  df <- (copies - 1) * (1 + copies * within / between)^2
+  df <- ifelse(between > 0, (copies - 1) * (1 + copies * within / between)^2, Inf)
   .combined(estimate, within + between / copies, df, confidence, null)
 }
 
