@@ -86,7 +86,7 @@ SYSTEMS: tuple[System, ...] = (
         "gan without critic",
         "gan",
         "the default generator by likelihood alone: what its critic is worth",
-        settings=("adversarial_weight=0",),
+        settings=("adversarial_weight=0", "redraw_trees=0"),
     ),
     _ours("marginals", "marginals", "this package's quick generator, without a critic"),
     _peer("TabularARGN", "mostlyai", "MOSTLY AI's network that writes a row cell by cell"),

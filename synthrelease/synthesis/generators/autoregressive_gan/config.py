@@ -12,6 +12,9 @@ from synthrelease.core.errors import InputError, listing
 SMALL_ROWS = 6_000
 """Tables with fewer training rows are fitted twice: once to find when to stop, and once on all rows."""
 
+REDRAW_TREES = 40
+"""Of the critic of drawn rows, in each of three folds, where the effort is 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -39,6 +42,7 @@ class Config:
     inner_share: float
     target_temperature: float
     even_sampling: int
+    redraw_trees: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ SETTINGS: Mapping[str, Setting] = {
     "inner_share": Setting(0, 0.5, "share of the training rows set apart inside to stop by; 0: never stops early"),
     "target_temperature": Setting(0.05, 1, "below 1, target labels follow the other columns more decisively"),
     "even_sampling": Setting(0, 1, "1: rows are drawn by evenly spread numbers, 0: by independent ones"),
+    "redraw_trees": Setting(0, 1_000, "trees of the critic that has rows no patient could have drawn again; 0: none"),
 }
 
 
@@ -117,6 +122,7 @@ def config_for(
         inner_share=0.15 if is_small else min(0.1, 4_000 / rows),
         target_temperature=1.0 if rarest is None else temperature_for(rarest),
         even_sampling=1,
+        redraw_trees=min(max(round(REDRAW_TREES * effort), 10), 2 * REDRAW_TREES),
     )
     return replace(config, **_checked(overrides or {}))
 

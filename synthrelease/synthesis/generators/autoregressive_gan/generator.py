@@ -15,7 +15,7 @@ after that the marginal-only generator (``marginals``) takes over and says so.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
@@ -39,9 +39,10 @@ from synthrelease.core.contracts import (
 from synthrelease.core.errors import TrainingError
 from synthrelease.synthesis.encoding.binning import FINE
 from synthrelease.synthesis.encoding.number_bins import NumberCoding
-from synthrelease.synthesis.encoding.table_encoder import Encoder
+from synthrelease.synthesis.encoding.table_encoder import Encoded, Encoder
 from synthrelease.synthesis.generators import patient_bootstrap, saved_model
 from synthrelease.synthesis.generators.argument_checks import check_training, chunk_sizes
+from synthrelease.synthesis.generators.autoregressive_gan import redrawing
 from synthrelease.synthesis.generators.autoregressive_gan.column_cells import Cells
 from synthrelease.synthesis.generators.autoregressive_gan.config import SMALL_ROWS, Config, config_for
 from synthrelease.synthesis.generators.autoregressive_gan.label_correction import (
@@ -50,6 +51,8 @@ from synthrelease.synthesis.generators.autoregressive_gan.label_correction impor
     correction,
 )
 from synthrelease.synthesis.generators.autoregressive_gan.masked_network import RowWriter, Width
+from synthrelease.synthesis.generators.autoregressive_gan.redrawing import Drawn, Redrawing
+from synthrelease.synthesis.generators.autoregressive_gan.row_critic import RowCritic
 from synthrelease.synthesis.generators.autoregressive_gan.sampling import (
     Manner,
     Spread,
@@ -75,16 +78,23 @@ OLDER = "synthrelease-gan-3"
 """Of 0.1.0: its models know no correction of the target, and keep the temperature that they say."""
 CORRECTION = "correction.effects"
 """What the tensor of a correction is called beside those of the network."""
+CRITIC = "critic."
+"""How the names of the tensors of the critic of drawn rows begin."""
 RESTARTS = 2
 BALANCED_ROWS = 6_000
 """Up to so many rows, labels are balanced within groups of rows; in more rows their scatter is small anyway."""
+WATCHED_ROWS = 65_536
+"""Rows drawn at once for a critic to learn from."""
 THREADED_FEATURES = 256
 """Below so many features a second thread costs more than it brings."""
 
 
 @dataclass(frozen=True)
 class FittedGan:
-    """A trained GAN: weights, the encoder and the cells; no rows. ``correction`` is that of the target's effects."""
+    """A trained GAN: weights, the encoder and the cells; no rows. ``correction`` is that of the target's effects.
+
+    ``redrawing`` has rows that no patient could have drawn again; None where no critic found such rows.
+    """
 
     encoder: Encoder
     cells: Cells
@@ -92,6 +102,7 @@ class FittedGan:
     writer: RowWriter
     target: str | None
     correction: Correction | None = None
+    redrawing: Redrawing | None = None
     history: tuple[TrainingStep, ...] = ()
     notices: tuple[str, ...] = ()
     stopped_at: int = 0
@@ -149,28 +160,43 @@ class FittedGan:
             TrainingError: the network's output is not finite.
         """
         sizes = chunk_sizes(rows, chunk_rows)
-        rng = np.random.default_rng(seed)
+        rng, judge = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+        spread: Spread = "balanced" if rows <= BALANCED_ROWS else "even"
+        drawn = self._drawer(chunk_rows)
+        for size in sizes:
+            with _one_thread(self.cells):
+                codes, positions = drawn(size, spread, rng)
+                if self.redrawing is not None:
+                    codes, positions = self.redrawing.redrawn(
+                        (codes, positions), lambda more: drawn(more, "even", judge), judge
+                    )
+            yield self.encoder.decode(self.cells.encoded(codes, positions), sampling=True)
+
+    def _drawer(self, most: int) -> Callable[[int, Spread, np.random.Generator], Drawn]:
+        """Return a function that draws so many rows, at most ``most`` at once; no critic has a say in it."""
         weights = self.writer.weights()
+        ready = choices(self.writer, weights, self.cells, self._manner())
+        step = min(most, piece_rows(self.writer, self.cells))
+
+        def drawn(size: int, spread: Spread, rng: np.random.Generator) -> Drawn:
+            spread = spread if self.config.even_sampling else "independent"
+            pieces = [
+                draw(self.writer, weights, ready, piece, spread=spread, rng=rng) for piece in chunk_sizes(size, step)
+            ]
+            codes, positions = (np.concatenate(each) for each in zip(*pieces, strict=True))
+            return codes, positions
+
+        return drawn
+
+    def _manner(self) -> Manner:
         target = _place(self.encoder, self.cells, self.target)
-        manner = Manner(
+        return Manner(
             target=target,
             correction=self.correction,
             temperature=self.config.target_temperature,
             rare=self._rare_class(target) if target is not None else None,
             given=self.given,
         )
-        ready = choices(self.writer, weights, self.cells, manner)
-        spread: Spread = "balanced" if rows <= BALANCED_ROWS else "even"
-        spread = spread if self.config.even_sampling else "independent"
-        step = min(chunk_rows, piece_rows(self.writer, self.cells))
-        for size in sizes:
-            with _one_thread(self.cells):
-                pieces = [
-                    draw(self.writer, weights, ready, piece, spread=spread, rng=rng)
-                    for piece in chunk_sizes(size, step)
-                ]
-            codes, positions = (np.concatenate(each) for each in zip(*pieces, strict=True))
-            yield self.encoder.decode(self.cells.encoded(codes, positions), sampling=True)
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``model.json`` (bin edges and counts: keep it inside the run folder)."""
@@ -181,6 +207,7 @@ class FittedGan:
             "encoder": self.encoder.to_json(),
             "target": self.target,
             "is_corrected": self.correction is not None,
+            "is_redrawn": self.redrawing is not None,
             "stopped_at": self.stopped_at,
             "notices": list(self.notices),
             "history": history_facts(self.history),
@@ -188,6 +215,9 @@ class FittedGan:
         tensors = self.writer.state_dict()
         if self.correction is not None:
             tensors[CORRECTION] = torch.from_numpy(self.correction.effects)
+        if self.redrawing is not None:
+            arrays = self.redrawing.critic.arrays()
+            tensors |= {CRITIC + name: torch.from_numpy(each) for name, each in arrays.items()}
         SavedModel(facts, tensors).write(folder)
 
 
@@ -198,10 +228,13 @@ def load(folder: Path) -> FittedGan:
 
 def _built(model: SavedModel) -> FittedGan:
     facts = model.facts
-    encoder, config = Encoder.from_json(facts["encoder"]), Config(**facts["config"])
+    # A model from before a critic had rows drawn again has none.
+    encoder, config = Encoder.from_json(facts["encoder"]), Config(**{"redraw_trees": 0} | facts["config"])
     cells = Cells.from_json(facts["cells"], encoder)
     writer = RowWriter(cells, Width(config.hidden, config.layers), rng=torch.Generator().manual_seed(0))
-    writer.load_state_dict({name: each for name, each in model.tensors.items() if name != CORRECTION})
+    writer.load_state_dict(
+        {name: each for name, each in model.tensors.items() if name != CORRECTION and not name.startswith(CRITIC)}
+    )
     return FittedGan(
         encoder=encoder,
         cells=cells,
@@ -209,6 +242,7 @@ def _built(model: SavedModel) -> FittedGan:
         writer=writer.requires_grad_(requires_grad=False).eval(),
         target=facts["target"],
         correction=_saved_correction(model, cells, _place(encoder, cells, facts["target"])),
+        redrawing=_saved_redrawing(model, encoder, cells, _place(encoder, cells, facts["target"])),
         history=model.history,
         notices=model.notices,
         stopped_at=facts["stopped_at"],
@@ -220,6 +254,13 @@ def _saved_correction(model: SavedModel, cells: Cells, target: int | None) -> Co
         return None
     before, size = int(cells.starts[target]), cells.columns[target].size
     return Correction(cells.starts[:target], model.tensor(CORRECTION, before, size).numpy())
+
+
+def _saved_redrawing(model: SavedModel, encoder: Encoder, cells: Cells, target: int | None) -> Redrawing | None:
+    if not model.facts.get("is_redrawn", False):
+        return None
+    named = {name.removeprefix(CRITIC): each.numpy() for name, each in model.tensors.items() if name.startswith(CRITIC)}
+    return Redrawing(RowCritic.from_arrays(named), encoder, cells, target)
 
 
 def _place(encoder: Encoder, cells: Cells, target: str | None) -> int | None:
@@ -280,7 +321,8 @@ def fit(train_rows: Table[ModelledSchema], settings: FitSettings, on_step: OnSte
             stopped_at=trained.stopped_at,
         )
         counted = np.ones(len(codes)) if weights is None else weights
-        return _corrected(fitted, TrainingRows(codes.cpu().numpy(), train_rows.units, counted))
+        learned_from = TrainingRows(codes.cpu().numpy(), train_rows.units, counted)
+        return _watched(_corrected(fitted, learned_from), encoded, learned_from, seed=settings.seed)
     if settings.bootstrap is not None:
         raise TrainingError(patient_bootstrap.NO_COPY)
     fallen = marginals.fit(train_rows, replace(settings, overrides={}), on_step)
@@ -296,6 +338,19 @@ def _corrected(fitted: FittedGan, rows: TrainingRows) -> FittedGan:
         found = correction(writer, cells, fitted.encoder, rows, target=target)
     settle(writer, cells, Manner(target=target, correction=found))
     return replace(fitted, correction=found)
+
+
+def _watched(fitted: FittedGan, encoded: Encoded, rows: TrainingRows, *, seed: int) -> FittedGan:
+    """Have a critic look for rows that no patient could have, unless labels are sharpened, which it would undo."""
+    config, cells = fitted.config, fitted.cells
+    if config.target_temperature < 1.0:
+        return fitted
+    drawn, rng = fitted._drawer(WATCHED_ROWS), np.random.default_rng([seed, 2])
+    target = _place(fitted.encoder, cells, fitted.target)
+    how = redrawing.Learning(config.redraw_trees, target, rows.units, rows.weights, seed)
+    with _one_thread(cells):
+        found = redrawing.learned(fitted.encoder, cells, encoded, lambda rows: drawn(rows, "even", rng), how)
+    return fitted if found is None else replace(fitted, redrawing=found, notices=(*fitted.notices, redrawing.NOTICE))
 
 
 def _is_fitted_twice(rows: int, config: Config) -> bool:

@@ -24,7 +24,7 @@ from synthrelease.synthesis.generators.autoregressive_gan.masked_network import 
 
 EFFECTS = np.array([0.9, -0.6, 1.0])
 """Log-odds ratios of age and dose in standard deviations, and of ward B."""
-QUICK = {"adversarial_weight": 0.0, "steps": 60.0, "weight_decay": 300.0}
+QUICK = {"adversarial_weight": 0.0, "redraw_trees": 0.0, "steps": 60.0, "weight_decay": 300.0}
 
 
 def cohort(rows: int = 1_500, *, seed: int = 0) -> Table:
