@@ -1,5 +1,6 @@
 """Makers that version 0.1.0 saved are read, with a learned schema, and saved again as they were."""
 
+import json
 import tarfile
 from pathlib import Path
 
@@ -21,12 +22,14 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("run", ["signed", "private"])
-def test_a_maker_of_the_first_version_is_read_and_saved_byte_for_byte(runs, run, tmp_path):
+def test_a_maker_of_the_first_version_is_read_and_saved_as_it_was(runs, run, tmp_path):
     internal = runs / run / "internal"
     maker = makers.load(internal)
     assert type(maker.schema) is LearnedSchema
     maker.save(tmp_path)
-    assert (tmp_path / makers.FILE).read_bytes() == (internal / makers.FILE).read_bytes()
+    saved, first = (json.loads((folder / makers.FILE).read_bytes()) for folder in (tmp_path, internal))
+    assert saved["schema"].pop("analyses") == []  # it has been possible to plan them since
+    assert saved == first
 
 
 def test_a_maker_whose_labels_are_open_is_refused(runs, tmp_path):

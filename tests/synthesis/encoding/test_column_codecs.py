@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,7 @@ def public(table: Table) -> Way:
 
 
 def noisy(table: Table) -> Way:
-    cells = cells_of(table.schema.column("x"))
+    cells = replace(cells_of(table.schema.column("x")), by_value=False)  # the wide cells, as they are counted first
     counts = np.bincount(cells.encode(table.frame["x"]), minlength=cells.size).astype(float)
     codes = Codes.from_json(json.loads(json.dumps(asdict(codes_of(cells, counts, noise=0.1, most=12)))))
     rng = np.random.default_rng(0)
