@@ -177,19 +177,21 @@ def counts_of(cells: Cells, noisy: FloatArray, noise: float, expected: FloatArra
     low, high = np.searchsorted(np.cumsum(bulk) / bulk.sum(), (0.25, 0.75))
     reach = FENCES * (stops[high] - starts[low])
     is_far = (stops <= starts[low] - reach) | (starts >= stops[high] + reach)
-    kept = np.where(is_far & ~is_heap & ~_standing_out(noisy, noise), 0.0, better)
+    kept = np.where(is_far & ~is_heap & ~_standing_out(np.where(is_far, noisy, 0.0), noise), 0.0, better)
     return kept if kept.any() else better
 
 
 def _standing_out(noisy: FloatArray, noise: float) -> BoolArray:
-    """Which cells lie in a stretch, of 1, 2, 4, ... cells, whose noisy count stands out of the noise, (cells,)."""
+    """Which cells lie in a stretch whose noisy count stands out of the noise, (cells,).
+
+    Stretches are of 1, 2, 4, ... cells; a longer one must stand out by what shorter ones in it have left.
+    """
     clear = noise * float(stats.norm.isf(FALSE / (2 * len(noisy))))
-    out = np.zeros(len(noisy), dtype=np.bool_)
-    length = 1
+    out, left, length = np.zeros(len(noisy), dtype=np.bool_), noisy, 1
     while length <= len(noisy):
-        blocks = np.add.reduceat(noisy, np.arange(0, len(noisy), length))
-        out |= np.repeat(blocks > clear * length**0.5, length)[: len(noisy)]
-        length *= 2
+        stretches = np.add.reduceat(left, np.arange(0, len(noisy), length))
+        found = np.repeat(stretches > clear * length**0.5, length)[: len(noisy)]
+        out, left, length = out | found, np.where(found, 0.0, left), 2 * length
     return out
 
 
