@@ -326,6 +326,8 @@ class _Seen:
 def _nearness(fitted: Fitted, domains: list[Cells], canaries: Canaries, rows: int, seed: int) -> FloatArray:
     """How near the nearest made row comes to each canary: minus the number of columns that differ, (canaries,)."""
     made = pd.concat(list(fitted.sample(rows, seed=seed)), ignore_index=True)
-    cells = np.stack([each.encode(made[each.name]) for each in domains])  # (columns, rows)
-    gaps = [(cells != row[:, None]).sum(axis=0).min() for row in canaries.cells]
+    wide = [replace(each, by_value=False) for each in domains]  # hardly any made number equals a canary's to the digit
+    cells = np.stack([each.encode(made[each.name]) for each in wide])  # (columns, rows)
+    sought = np.stack([each.encode(canaries.rows[each.name]) for each in wide], axis=1)
+    gaps = [(cells != row[:, None]).sum(axis=0).min() for row in sought]
     return -np.asarray(gaps, dtype=np.float64)
