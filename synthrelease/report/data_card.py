@@ -223,9 +223,10 @@ def _card_privacy(facts: RunFacts, answers: int) -> dict[str, Any]:
         why = "" if facts.was_made_here else ": whether any was used elsewhere is not known"
         return {"claimed": False, "statement": f"No differential privacy: no (epsilon, delta) claim is made{why}."}
     outside = "The verdict and the outcome of each rule rest on real rows and are no part of the claim."
-    if answers:
-        counted = "1 answer on a planned analysis" if answers == 1 else f"{answers} answers on planned analyses"
-        outside = f"{outside} Nor {'is' if answers == 1 else 'are'} {counted}, yes or no each."
+    if answers == 1:
+        outside = f"{outside} Nor is the yes-or-no answer on 1 planned analysis."
+    elif answers:
+        outside = f"{outside} Nor are the yes-or-no answers on {answers} planned analyses."
     return {
         "claimed": True,
         "statement": "Made under differential privacy.",

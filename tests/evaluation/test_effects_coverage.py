@@ -34,19 +34,19 @@ def test_bounds_of_slopes_hold_as_often_as_they_say_and_those_of_overlap_at_leas
     rng = np.random.default_rng(0)
     truth, errors = population(rng, terms, size)
     root = np.linalg.cholesky(errors)
-    reach = float(truth @ truth) / float(truth @ truth + terms)
     held, shared, turned = [], [], []
     for _ in range(1_500):
         real, noise = truth + root @ rng.normal(size=terms), np.sqrt(ratio) * root @ rng.normal(size=terms)
         pair = Pair(real, errors, factor * truth + noise, ratio * errors, 1.0)
         found = slopes(pair, LEVEL)
+        given = factor * float(truth @ real / (real @ real))  # the plain slope is about these real rows
         held.append((found.corrected.low <= factor, factor <= found.corrected.high,
-                     found.plain.low <= factor * reach, factor * reach <= found.plain.high))  # fmt: skip
+                     found.plain.low <= given, given <= found.plain.high))  # fmt: skip
         shared.append(overlap(pair, LEVEL))
         turned.append(signs(pair, LEVEL).turned.value > 0)
     rates = np.mean(held, axis=0)
     assert (rates >= LEAST).all(), rates
-    assert (rates[:2] <= MOST).all(), rates
+    assert (rates <= MOST).all(), rates
     expected = np.mean([each.value for each in shared])
     assert np.mean([each.low <= expected for each in shared]) >= LEVEL
     assert np.mean([expected <= each.high for each in shared]) >= LEVEL

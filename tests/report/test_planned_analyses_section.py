@@ -59,7 +59,7 @@ def test_without_an_analysis_the_card_says_nothing_of_any():
     assert content["analyses"] == []
 
 
-@pytest.mark.parametrize(("count", "said"), [(1, "Nor is 1 answer"), (3, "Nor are 3 answers")])
+@pytest.mark.parametrize(("count", "said"), [(1, "answer on 1 planned analysis"), (3, "answers on 3 planned analyses")])
 def test_with_epsilon_the_answers_are_counted_as_outside_the_claim(count, said):
     run = planned(count=count)
     told, content = card(replace(run, facts=replace(run.facts, privacy=claimed())))

@@ -67,19 +67,19 @@ class Slopes:
 def slopes(pair: Pair, confidence: float) -> Slopes:
     """Regress synthetic on real coefficients through the origin, weighted by the real ones' precision.
 
-    The corrected slope's bounds are Fieller's: they hold the slopes s for which the synthetic coefficients less s times
-    the real ones are not significantly along the real ones, with errors of both. Those of the plain one are the same
-    within its reach.
+    The plain slope is about the estimates of these real rows, so that its bounds have the synthetic ones' error alone.
+    The corrected one is about the population behind them: Fieller's bounds hold the slopes s for which the synthetic
+    coefficients less s times the real ones are not significantly along the real ones, with errors of both.
     """
     weights = 1.0 / np.diag(pair.real_errors)
     real, terms = weights * pair.real, float(len(weights))
     top, bottom = float(real @ pair.made), float(real @ pair.real)
     scaled = weights[:, None] * pair.real_errors
-    own = float(real @ pair.real_errors @ real + np.trace(scaled @ scaled))
-    spread = np.diag([float(real @ pair.made_errors @ real), own])
-    found = ratio(top, bottom - terms, spread, z_score(confidence))
-    reach = max(0.0, 1.0 - terms / bottom)
-    return Slopes(Bounds(found.value * reach, found.low * reach, found.high * reach), found, reach)
+    made_variance = float(real @ pair.made_errors @ real)
+    real_variance = float(real @ pair.real_errors @ real + np.trace(scaled @ scaled))
+    plain = normal_bounds(top / bottom, np.sqrt(made_variance) / bottom, confidence)
+    corrected = ratio(top, bottom - terms, np.diag([made_variance, real_variance]), z_score(confidence))
+    return Slopes(plain, corrected, max(0.0, 1.0 - terms / bottom))
 
 
 def overlap(pair: Pair, confidence: float) -> Bounds:

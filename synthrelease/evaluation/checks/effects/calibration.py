@@ -62,8 +62,8 @@ def _slope(design: Design, predictor: FloatArray, known: Response, owner: IntArr
     if not len(predictor) or np.ptp(predictor) == 0:
         raise NotEstimableError("the regression predicts the same for all")
     if design.analysis.model == "cox":
-        value, variance = proportional_hazards(predictor[:, None], known)
-        return float(value[0]), np.sqrt(variance[0])
+        slope, variance = proportional_hazards(predictor[:, None], known)
+        return float(slope[0]), np.sqrt(variance[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = glm(design, known.outcome, predictor[:, None])
@@ -74,5 +74,5 @@ def _slope(design: Design, predictor: FloatArray, known: Response, owner: IntArr
     value = float(fitted.params[1])
     if not np.isfinite(value):
         raise NotEstimableError("the calibration has no finite answer")
-    influence: FloatArray = np.bincount(np.unique(owner, return_inverse=True)[1], weights=by_row)
-    return value, influence
+    patient = np.unique(owner, return_inverse=True)[1]
+    return value, np.asarray(np.bincount(patient, weights=by_row), dtype=np.float64)
