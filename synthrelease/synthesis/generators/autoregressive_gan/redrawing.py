@@ -26,8 +26,9 @@ MOST_ROWS = 20_000
 """Training rows that trees learn from; tables of lifts are counted on up to ten times as many."""
 DRAWN_A_ROW = 6
 MOST_DRAWN = 30_000
-FEWEST_IN_POOL, POOL = 2_000, 4
-"""Rows of a pool: as many as the table has, so that like ones are among them, and some for each rejected one."""
+FEWEST_IN_POOL, MANY_IN_POOL, FOR_EACH = 2_000, 20_000, 4
+"""Rows of a pool: as many as the table has between these bounds, so that like ones are among them, and at least so many
+for each rejected one."""
 NOTICE = (
     "A critic found that some kinds of drawn rows are more frequent than among training rows that it had not seen. "
     "Such rows are drawn again when a table is made."
@@ -69,7 +70,7 @@ class Redrawing:
         rejected = np.flatnonzero(~self._accepted(drawn, rng))
         if not len(rejected):
             return drawn
-        pool = more(max(len(codes), POOL * len(rejected), FEWEST_IN_POOL))
+        pool = more(max(min(len(codes), MANY_IN_POOL), FOR_EACH * len(rejected), FEWEST_IN_POOL))
         fit = self._accepted(pool, rng)
         others, places = pool[0][fit], pool[1][fit]
         out, into = self._matched(codes[rejected], others)
