@@ -146,6 +146,7 @@ def test_rejected_rows_are_replaced_by_like_ones_with_their_label_and_others_sta
     critic, encoder, cells = critic_of(apart=0.06)
     whole = redrawing.Redrawing(critic, encoder, cells, target=4)
     drawn, pool = (drawn_rows(encoder, cells, seed) for seed in (11, 12))
+    pool[1][:] = np.random.default_rng(1).random(pool[1].shape)  # so that each of its rows is known again
     codes, positions = whole.redrawn(drawn, lambda rows: pool, np.random.default_rng(0))
     changed = (codes != drawn[0]).any(axis=1)
     apart = drawn[0][:, 2] != drawn[0][:, 3]
