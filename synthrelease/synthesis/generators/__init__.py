@@ -32,7 +32,8 @@ DEFAULT = "gan"
 PRIVATE = ("marginals", "marginals+dp-gan", "dp-gan")
 """The generators that keep to a privacy budget; the first is the default where there is one."""
 _ABOUT: Mapping[str, str] = {
-    "gan": "writes a row column by column, by likelihood and against a critic; the default",
+    "gan": "writes a row column by column, by likelihood and against a critic; a second critic has rows that no "
+    "patient could have drawn again; the default",
     "marginals": "makes rows at once so that all tables of pairs are right; quick, without a critic, coarser; "
     "keeps to a privacy budget, and is the default with --epsilon",
     "marginals+dp-gan": "the same with a critic of noisy steps (DP-SGD) after it, where the budget leaves it something "

@@ -1,13 +1,15 @@
 """What a critic of finished rows is shown of them.
 
 The likelihood has already taught the generator what single columns and smooth dependence look like, so a critic that is
-shown the cells alone sees nothing. What is left is seen in other terms: how much more or less often than by chance two
-cells go together (the lift of a pair), what a number is beyond what the other columns say of it (its residual), and how
+shown the cells alone sees nothing. What is left is seen in other terms: how much less often than by chance two cells
+go together (the lift of a pair), what a number is beyond what the other columns say of it (its residual), and how
 far two numbers lie apart that are nearly the same.
 
 Lifts and residuals are learned from training rows, and a row that helped to make a table looks likelier in it than it
 is. So the training rows are cut into ``FOLDS`` by patient, and every row is shown the tables of the other folds; a
-drawn row is dealt to a fold at random. Tables count levels (ranges of numbers, labels) and hold no rows.
+drawn row is dealt to a fold at random. That does not hide everything: rows of one rare cell in different folds see each
+other. So a lift is shown only where enough rows are expected, and never above chance. Tables count levels (ranges of
+numbers, labels) and hold no rows.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ MOST_LEVELS = 40
 MOST_PAIRS, SHOWN_PAIRS = 300, 24
 """Pairs of columns whose tables are counted, the most dependent of all, and those shown one by one."""
 SMALLEST = 3
+EXPECTED = 3.0
+"""Rows that a cell of a table should hold by chance; of rarer cells nothing is shown."""
 NEAR, MOST_NEAR = 0.5, 10
 """Two numbers are nearly the same if what they differ by spreads half as much as either."""
 _MOST_DESIGNED = 12  # labels of a column that residuals are worked out with
@@ -85,7 +89,7 @@ class View:
 
     ``levels``: the level of each cell, all columns' cells one after another, (cells,). ``starts``: where a column's
     cells begin, (columns,). ``pairs``: the columns of each table, (pairs, 2), most dependent first. ``tables``: where a
-    pair's lifts begin and how wide its table is, (pairs, 2). ``lifts``: logs of how much more often than by chance two
+    pair's lifts begin and how wide its table is, (pairs, 2). ``lifts``: logs of how much less often than by chance two
     levels go together, (folds, all tables' cells). ``numbers``: which columns hold numbers. ``weights``: of their
     residuals, (folds, design, numbers). ``near``: pairs of nearly equal numbers, (near, 2), ``spreads``: of their
     differences, (near,).
@@ -106,8 +110,13 @@ class View:
         levels = self.levels[self.starts + rows.codes]  # (rows, columns)
         lifts = self._lifts(levels, fold)
         smallest = np.sort(lifts, axis=1)[:, :SMALLEST]
-        summed = np.stack([lifts.sum(axis=1), np.minimum(lifts, 0.0).sum(axis=1)], axis=1)
-        parts = (rows.ranks, lifts[:, :SHOWN_PAIRS], smallest, summed, self._residuals(rows, levels, fold))
+        parts = (
+            rows.ranks,
+            lifts[:, :SHOWN_PAIRS],
+            smallest,
+            lifts.sum(axis=1, keepdims=True),
+            self._residuals(rows, levels, fold),
+        )
         return np.hstack([*parts, self._apart(rows)]).astype(np.float32)
 
     def _lifts(self, levels: IntArray, fold: IntArray) -> FloatArray:
@@ -194,9 +203,11 @@ def _dependence(counts: IntArray) -> float:
 
 
 def _lift(counts: IntArray) -> FloatArray:
-    """Log lifts of two columns' levels by the rows outside each fold, (folds, levels, levels)."""
+    """Log lifts below chance of two columns' levels by the rows outside each fold, (folds, levels, levels)."""
     others = (counts.sum(axis=0, keepdims=True) - counts).astype(np.float64)
-    return np.asarray(np.log((others + 0.5) / (_chance(others) + 0.5)))
+    chance = _chance(others)
+    lifts = np.minimum(np.log((others + 0.5) / (chance + 0.5)), 0.0)
+    return np.where(chance >= EXPECTED, lifts, 0.0)
 
 
 def _scores(rows: Rows, numbers: IntArray) -> FloatArray:

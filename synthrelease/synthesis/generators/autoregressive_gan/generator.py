@@ -2,8 +2,9 @@
 
 The generator (``masked_network``) turns one random number a column into a row: each column's number is looked up in its
 distribution given the columns before it. It is trained by the likelihood of training rows and against a critic
-(``training``), and drawn from with evenly spread numbers (``sampling``). Writing a label target last makes the
-generator a classifier of its own rows, which is what models that learn from the table later need.
+(``training``), and drawn from with evenly spread numbers (``sampling``); a second critic, of finished rows
+(``row_critic``), has those drawn again that no patient could have (``redrawing``). Writing a label target last makes
+the generator a classifier of its own rows, which is what models that learn from the table later need.
 
 What is promised about privacy: nothing by itself. There is no differential privacy here; the audit decides. What keeps
 single rows from being learned by heart is a prior on the weights that is worth some rows (``Config.weight_decay``), and

@@ -26,8 +26,11 @@ MOST_ROWS = 20_000
 """Training rows that trees learn from; tables of lifts are counted on up to ten times as many."""
 DRAWN_A_ROW = 6
 MOST_DRAWN = 30_000
-FEWEST_IN_POOL, POOL = 2_000, 4
-"""Rows of a pool: as many as the table has, so that like ones are among them, and some for each rejected one."""
+FEWEST_IN_POOL, MANY_IN_POOL, FOR_EACH = 2_000, 20_000, 4
+"""Rows of a pool: as many as the table has between these bounds, so that like ones are among them, and at least so many
+for each rejected one."""
+COMPARISONS, FEWEST_COMPARED = 500_000_000, 1_000
+"""Cells that are compared in all, which takes a second or two: where many rows are rejected, each sees fewer others."""
 NOTICE = (
     "A critic found that some kinds of drawn rows are more frequent than among training rows that it had not seen. "
     "Such rows are drawn again when a table is made."
@@ -71,28 +74,32 @@ class Redrawing:
         rejected = np.flatnonzero(~self._accepted(drawn, rng))
         if not len(rejected):
             return drawn
-        pool = more(max(len(codes), POOL * len(rejected), FEWEST_IN_POOL))
+        pool = more(max(min(len(codes), MANY_IN_POOL), FOR_EACH * len(rejected), FEWEST_IN_POOL))
         fit = self._accepted(pool, rng)
         others, places = pool[0][fit], pool[1][fit]
-        out, into = self._matched(codes[rejected], others)
+        out, into = self._matched(codes[rejected], others, rng)
         codes[rejected[out]], positions[rejected[out]] = others[into], places[into]
         return codes, positions
 
     def _accepted(self, drawn: Drawn, rng: np.random.Generator) -> BoolArray:
         return self.critic.accepts(Rows.drawn(self.encoder, self.cells, *drawn), rng)
 
-    def _matched(self, codes: IntArray, pool: IntArray) -> tuple[IntArray, IntArray]:
+    def _matched(self, codes: IntArray, pool: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
         """Return which rejected rows get a row of the pool, and which row each gets: no row of the pool twice."""
-        out, into, taken = [], [], np.zeros(len(pool), dtype=np.bool_)
+        most = max(FEWEST_COMPARED, COMPARISONS // codes.size)
+        free = rng.permutation(len(pool))
+        out, into = [], []
         for start in range(0, len(codes), _AT_ONCE):
-            far = self._distances(codes[start : start + _AT_ONCE], pool)  # (some rejected, pool)
-            for row, distances in enumerate(far, start):
-                distances[taken] = np.inf
-                best = int(distances.argmin()) if len(pool) else 0
-                if len(pool) and np.isfinite(distances[best]):
+            some = free[:most]
+            taken = np.zeros(len(some), dtype=np.bool_)
+            for row, far in enumerate(self._distances(codes[start : start + _AT_ONCE], pool[some]), start):
+                far[taken] = np.inf
+                best = int(far.argmin()) if len(some) else 0
+                if len(some) and np.isfinite(far[best]):
                     taken[best] = True
                     out.append(row)
-                    into.append(best)
+                    into.append(int(some[best]))
+            free = np.concatenate([free[most:], some[~taken]])
         return np.array(out, dtype=np.int64), np.array(into, dtype=np.int64)
 
     def _distances(self, some: IntArray, pool: IntArray) -> Float32Array:
