@@ -25,6 +25,7 @@ def test_the_page_says_how_many_there_are_and_how_to_read_them():
     for said in ("4 copies", "2,000 rows", "1,234 real rows", "real_rows=1234", "rows = 2000", "T = V + B / 4"):
         assert said in words
     assert "Rubin" in words
+    assert "Associations between other columns may come out too weak" in words
     assert_nothing_foreign(html)
 
 
