@@ -54,8 +54,7 @@ def test_effects_that_are_tripled_halved_or_turned_do_not_pass_and_honest_rows_d
     found = {each: gate.decide(rules, [measured(each, plan, rules.confidence)], known) for each in PLANTED}
     decided = {each: verdict.decision for each, verdict in found.items()}
     assert decided["honest"] == "release"
-    assert decided["tripled"] == decided["one sign turned"] == "refuse"
-    assert decided["halved"] == ("refuse" if name == "open_release" or plan != "the target" else "undecided")
+    assert {decided[each] for each in ("tripled", "halved", "one sign turned")} == {"refuse"}
     assert {each.outcome for each in found["honest"].analyses} == {"met"}
     assert {each.outcome for each in found["tripled"].analyses} == {"breached"}
 

@@ -77,7 +77,7 @@ def slopes(pair: Pair, confidence: float) -> Slopes:
     scaled = weights[:, None] * pair.real_errors
     made_variance = float(real @ pair.made_errors @ real)
     real_variance = float(real @ pair.real_errors @ real + np.trace(scaled @ scaled))
-    plain = normal_bounds(top / bottom, np.sqrt(made_variance) / bottom, confidence)
+    plain = normal_bounds(top / bottom, float(np.sqrt(made_variance)) / bottom, confidence)
     corrected = ratio(top, bottom - terms, np.diag([made_variance, real_variance]), z_score(confidence))
     return Slopes(plain, corrected, max(0.0, 1.0 - terms / bottom))
 

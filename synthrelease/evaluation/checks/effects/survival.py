@@ -11,7 +11,9 @@ from synthrelease.evaluation.checks.effects.design import response
 from synthrelease.evaluation.statistics.confidence_intervals import Bounds, patients
 
 FEWEST_AT_RISK = 10
-"""Curves are compared as long as so many real training patients are under observation."""
+SHARE_AT_RISK = 0.1
+"""Curves are compared as long as so many real training rows, and this share of them, are under observation: beyond that
+they say little (Pocock et al. 2002, Lancet 359)."""
 STEPS = 200
 DRAWS = 1_000
 
@@ -39,7 +41,8 @@ def grid(analysis: Analysis, train: Table) -> FloatArray:
     """Evenly spaced round times from 0 up to where few real patients are left: (times,). No patient's own time."""
     found = response(analysis, train)
     times = np.sort(found.outcome[found.known])
-    end = float(times[max(0, len(times) - FEWEST_AT_RISK)])
+    at_risk = max(FEWEST_AT_RISK, int(SHARE_AT_RISK * len(times)))
+    end = float(times[max(0, len(times) - at_risk)])
     if end <= 0:
         return np.zeros(1)
     unit = 10.0 ** (np.floor(np.log10(end)) - 1)
