@@ -249,8 +249,9 @@ def _nearly_equal(rows: Rows, numbers: IntArray) -> tuple[IntArray, FloatArray]:
         both = ~(np.isnan(a) | np.isnan(b))
         if both.sum() < RANGES or len(found) == MOST_NEAR:
             continue
-        spread = float((a - b)[both].std())
-        if 0.0 < spread < NEAR * min(float(a[both].std()), float(b[both].std())):
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers near the end of float64 count as far apart
+            spread, least = float((a - b)[both].std()), min(float(a[both].std()), float(b[both].std()))
+        if 0.0 < spread < NEAR * least < np.inf:
             found.append((one, other))
             spreads.append(spread)
     return np.array(found, dtype=np.int64).reshape(-1, 2), np.array(spreads)

@@ -232,3 +232,13 @@ def test_without_trees_or_with_sharpened_labels_rows_are_drawn_as_they_come(how)
 def test_few_patients_show_nothing():
     table = replace(register(1_200, seed=5), units=np.arange(1_200) // 3)
     assert gan.fit(table, FitSettings(seed=1, overrides=UNTRAINED | {"steps": 4}), ignore).redrawing is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_huge_numbers_gaps_and_constant_columns_are_seen_too():
+    rng = np.random.default_rng(6)
+    huge = rng.choice([-8e307, 8e307], 600)
+    frame = register(600, seed=6).frame.assign(age=huge, years=np.where(rng.random(600) < 0.3, np.nan, 4.0))
+    train = Table(frame, SCHEMA, "real")
+    settings = FitSettings(seed=1, overrides=UNTRAINED | {"steps": 4, "redraw_trees": 5})
+    assert len(draw(gan.fit(train, settings, ignore), 300)) == 300
