@@ -27,7 +27,7 @@ examples: $(STAMP)  ## make the committed example reports anew: one released, on
 
 test: $(STAMP)  ## run the tests that CI runs; the last line says what did not run, and what to install for it
 	$(BIN)/python tests/needs.py
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: format-check lint types test  ## everything that CI runs
 
