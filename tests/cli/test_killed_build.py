@@ -18,12 +18,13 @@ import pytest
 from conftest import drafted, policy_that_decides, ward
 
 READY = """
-import importlib, json, os, pkgutil, signal, sys
-import synthrelease
+import gc, importlib, json, os, pkgutil, signal, sys
+import lifelines, statsmodels.api, synthrelease
 for module in pkgutil.walk_packages(synthrelease.__path__, "synthrelease."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 from synthrelease.cli.main import main
+gc.freeze()  # a collection in a child would copy the memory that it shares
 for line in sys.stdin:
     words, log = json.loads(line)
     child = os.fork()
@@ -75,7 +76,7 @@ class Builder:
 def builder(tmp_path) -> Iterator[Builder]:
     path = tmp_path / "ward.csv"
     ward(160).to_csv(path, index=False)
-    schema_file, rules = drafted(path, tmp_path, "readmitted"), policy_that_decides("release", tmp_path)
+    schema_file, rules = drafted(path, tmp_path, None), policy_that_decides("release", tmp_path)
     words = ["build", path, "--schema", schema_file, "--policy", rules, "--seed", "3", "--effort", "0.1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE

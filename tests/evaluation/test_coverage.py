@@ -329,7 +329,16 @@ def numbers(rng: np.random.Generator, rows: int, origin: str = "real") -> Table:
     return Table(pd.DataFrame(rng.normal(size=(rows, 3)), columns=["n0", "n1", "n2"]), NUMBERS, origin)
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Figures are drawn of what has been measured; hundreds of tables are measured for their bounds alone."""
+    monkeypatch.setattr(fidelity, "_pictured", lambda *_: [])
+    monkeypatch.setattr(fidelity, "_worst_pairs", lambda *_: None)
+    monkeypatch.setattr(distances, "_curves", lambda *_: None)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_bounds_of_dcr_and_nndr_hold():
     """400 honest tables: a rate is known to one per cent, which the band allows for at either end."""
     rng = np.random.default_rng(2)
@@ -396,6 +405,7 @@ def grid(rng: np.random.Generator, rows: int, origin: str = "real") -> Table:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_bounds_that_use_a_control_hold_in_large_honest_tables():
     """Near copies, nearest rows and inference above the size from which they foresee by real rows."""
     rng = np.random.default_rng(5)
@@ -456,13 +466,6 @@ def likeness(
 
 
 DISTANCES = ("marginal_tvd_excess", "pair_tvd_excess", "triple_tvd_excess")
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """Figures are drawn of what has been measured; hundreds of tables are measured for their bounds alone."""
-    monkeypatch.setattr(fidelity, "_pictured", lambda *_: [])
-    monkeypatch.setattr(fidelity, "_worst_pairs", lambda *_: None)
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def test_efforts_multiply_the_updates_and_overrides_have_the_last_word():
     plain = config_for(20_000)
     assert config_for(20_000, effort=EFFORTS["fast"]).steps == round(0.3 * plain.steps)
     more = config_for(20_000, effort=4.0, overrides={"steps": 12, "hidden": 16})
-    assert more == replace(plain, steps=12, hidden=16, redraw_trees=2 * plain.redraw_trees)
+    assert more == replace(plain, steps=12, hidden=16)
 
 
 def test_the_prior_is_stronger_for_fewer_rows_and_for_more_columns():
