@@ -26,7 +26,7 @@ QUESTIONS = {
         "Is any patient's row repeated exactly? Yes, more than allowed",
     ),
     "which rule": ("The one nearest to its limit", "(copies.exact_copy_excess). Found"),
-    "what comes next": ("advisory rules without an answer", "Do not hand it over."),
+    "what comes next": ("advisory rules not met", "Do not hand it over."),
     "what would change it": ("the verdict is void: audit again", "its maker has to make it anew"),
     "what epsilon": ("None: it was made without", "Not known: its maker handed over no privacy ledger"),
     "who signs, and who has": ("Nobody has.", "Nobody has."),
