@@ -85,13 +85,13 @@ class Heard:
 def settings_of(found: Mapping[str, Any], settings: FitSettings, *, seed: int) -> FitSettings:
     """Return the settings of one copy.
 
-    Raises:
-        TrainingError: the first training fell back to a generator that knows no weights.
-
     Args:
         found: what a trained generator says of itself (``Fitted.description``); it was trained with ``settings``.
         settings: of that training.
         seed: of the copy's weights, patients and batches.
+
+    Raises:
+        TrainingError: the first training fell back to a generator that knows no weights.
     """
     if found["generator"] != GENERATOR:
         raise TrainingError(NO_COPY)

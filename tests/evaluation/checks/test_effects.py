@@ -106,6 +106,13 @@ def test_invented_effects_are_not_measured_on_a_finished_table():
         assert metric.reading.startswith("Not measured")
 
 
+def test_invented_effects_are_not_looked_for_in_copies_by_a_test_for_a_single_table():
+    told = replace(evidence(patients(300, 61), schema("ill")), refits=Refits(inventing, null_columns=8))
+    metric = effects.measure(replace(told, copies=(told.synthetic, told.synthetic))).metric("invented")
+    assert np.isnan(metric.value)
+    assert "Copies" in metric.reading
+
+
 def honest(train: Table, rows: int, seed: int) -> pd.DataFrame:
     """A generator that gives the real rows back: drawn with replacement they would find twice as much in chance."""
     return train.frame.iloc[np.random.default_rng(seed).permutation(len(train))[:rows]].reset_index(drop=True)

@@ -112,6 +112,10 @@ UNPLANTED = (
     "Not measured: it takes one more training, with planted columns that depend on nothing (build --null-columns, "
     f"{FEWEST_PLANTED} or more). Columns shuffled in the finished table depend on nothing by construction."
 )
+OF_COPIES = (
+    "Not measured: a plain test is right on a single table. Copies are tested together, by a rule of their own, and "
+    "neither one by one nor laid end to end."
+)
 RIGHT = {"slope": 1.0, "slope_corrected": 1.0, "overlap": 1.0, "kept": 1.0}
 
 
@@ -141,6 +145,8 @@ def _invented(evidence: Evidence) -> Metric:
     """What a training with planted columns invents; not measured where nobody asked for one."""
     refits, unit, unknown = evidence.refits, SPEC.metrics[-1].unit, float("nan")
     n = patients(evidence.train)
+    if evidence.copies:
+        return Metric("invented", unknown, unknown, unknown, unit, n, OF_COPIES, invented.LEVEL)
     if refits is None or refits.null_columns < FEWEST_PLANTED:
         return Metric("invented", unknown, unknown, unknown, unit, n, UNPLANTED, invented.LEVEL)
     bounds, tests = invented.share(evidence, refits)
